@@ -1,0 +1,1 @@
+"""Subsecond, an LLM latency gateway. Start reading at `pipeline.py`."""

@@ -1,0 +1,1 @@
+"""The face: FastAPI routes, wire <-> model, SSE, headers, errors."""

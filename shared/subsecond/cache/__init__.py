@@ -1,0 +1,1 @@
+"""Exact stores: answers by exact key."""

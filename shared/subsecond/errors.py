@@ -1,0 +1,115 @@
+"""Every error that a client can see, with its HTTP status and its place in OpenAI's error shape.
+
+    SubsecondError
+      InvalidRequest        400   the request is malformed; `param` names the field
+        TooLarge            413
+      Unauthorized          401
+      NotFound              404
+      NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
+      Unavailable           503   something of ours that must not fail open (the key store)
+      UpstreamError         ...   the model's server refused: its status, body and retry-after
+        UpstreamUnreachable 502   no answer, or one that broke off
+        UpstreamTimeout     504   too late: connecting, first token, between tokens, in total
+        DeadlineExceeded    504   `max_latency_ms` or the function's own time is used up
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SubsecondError(Exception):
+    """`message` is for the client and says what to do; nothing secret goes into it."""
+
+    status: int = 500
+    kind: ClassVar[str] = "api_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or type(self).code
+        self.retry_after: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error object."""
+        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return {"error": error}
+
+
+class InvalidRequest(SubsecondError):
+    status = 400
+    kind = "invalid_request_error"
+
+
+class TooLarge(InvalidRequest):
+    status = 413
+    code = "request_too_large"
+
+
+class Unauthorized(SubsecondError):
+    status = 401
+    kind = "authentication_error"
+    code = "invalid_api_key"
+
+
+class NotFound(SubsecondError):
+    status = 404
+    kind = "invalid_request_error"
+    code = "not_found"
+
+
+class MethodNotAllowed(SubsecondError):
+    status = 405
+    kind = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class NotCached(SubsecondError):
+    status = 504
+    code = "not_cached"
+
+
+class Unavailable(SubsecondError):
+    status = 503
+    code = "unavailable"
+
+
+class UpstreamError(SubsecondError):
+    """The upstream answered with an error; `status` is the one that the client gets."""
+
+    kind = "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 502,
+        error: dict[str, Any] | None = None,
+        retry_after: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.status = status
+        self.error = error
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """The upstream's own error object where it sent one, completed to OpenAI's four fields."""
+        return {"error": {**super().body()["error"], **(self.error or {})}}
+
+
+class UpstreamUnreachable(UpstreamError):
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    code = "upstream_timeout"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=504)
+
+
+class DeadlineExceeded(UpstreamTimeout):
+    code = "deadline_exceeded"

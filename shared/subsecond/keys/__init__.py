@@ -1,0 +1,1 @@
+"""API keys: who a token belongs to."""

@@ -1,0 +1,118 @@
+"""The values that travel through the pipeline. Frozen, plain, and without behaviour of their own beyond arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Endpoint = Literal["chat", "text"]
+Source = Literal["upstream", "exact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who asks. `key` is the API key's name, never the key."""
+
+    id: str
+    namespace: str
+    key: str
+
+    @property
+    def partition(self) -> str:
+        """The wall between tenants: the first part of every stored name. Neither part can hold a colon."""
+        return f"{self.id}:{self.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRules:
+    """What the request's `Cache-Control` (RFC 9111) and `use_cache` allow. `max_age` in seconds."""
+
+    read: bool = True
+    write: bool = True
+    max_age: float | None = None
+    only_if_cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One completion as the client asked for it.
+
+    `body` is the client's JSON object without the fields that speak to us (`use_cache`, `max_latency_ms`); `stream` and
+    `stream_options` are left out too, because the upstream is always asked to stream. `deadline` is on the monotonic
+    clock, in seconds.
+    """
+
+    endpoint: Endpoint
+    model: str
+    body: Mapping[str, Any]
+    rules: CacheRules = CacheRules()
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is equal and what is similar: `key` for the same question, `scope` for comparable ones, `text` to compare."""
+
+    key: str
+    scope: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer, as it is stored and replayed.
+
+    body: the whole OpenAI completion object as JSON bytes (usage included where the upstream gave one).
+    pieces: lengths in characters of the first choice's content as it was streamed, so that a replay streams alike.
+    finish: the choices' finish reason (the least storable one where they differ).
+    """
+
+    body: bytes
+    pieces: tuple[int, ...]
+    finish: str
+    model: str
+
+    @property
+    def size(self) -> int:
+        """Bytes that it occupies in memory, roughly."""
+        return len(self.body) + 8 * len(self.pieces) + 256
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer in the cache. `created` and `expires` are epoch seconds."""
+
+    partition: str
+    prompt: Prompt
+    answer: Answer
+    created: float
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first event: from here on the status is 200. `age` and `ttl` in seconds, for hits."""
+
+    source: Source
+    model: str
+    age: float | None = None
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One streamed piece: the JSON bytes of one `data:` line, without line breaks. `usage` marks the usage chunk."""
+
+    data: bytes
+    usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The complete answer. After a hit's head it comes alone: the answer is then to be replayed."""
+
+    answer: Answer
+
+
+Event = Head | Chunk | Done

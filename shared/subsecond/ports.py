@@ -1,0 +1,64 @@
+"""What the pipeline needs from outside. An adapter is a file in the folder named after the port, with `build(settings)`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from subsecond.model import Call, Entry, Tenant
+    from subsecond.stats.trace import Trace
+
+
+class Keys(Protocol):
+    """API keys (folder `keys`)."""
+
+    async def tenant(self, token_hash: str) -> Tenant | None:
+        """Whose key this is, or None when it is unknown or disabled. `token_hash`: SHA-256, 64 hex digits."""
+
+
+class ExactStore(Protocol):
+    """Answers by exact key (folder `cache`)."""
+
+    async def get(self, partition: str, key: str) -> Entry | None:
+        """The entry, or None when there is none or it has expired."""
+
+    async def put(self, entry: Entry) -> float | None:
+        """Store it unless a newer answer is there. Returns the `expires` of the live entry that it replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply of the upstream, as it came."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Upstream(Protocol):
+    """A server of models (folder `upstreams`)."""
+
+    def stream(self, call: Call) -> AsyncGenerator[bytes]:
+        """The payloads of the answer's `data:` lines, as they come, without `[DONE]`.
+
+        It ends only after the upstream said `[DONE]`; whatever else happens is an UpstreamError. Closing the generator
+        closes the upstream call.
+        """
+
+    async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
+        """One whole call: POST where there is a body, GET without (`/embeddings`, `/models`)."""
+
+
+class Ledger(Protocol):
+    """Counters and histograms (folder `stats/ledgers`)."""
+
+    def record(self, trace: Trace) -> None:
+        """Count one finished request. In memory, never blocks, never fails."""
+
+    async def flush(self, *, force: bool = False) -> None:
+        """Merge into the shared table when the last merge is old enough, or at once."""
+
+    async def summary(self, partition: str) -> Mapping[str, Any]:
+        """The figures of one partition from all environments, as `GET /v1/cache/stats` shows them."""

@@ -1,0 +1,1 @@
+"""Traces, histograms, ledgers."""

@@ -1,0 +1,1 @@
+"""Where the figures are kept and merged."""
