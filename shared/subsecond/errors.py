@@ -1,16 +1,16 @@
 """Every error that a client can see, with its HTTP status and its place in OpenAI's error shape.
 
-    SubsecondError
-      InvalidRequest        400   the request is malformed; `param` names the field
-        TooLarge            413
-      Unauthorized          401
-      NotFound              404
-      NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
-      Unavailable           503   something of ours that must not fail open (the key store)
-      UpstreamError         ...   the model's server refused: its status, body and retry-after
-        UpstreamUnreachable 502   no answer, or one that broke off
-        UpstreamTimeout     504   too late: connecting, first token, between tokens, in total
-        DeadlineExceeded    504   `max_latency_ms` or the function's own time is used up
+SubsecondError
+  InvalidRequest        400   the request is malformed; `param` names the field
+    TooLarge            413
+  Unauthorized          401
+  NotFound              404
+  NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
+  Unavailable           503   something of ours that must not fail open (the key store)
+  UpstreamError         ...   the model's server refused: its status, body and retry-after
+    UpstreamUnreachable 502   no answer, or one that broke off
+    UpstreamTimeout     504   too late: connecting, first token, between tokens, in total
+    DeadlineExceeded    504   `max_latency_ms` or the function's own time is used up
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is equal and what is similar: `key` for the same question, `scope` for comparable ones, `text` to compare."""
+    """What is equal and what is similar: `key` of the same question, `scope` of comparable ones, `text` to compare."""
 
     key: str
     scope: str

@@ -1,4 +1,4 @@
-"""What the pipeline needs from outside. An adapter is a file in the folder named after the port, with `build(settings)`."""
+"""What the pipeline needs from outside. An adapter is a file in the port's folder, with `build(settings)`."""
 
 from __future__ import annotations
 

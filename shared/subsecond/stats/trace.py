@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Trace:
-    """Filled in by the pipeline as it goes. Times are seconds on the performance counter; `steps` in the order begun."""
+    """Filled in by the pipeline as it goes. Times are seconds on the performance counter, steps in their order."""
 
     request_id: str = field(default_factory=lambda: "req_" + uuid.uuid4().hex)
     started: float = field(default_factory=perf_counter)
@@ -38,6 +38,11 @@ class Trace:
         """The first event leaves now: TTFT as the pipeline can see it."""
         if self.first is None:
             self.first = perf_counter() - self.started
+
+    def fail(self, error: BaseException) -> None:
+        """The error's type and status; never its message, which may quote the client."""
+        self.error = type(error).__name__
+        self.status = getattr(error, "status", None)
 
     def finish(self) -> None:
         self.total = perf_counter() - self.started

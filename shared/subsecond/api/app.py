@@ -1,0 +1,57 @@
+"""The one app that every function and the laptop serve: routes, and nothing that a route decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from subsecond import bootstrap
+from subsecond.api import plans
+from subsecond.api.errors import on_http_exception
+from subsecond.api.exchange import Exchange
+from subsecond.api.lists import BatchReply, TextReply
+from subsecond.api.relays import embeddings, models, statistics
+from subsecond.api.reply import CompletionReply
+from subsecond.pipeline import Gateway
+
+Handle = Callable[[Exchange], Response]
+
+
+def create_app(gateway: Gateway | None = None) -> FastAPI:
+    """The ASGI app of `gateway` (default: the one that the environment describes)."""
+    served = gateway or bootstrap.gateway()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await served.close()
+
+    # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
+    app = FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(HTTPException, on_http_exception)
+
+    def route(method: str, path: str, handle: Handle) -> None:
+        async def endpoint(request: Request) -> Response:
+            return handle(Exchange(request, served))
+
+        app.add_route(path, endpoint, methods=[method])
+
+    route("POST", "/v1/chat/completions", lambda exchange: CompletionReply(exchange, plans.chat(exchange)))
+    route("POST", "/v1/completions", lambda exchange: TextReply(exchange, streamed=False))
+    route("POST", "/v1/completions/stream", lambda exchange: TextReply(exchange, streamed=True))
+    route("POST", "/v1/completions/batch", BatchReply)
+    route("POST", "/v1/embeddings", embeddings)
+    route("GET", "/v1/models", models)
+    route("GET", "/v1/cache/stats", statistics)
+    app.add_route("/health", _health, methods=["GET"])
+    return app
+
+
+async def _health(_request: Request) -> Response:
+    """Alive: it asks nothing of the stores, so that a load balancer does not take down what still answers."""
+    return JSONResponse({"status": "healthy"})

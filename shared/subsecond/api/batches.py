@@ -1,0 +1,161 @@
+"""Several prompts in one request: `prompt` as a list, and `/v1/completions/batch`. Each goes its own way through the
+pipeline, side by side with a bound, and comes back in the order that it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from subsecond.api.errors import unexpected
+from subsecond.errors import SubsecondError
+from subsecond.model import Answer, Call, Chunk, Done, Head, Tenant
+from subsecond.pipeline import Gateway
+from subsecond.replay import replay
+from subsecond.stats.trace import Trace
+from subsecond.transcript import dump
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One prompt's outcome. `seconds` until its first byte."""
+
+    head: Head
+    answer: Answer
+    seconds: float
+
+
+async def answer_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) -> list[Answered | SubsecondError]:
+    """Each call's outcome, in order; one that fails fails alone."""
+    room = asyncio.Semaphore(gateway.settings.batch_concurrency)
+
+    async def one(call: Call) -> Answered | SubsecondError:
+        async with room:
+            try:
+                return await _answer(gateway, tenant, call)
+            except SubsecondError as error:
+                return error
+            except Exception as error:  # noqa: BLE001 -- a fault of ours in one prompt must not take the others along
+                return unexpected(error, "a batch")
+
+    return await asyncio.gather(*map(one, calls))
+
+
+async def _answer(gateway: Gateway, tenant: Tenant, call: Call) -> Answered:
+    trace = Trace()
+    head: Head | None = None
+    answer: Answer | None = None
+    async with aclosing(gateway.complete(tenant, call, trace)) as events:
+        async for event in events:
+            if isinstance(event, Head):
+                head = event
+            elif isinstance(event, Done):
+                answer = event.answer
+    assert head is not None
+    assert answer is not None
+    return Answered(head, answer, trace.first or 0.0)
+
+
+def joined(outcomes: Sequence[Answered], calls: Sequence[Call]) -> dict[str, Any]:
+    """The answers of a list prompt as one `text_completion`: choices numbered through, usage added up."""
+    wholes = [json.loads(outcome.answer.body) for outcome in outcomes]
+    choices = [
+        {**choice, "index": place * _width(call) + choice["index"]}
+        for place, (whole, call) in enumerate(zip(wholes, calls, strict=True))
+        for choice in whole["choices"]
+    ]
+    usages = [whole["usage"] for whole in wholes if isinstance(whole.get("usage"), dict)]
+    return {**wholes[0], "choices": choices, **({"usage": total_usage(usages)} if usages else {})}
+
+
+def _width(call: Call) -> int:
+    return call.body.get("n") or 1
+
+
+def total_usage(usages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts added up; details that are not plain numbers are left out, because they do not add."""
+    names = dict.fromkeys(name for usage in usages for name, count in usage.items() if isinstance(count, int))
+    return {name: sum(usage.get(name) or 0 for usage in usages) for name in names}
+
+
+def seed_fields(outcomes: Sequence[Answered], started: float) -> dict[str, Any]:
+    """The plain fields of `/v1/completions`; for a list they speak for all of it."""
+    kinds = {outcome.head.source for outcome in outcomes}
+    cached = "upstream" not in kinds
+    return {
+        "response": json.loads(outcomes[0].answer.body)["choices"][0]["text"],
+        "cached": cached,
+        "cache_type": min(kinds) if cached else None,
+        "latency_ms": round((perf_counter() - started) * 1000, 3),
+    }
+
+
+async def stream_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) -> AsyncGenerator[Chunk]:
+    """The chunks of all calls as they come, numbered through, under the first chunk's id; one usage chunk at the end.
+
+    The first failure ends it. The queue is bounded, so that a slow client slows the upstreams and not the memory.
+    """
+    queue: asyncio.Queue[tuple[int, Chunk] | BaseException | None] = asyncio.Queue(64)
+    room = asyncio.Semaphore(gateway.settings.batch_concurrency)
+
+    async def tell(place: int, call: Call) -> None:
+        try:
+            async with room, aclosing(_chunks(gateway, tenant, call)) as chunks:
+                async for chunk in chunks:
+                    await queue.put((place, chunk))
+            await queue.put(None)
+        except Exception as error:  # noqa: BLE001 -- carried to the reader, who raises it
+            await queue.put(error)
+
+    tasks = [asyncio.create_task(tell(place, call)) for place, call in enumerate(calls)]
+    try:
+        async for chunk in _numbered(queue, calls):
+            yield chunk
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _chunks(gateway: Gateway, tenant: Tenant, call: Call) -> AsyncGenerator[Chunk]:
+    """One call's chunks, live or replayed; ends after its writes."""
+    async with aclosing(gateway.complete(tenant, call, Trace())) as events:
+        live = False
+        async for event in events:
+            if isinstance(event, Chunk):
+                live = True
+                yield event
+            elif isinstance(event, Done) and not live:
+                for chunk in replay(event.answer):
+                    yield chunk
+
+
+async def _numbered(
+    queue: asyncio.Queue[tuple[int, Chunk] | BaseException | None], calls: Sequence[Call]
+) -> AsyncGenerator[Chunk]:
+    running = len(calls)
+    identity: Any = None
+    frame: dict[str, Any] = {}
+    usages: list[dict[str, Any]] = []
+    while running:
+        item = await queue.get()
+        if item is None:
+            running -= 1
+            continue
+        if isinstance(item, BaseException):
+            raise item
+        place, chunk = item
+        frame = json.loads(chunk.data)
+        identity = frame["id"] = identity or frame.get("id")
+        if chunk.usage:
+            usages.append(frame["usage"])
+            continue
+        for choice in frame["choices"]:
+            choice["index"] = place * _width(calls[place]) + (choice.get("index") or 0)
+        yield Chunk(dump(frame))
+    if usages:
+        yield Chunk(dump({**frame, "choices": [], "usage": total_usage(usages)}), usage=True)

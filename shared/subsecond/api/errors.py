@@ -1,0 +1,46 @@
+"""Any failure as OpenAI's error object, with the headers that clients act on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError
+
+log = logging.getLogger("subsecond")
+
+SERVED = "POST /v1/chat/completions, /v1/completions, /v1/embeddings; GET /v1/models, /v1/cache/stats, /health"
+
+
+def error_response(error: SubsecondError, request_id: str) -> Response:
+    headers = {"x-request-id": request_id}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["retry-after"] = error.retry_after
+    return Response(json.dumps(error.body()), error.status, headers, media_type="application/json")
+
+
+def unexpected(error: BaseException, request_id: str) -> SubsecondError:
+    """A fault of ours: told apart in the log by the request's id, and without details to the client."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    # Without the message: it may quote the request.
+    log.error("unexpected %s\n%s", type(error).__name__, where, extra={"request_id": request_id})
+    return SubsecondError(
+        f"Something in Subsecond failed. Its log tells more under {request_id}.", code="internal_error"
+    )
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, which never reach a route of ours."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    asked = f"{request.method} {request.url.path}"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return error_response(MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}."), "-")
+    return error_response(NotFound(f"{asked} is not served. Served are {SERVED}."), "-")

@@ -1,0 +1,87 @@
+"""One request as the face sees it: its trace, its token, its body, its client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from starlette.requests import Request
+
+from subsecond.api.headers import bearer
+from subsecond.api.wire import parse
+from subsecond.errors import SubsecondError, TooLarge
+from subsecond.model import Tenant
+from subsecond.pipeline import Gateway
+from subsecond.stats.trace import Trace
+
+
+class Exchange:
+    """Made when a request arrives. `headers` are looked up in lower case."""
+
+    def __init__(self, request: Request, gateway: Gateway) -> None:
+        self.arrived = monotonic()
+        self.trace = Trace()
+        self.gateway = gateway
+        self.headers: Mapping[str, str] = request.headers
+        self._request = request
+        self._left = False
+        self._watch: asyncio.Task[None] | None = None
+
+    async def authenticate(self) -> Tenant:
+        return await self.gateway.authenticate(bearer(self.headers.get("authorization")), self.trace)
+
+    async def body(self) -> dict[str, Any]:
+        """The request's JSON object. Raises InvalidRequest, TooLarge."""
+        limit = self.gateway.settings.max_body
+        refusal = TooLarge(f"The body is larger than {limit:,} bytes, which is what a function can be sent.")
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:18]) > limit:
+            raise refusal
+        raw = bytearray()
+        async for part in self._request.stream():
+            raw += part
+            if len(raw) > limit:
+                raise refusal
+        with self.trace.step("parse"):
+            return parse(bytes(raw))
+
+    def flag(self, name: str) -> bool:
+        """Whether the header says yes."""
+        return self.headers.get(name, "").lower() in ("1", "true", "yes")
+
+    def watch(self) -> None:
+        """From here on, a client that hangs up ends the current task. Not before the body was read: both `receive`."""
+        task = asyncio.current_task()
+        self._watch = asyncio.create_task(self._until_left(task))
+
+    def settle(self) -> None:
+        """The client has all that it asked for: its leaving ends nothing any more."""
+        if self._watch:
+            self._watch.cancel()
+            self._watch = None
+
+    @property
+    def left(self) -> bool:
+        """The client has hung up before it was settled."""
+        return self._left
+
+    async def refused(self, error: BaseException) -> None:
+        """Record a request that never reached the pipeline; the pipeline records its own."""
+        if self.trace.total is None:
+            self.trace.fail(error)
+            await self.gateway.record(self.trace)
+
+    async def _until_left(self, task: asyncio.Task[Any] | None) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        if task:
+            task.cancel()
+
+
+def error_event(error: SubsecondError) -> bytes:
+    """A failure after the first byte: the status is sent, so it is told as a `data:` line. No `[DONE]` follows."""
+    return b"data: " + json.dumps(error.body(), separators=(",", ":")).encode() + b"\n\n"

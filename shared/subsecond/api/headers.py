@@ -1,0 +1,55 @@
+"""The cache's words on the wire: HTTP's own (RFC 9111, RFC 9211, W3C Server-Timing) wherever HTTP has one."""
+
+from __future__ import annotations
+
+import re
+
+from subsecond.errors import InvalidRequest
+from subsecond.model import CacheRules, Head
+from subsecond.stats.trace import Trace
+
+# The argument may come as a token or quoted (RFC 9111, section 5.2).
+_DIRECTIVE = re.compile(r'([a-z-]+)(?:\s*=\s*"?([^",]*)"?)?', re.IGNORECASE)
+
+
+def cache_rules(cache_control: str, *, use_cache: bool) -> CacheRules:
+    """What the request allows. `no-cache` asks anew and stores; `no-store` stores nothing, but may be served a hit;
+    `use_cache: false` (the body's word) does neither. Unknown directives are ignored (RFC 9111, section 5.2.3)."""
+    words = {name.lower(): value.strip() for name, value in _DIRECTIVE.findall(cache_control)}
+    return CacheRules(
+        read=use_cache and "no-cache" not in words,
+        write=use_cache and "no-store" not in words,
+        max_age=_seconds(words["max-age"]) if "max-age" in words else None,
+        only_if_cached="only-if-cached" in words,
+    )
+
+
+def _seconds(text: str) -> float:
+    if not text.isdecimal():
+        raise InvalidRequest(f"Cache-Control: max-age={text!r} is not a number of seconds.", param="Cache-Control")
+    # A value that is too large to represent counts as infinite (section 1.2.2).
+    return float(min(int(text[:12]), 2**31))
+
+
+def cache_status(head: Head, *, asked: bool) -> str:
+    """What the Cache-Status header says (RFC 9211). `asked` means that the cache was allowed to answer."""
+    if head.source == "upstream":
+        return "subsecond; fwd=miss" if asked else "subsecond; fwd=bypass"
+    return f"subsecond; hit; ttl={int(head.ttl or 0)}; detail={head.source}"
+
+
+def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"x-request-id", trace.request_id.encode()),
+        (b"cache-status", cache_status(head, asked=trace.cacheable).encode()),
+        (b"server-timing", trace.server_timing().encode()),
+    ]
+    if head.age is not None:
+        headers.append((b"age", str(int(head.age)).encode()))
+    return headers
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of `Authorization: Bearer TOKEN`; the scheme in any case (RFC 9110, section 11.1)."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None

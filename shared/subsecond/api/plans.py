@@ -1,0 +1,73 @@
+"""What a body asks for: checked, and told apart into the call and how its answer shall travel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from subsecond.api.exchange import Exchange
+from subsecond.api.reply import Plan
+from subsecond.api.wire import BatchBody, ChatBody, Common, TextBody, Travel, check, to_call
+from subsecond.errors import InvalidRequest
+from subsecond.model import Call, Endpoint
+
+GRANULARITIES = ("token", "sentence")
+
+
+def chat(exchange: Exchange) -> Plan:
+    def plan(body: dict[str, Any]) -> tuple[Call, Travel]:
+        checked = check(ChatBody, body)
+        return _call(exchange, "chat", body, checked), travel(exchange, checked)
+
+    return plan
+
+
+def texts(exchange: Exchange, body: dict[str, Any], *, streamed: bool) -> tuple[list[Call], Travel]:
+    """One call for each prompt. Token arrays are one prompt each, and passed through."""
+    body = _with_default_model(exchange, body)
+    checked = check(TextBody, body)
+    how = travel(exchange, checked, streamed=streamed)
+    prompt = checked.prompt
+    if not isinstance(prompt, list) or not prompt or isinstance(prompt[0], int):
+        return [_call(exchange, "text", body, checked)], how
+    _bounded(exchange, len(prompt), "prompt")
+    return [_call(exchange, "text", {**body, "prompt": one}, checked) for one in prompt], how
+
+
+def batch(exchange: Exchange, body: dict[str, Any]) -> list[Call]:
+    body = _with_default_model(exchange, body)
+    checked = check(BatchBody, body)
+    _bounded(exchange, len(checked.prompts), "prompts")
+    rest = {name: value for name, value in body.items() if name != "prompts"}
+    return [_call(exchange, "text", {**rest, "prompt": prompt}, checked) for prompt in checked.prompts]
+
+
+def travel(exchange: Exchange, checked: Common, *, streamed: bool = False) -> Travel:
+    granularity = exchange.headers.get("x-subsecond-granularity", "token")
+    if granularity not in GRANULARITIES:
+        wanted = " or ".join(GRANULARITIES)
+        raise InvalidRequest(
+            f"x-subsecond-granularity: {wanted}, not {granularity!r}.", param="x-subsecond-granularity"
+        )
+    options = checked.stream_options
+    return Travel(
+        stream=streamed or bool(checked.stream),
+        usage=bool(options and options.include_usage),
+        sentences=granularity == "sentence",
+        trace=exchange.flag("x-subsecond-trace"),
+    )
+
+
+def _call(exchange: Exchange, endpoint: Endpoint, body: dict[str, Any], checked: Common) -> Call:
+    return to_call(endpoint, body, checked, exchange.headers.get("cache-control", ""), exchange.arrived)
+
+
+def _with_default_model(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:
+    """The plain routes may be asked without a model; OpenAI's chat route may not."""
+    default = exchange.gateway.settings.default_model
+    return {"model": default, **body} if default else body
+
+
+def _bounded(exchange: Exchange, count: int, param: str) -> None:
+    most = exchange.gateway.settings.max_batch
+    if count > most:
+        raise InvalidRequest(f"'{param}' holds {count} prompts; {most} are the most. Send them in parts.", param=param)

@@ -1,0 +1,132 @@
+"""From a request's bytes to a Call. Checked is what we act on; every other field is passed on as it came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from subsecond.api.headers import cache_rules
+from subsecond.errors import InvalidRequest
+from subsecond.model import Call, Endpoint
+
+# Python's own limit (about 1,000 frames) is for the whole stack; no tool schema comes near this one.
+NESTING_LIMIT = 100
+# Fields that speak to us, or say how the answer travels. They are neither sent on nor part of the key.
+OURS = frozenset({"use_cache", "max_latency_ms", "stream", "stream_options"})
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Message(_Body):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class StreamOptions(_Body):
+    include_usage: bool | None = None
+
+
+class Common(_Body):
+    """What chat and text completions share."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    use_cache: bool | None = None
+    max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class ChatBody(Common):
+    messages: Annotated[list[Message], Field(min_length=1)]
+
+
+class TextBody(Common):
+    prompt: str | list[str] | list[int] | list[list[int]]
+
+
+class BatchBody(Common):
+    prompts: Annotated[list[str], Field(min_length=1)]
+
+
+class EmbeddingsBody(_Body):
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    input: str | list[str] | list[int] | list[list[int]]
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """How this client wants its answer."""
+
+    stream: bool = False
+    usage: bool = False
+    sentences: bool = False
+    trace: bool = False
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The body's JSON object. Raises InvalidRequest."""
+    try:
+        # Not `json.loads(raw)`: for bytes it guesses the encoding and lets surrogates pass.
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.", code="nested_too_deeply") from None
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not JSON: {error}.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_json")
+    _check_depth(body)
+    return body
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _check_depth(body: dict[str, Any]) -> None:
+    level: list[Any] = [body]
+    for _ in range(NESTING_LIMIT):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise InvalidRequest(f"The body is nested more than {NESTING_LIMIT} levels deep.", code="nested_too_deeply")
+
+
+def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
+    """The body's checked fields. Raises InvalidRequest that names the first field that does not fit."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+        # A union reports each member's view: the field is what lies before the member's name.
+        path = [str(part) for part in first["loc"] if not str(part).startswith(("list[", "str", "dict[", "int"))]
+        where = ".".join(path)
+        raise InvalidRequest(f"'{where}': {first['msg']}.", param=where, code="invalid_value") from None
+
+
+def to_call(endpoint: Endpoint, body: Mapping[str, Any], checked: Common, cache_control: str, arrived: float) -> Call:
+    """`arrived`: when the request came, on the monotonic clock; its latency budget runs from there."""
+    budget = checked.max_latency_ms
+    return Call(
+        endpoint=endpoint,
+        model=checked.model,
+        body={name: value for name, value in body.items() if name not in OURS},
+        rules=cache_rules(cache_control, use_cache=checked.use_cache is not False),
+        deadline=None if budget is None else arrived + budget / 1000,
+    )

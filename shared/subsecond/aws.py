@@ -1,0 +1,87 @@
+"""The one way to AWS: boto3 is blocking, so its calls run in a small bounded pool of threads."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+    from subsecond.config import Settings
+
+T = TypeVar("T")
+
+_shared: dict[Settings, Aws] = {}
+
+
+def aws_of(settings: Settings) -> Aws:
+    """The one `Aws` of these settings: every adapter shares its threads, clients and connections."""
+    aws = _shared.get(settings)
+    if aws is None:
+        aws = _shared[settings] = Aws(settings)
+    return aws
+
+
+class Aws:
+    """boto3's low-level clients and the threads that may use them.
+
+    `dynamodb` and `s3` are made at first use, which loads boto3 and the service's model (0.2 to 0.6 s). So touch them
+    inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
+    Region, endpoint and credentials come from boto3's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="aws")
+        # Making a client is not thread-safe in botocore (using one is).
+        self._lock = Lock()
+        self._clients: dict[str, Any] = {}
+        self._session: Any = None
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        client: DynamoDBClient = self._clients.get("dynamodb") or self._make("dynamodb")
+        return client
+
+    @property
+    def s3(self) -> S3Client:
+        client: S3Client = self._clients.get("s3") or self._make("s3")
+        return client
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """The call's result, or what it raised. When the waiter is cancelled, a call that has begun runs on alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def close(self) -> None:
+        """Give up what is waiting, wait for what is running (bounded by the time limits), close the connections."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        if _shared.get(self._settings) is self:
+            del _shared[self._settings]
+
+    def _make(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                import boto3  # noqa: PLC0415 -- 0.4 s of CPU that an environment without AWS stores never pays
+                from botocore.config import Config  # noqa: PLC0415
+
+                self._session = self._session or boto3.session.Session()
+                self._clients[service] = self._session.client(
+                    service,
+                    config=Config(
+                        max_pool_connections=self._settings.store_threads,
+                        connect_timeout=self._settings.store_timeout,
+                        read_timeout=self._settings.store_timeout,
+                        retries={"total_max_attempts": 2, "mode": "standard"},
+                        tcp_keepalive=True,
+                    ),
+                )
+            return self._clients[service]

@@ -1,0 +1,33 @@
+"""The one place that joins ports to adapters. The name in the settings picks the file; only that file is imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from subsecond.config import Settings
+from subsecond.pipeline import Gateway
+
+FOLDERS = {"upstream": "upstreams", "keys": "keys", "exact": "cache", "ledger": "stats.ledgers"}
+
+
+def adapter(port: str, settings: Settings) -> Any:
+    """The configured adapter of `port`; ValueError names the setting when there is no such file."""
+    name = getattr(settings, port)
+    module = f"subsecond.{FOLDERS[port]}.{name}"
+    if not name.isidentifier():
+        raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ValueError(f"SUBSECOND_{port.upper()}={name!r}: there is no such adapter") from None
+    return found.build(settings)
+
+
+def gateway(settings: Settings | None = None) -> Gateway:
+    """The gateway of these settings (default: the environment's)."""
+    settings = settings or Settings.from_env()
+    parts = {port: adapter(port, settings) for port in FOLDERS}
+    return Gateway(settings=settings, **parts)

@@ -1,0 +1,59 @@
+"""Answers in this process: least recently used go first, bounded in bytes."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from subsecond.config import Settings
+from subsecond.model import Entry
+
+
+class MemoryStore:
+    """`limit` in bytes. The clock gives epoch seconds, like an entry's `expires`."""
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.time) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def get(self, partition: str, key: str) -> Entry | None:
+        place = (partition, key)
+        entry = self._entries.get(place)
+        if entry is None:
+            return None
+        if entry.expires <= self._clock():
+            self._drop(place)
+            return None
+        self._entries.move_to_end(place)
+        return entry
+
+    async def put(self, entry: Entry) -> float | None:
+        place = (entry.partition, entry.prompt.key)
+        old = self._entries.get(place)
+        if old is not None and old.created > entry.created:
+            return None
+        if old is not None:
+            self._drop(place)
+        if _size(entry) <= self._limit:
+            self._entries[place] = entry
+            self.bytes += _size(entry)
+        while self.bytes > self._limit:
+            self._drop(next(iter(self._entries)))
+        return old.expires if old is not None and old.expires > self._clock() else None
+
+    def _drop(self, place: tuple[str, str]) -> None:
+        self.bytes -= _size(self._entries.pop(place))
+
+
+def _size(entry: Entry) -> int:
+    return entry.answer.size + 4 * len(entry.prompt.text)
+
+
+def build(settings: Settings) -> MemoryStore:
+    return MemoryStore(settings.memory_bytes)

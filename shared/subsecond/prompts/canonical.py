@@ -1,0 +1,73 @@
+"""From a call to its exact key, its scope and its text.
+
+The key covers every field that the client sent, known to us or not: a field that we do not know may still change the
+answer. Left out are only those that change how an answer travels (`stream`, `stream_options`) or speak to us
+(`use_cache`, `max_latency_ms`); the face takes them off before a Call is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+from unicodedata import is_normalized, normalize
+
+from subsecond.model import Call, Prompt, Tenant
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def prepare(call: Call, tenant: Tenant) -> Prompt:
+    """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar."""
+    body = {**call.body, **_texts_normal(call.body)}
+    frame = {"partition": tenant.partition, "endpoint": call.endpoint, "model": call.model}
+    key = _digest({**frame, "body": body})
+    masked, text = _without_last_turn(body)
+    scope = _digest({**frame, "body": masked, "similar": True}) if text else key
+    return Prompt(key, scope, text)
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return sha256(_encode(value).encode("ascii")).hexdigest()
+
+
+def _texts_normal(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Messages and prompt with their texts in NFC and stripped at the ends. Case stays: `Polish` is not `polish`."""
+    normal: dict[str, Any] = {}
+    if isinstance(messages := body.get("messages"), list):
+        normal["messages"] = [{**message, "content": _normal(message.get("content"))} for message in messages]
+    if "prompt" in body:
+        normal["prompt"] = _normal(body["prompt"])
+    return normal
+
+
+def _normal(content: Any) -> Any:
+    if isinstance(content, str):
+        return (content if is_normalized("NFC", content) else normalize("NFC", content)).strip()
+    if isinstance(content, list):
+        return [{**part, "text": _normal(part["text"])} if _is_text(part) else part for part in content]
+    return content
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _without_last_turn(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The body with the last user turn's text taken out, and that text."""
+    if isinstance(prompt := body.get("prompt"), str):
+        return {**body, "prompt": None}, prompt
+    messages = body.get("messages") or []
+    if not messages or messages[-1].get("role") != "user":
+        return body, ""
+    rest, text = _split_text(messages[-1].get("content"))
+    return {**body, "messages": [*messages[:-1], {**messages[-1], "content": rest}]}, text
+
+
+def _split_text(content: Any) -> tuple[Any, str]:
+    if isinstance(content, str):
+        return None, content
+    parts = content if isinstance(content, list) else []
+    text = "\n".join(part["text"] for part in parts if _is_text(part))
+    return [part for part in parts if not _is_text(part)], text

@@ -1,0 +1,85 @@
+"""What tests share: a clean environment, and small builders for calls, answers and gateways."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from subsecond.config import PREFIX, Settings
+from subsecond.model import Answer, Call, Entry, Prompt, Tenant
+
+KEY = "sk-test"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings or the credentials of the machine that it runs on."""
+    for name in list(os.environ):
+        if name.startswith((PREFIX, "OPENAI_", "AWS_")):
+            monkeypatch.delenv(name)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Everything in memory, the simulator in the process."""
+    return Settings(upstream="simulator", api_key=KEY, default_model="sim-t0-i0-n8")
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return Tenant("acme", "prod", "laptop")
+
+
+@pytest.fixture
+def ask():
+    """`ask("Hello?", temperature=0)` is a chat call."""
+
+    def make(text: str = "Hello?", model: str = "sim-t0-i0-n8", **fields: object) -> Call:
+        return Call("chat", model, {"model": model, "messages": [{"role": "user", "content": text}], **fields})
+
+    return make
+
+
+@pytest.fixture
+def entry():
+    """`entry("k", created=1.0, expires=9.0, body=b"...")` is a stored answer."""
+
+    def make(
+        key: str = "k", *, partition: str = "acme:prod", created: float, expires: float, body: bytes = b'{"a":1}'
+    ) -> Entry:
+        return Entry(partition, Prompt(key, "scope", "text"), Answer(body, (1, 2), "stop", "m"), created, expires)
+
+    return make
+
+
+@pytest.fixture
+def aws_tables() -> Iterator[None]:
+    """moto with the tables and the bucket that the default settings name. Single-threaded use only: it loses updates
+    under concurrent conditional writes."""
+    import boto3
+    from moto import mock_aws
+
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb")
+        pk, sk = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}
+        for table, keys in (("subsecond-answers", [pk]), ("subsecond-state", [pk, sk])):
+            dynamodb.create_table(
+                TableName=table,
+                BillingMode="PAY_PER_REQUEST",
+                KeySchema=keys,
+                AttributeDefinitions=[{"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys],
+            )
+        boto3.client("s3").create_bucket(Bucket="subsecond-index")
+        yield
+
+
+def chunks_of(stream: bytes) -> list[dict]:
+    """The JSON objects of an SSE body's `data:` lines, `[DONE]` left out."""
+    lines = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
+    return [json.loads(line) for line in lines if line != b"[DONE]"]

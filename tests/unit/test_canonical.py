@@ -1,0 +1,152 @@
+"""The exact key, the scope and the text."""
+
+import copy
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subsecond.model import Call, Tenant
+from subsecond.prompts.canonical import prepare
+
+ACME = Tenant("acme", "prod", "k")
+FULL = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello?", "name": "ann"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f"}}]},
+        {"role": "tool", "content": "42", "tool_call_id": "c1"},
+        {"role": "user", "content": "And now?"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "tool_choice": "auto",
+    "response_format": {"type": "json_object"},
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "seed": 1,
+    "stop": ["x"],
+    "max_tokens": 10,
+    "max_completion_tokens": 11,
+    "n": 1,
+    "presence_penalty": 0.1,
+    "frequency_penalty": 0.2,
+    "logit_bias": {"5": 1},
+    "logprobs": False,
+    "top_logprobs": 2,
+    "parallel_tool_calls": True,
+    "reasoning_effort": "low",
+    "user": "u",
+    "some_future_field": {"deep": [1, 2, {"er": "x"}]},
+}
+
+
+def prompt(body, tenant=ACME, endpoint="chat", model="m"):
+    return prepare(Call(endpoint, model, body), tenant)
+
+
+def paths(value, path=()):
+    """The path of every leaf in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [leaf for name, part in inner for leaf in paths(part, (*path, name))]
+    return found or [path]
+
+
+def changed(body, path):
+    other = copy.deepcopy(body)
+    place = other
+    for name in path[:-1]:
+        place = place[name]
+    old = place[path[-1]]
+    place[path[-1]] = not old if isinstance(old, bool) else old + 1 if isinstance(old, int | float) else f"{old}?"
+    return other
+
+
+@pytest.mark.parametrize("path", paths(FULL), ids=lambda path: ".".join(map(str, path)))
+def test_every_field_changes_the_key(path):
+    assert prompt(changed(FULL, path)).key != prompt(FULL).key
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_field_left_out_changes_the_key(name):
+    assert prompt({key: value for key, value in FULL.items() if key != name}).key != prompt(FULL).key
+
+
+def test_tenant_namespace_endpoint_and_model_change_the_key():
+    others = [
+        prompt(FULL, Tenant("other", "prod", "k")),
+        prompt(FULL, Tenant("acme", "test", "k")),
+        prompt(FULL, endpoint="text"),
+        prompt(FULL, model="m2"),
+    ]
+    assert len({prompt(FULL).key, *(other.key for other in others)}) == 5
+
+
+def test_another_key_of_the_same_tenant_shares_the_cache():
+    assert prompt(FULL, Tenant("acme", "prod", "another")) == prompt(FULL)
+
+
+def test_case_is_kept_and_blanks_at_the_ends_are_not():
+    def key(text):
+        return prompt({"messages": [{"role": "user", "content": text}]}).key
+
+    assert key("polish this") != key("Polish this")
+    assert key("  hi \n") == key("hi")
+    assert key("a  b") != key("a b")
+
+
+@given(st.text())
+def test_the_text_is_compared_in_normal_form(text):
+    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}
+    assert len({prompt({"messages": [{"role": "user", "content": form}]}).key for form in forms}) == 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1), json_values, max_size=4))
+def test_the_order_of_fields_does_not_count_and_nothing_breaks(fields):
+    body = {**fields, "messages": [{"role": "user", "content": "x"}]}
+    assert prompt(dict(reversed(body.items()))) == prompt(body)
+
+
+def test_a_lone_surrogate_has_a_key():
+    assert len(prompt({"messages": [{"role": "user", "content": "\ud800"}]}).key) == 64
+
+
+def test_only_the_last_user_turn_is_outside_the_scope():
+    asked = prompt(FULL)
+    assert asked.text == "And now?"
+    last = ("messages", 4, "content")
+    assert prompt(changed(FULL, last)).scope == asked.scope
+    for path in paths(FULL):
+        if path != last:
+            assert prompt(changed(FULL, path)).scope != asked.scope, path
+
+
+def test_parts_that_are_no_text_stay_in_the_scope():
+    def parts(text, url):
+        image = {"type": "image_url", "image_url": {"url": url}}
+        return prompt({"messages": [{"role": "user", "content": [{"type": "text", "text": text}, image]}]})
+
+    assert parts("What is it?", "a").text == "What is it?"
+    assert parts("What is it?", "a").scope == parts("What was it?", "a").scope
+    assert parts("What is it?", "a").scope != parts("What is it?", "b").scope
+
+
+def test_without_a_last_user_text_nothing_is_similar():
+    for last in ({"role": "assistant", "content": "Well,"}, {"role": "tool", "content": "1", "tool_call_id": "c"}):
+        found = prompt({"messages": [{"role": "user", "content": "x"}, last]})
+        assert (found.text, found.scope) == ("", found.key)
+
+
+def test_a_plain_prompt_is_its_own_text():
+    found = prompt({"prompt": " Hello "}, endpoint="text")
+    assert found.text == "Hello"
+    assert found.scope == prompt({"prompt": "Bye"}, endpoint="text").scope
+    assert prompt({"prompt": [1, 2]}, endpoint="text").text == ""
