@@ -9,26 +9,26 @@ the writes come then, before the generator ends, because Lambda freezes what wou
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any
 
-from subsecond.cacheability import may_read, may_store
 from subsecond.config import Settings
-from subsecond.errors import NotCached, Unauthorized, Unavailable
+from subsecond.errors import NotCached
 from subsecond.failopen import fail_open
-from subsecond.model import Answer, Call, Done, Entry, Event, Head, Prompt, Tenant
-from subsecond.ports import ExactStore, Keys, Ledger, Reply, Upstream
+from subsecond.model import Call, Done, Event, Head, Tenant
+from subsecond.ports import ExactStore, Keys, Ledger, Upstream
 from subsecond.prompts.canonical import prepare
+from subsecond.stages.authenticate import authenticate
+from subsecond.stages.exact import head_of_hit, keep, look_up
 from subsecond.stats.trace import Trace
 from subsecond.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
+    """One environment's gateway: the adapters that `bootstrap` chose."""
+
     settings: Settings
     keys: Keys
     exact: ExactStore
@@ -36,24 +36,14 @@ class Gateway:
     ledger: Ledger
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
-        """Who asks, before anything is read, looked up or spent. Fails closed. Raises Unauthorized, Unavailable."""
-        with trace.step("auth"):
-            if not token:
-                raise Unauthorized("No API key. Send it as `Authorization: Bearer KEY`.")
-            digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-            try:
-                tenant = await self.keys.tenant(digest)
-            except Exception as error:
-                raise Unavailable("The key store cannot be reached. Try again shortly.") from error
-        if tenant is None:
-            raise Unauthorized("This API key is unknown or disabled.")
-        trace.partition = tenant.partition
-        return tenant
+        """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
+        return await authenticate(self.keys, token, trace)
 
     async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
+        trace.model = call.model
         try:
-            async with aclosing(self._stages(tenant, call, trace)) as events:
+            async with aclosing(self._answer(tenant, call, trace)) as events:
                 async for event in events:
                     yield event
         except BaseException as error:
@@ -62,15 +52,14 @@ class Gateway:
         finally:
             await self.record(trace)
 
-    async def _stages(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
-        trace.model = call.model
+    async def _answer(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
         with trace.step("prepare"):
             prompt = prepare(call, tenant)
 
         with trace.step("exact"):
-            entry = await self._lookup(call, tenant, prompt, trace)
+            entry = await look_up(self.exact, self.settings, call, tenant, prompt, trace)
         if entry:
-            yield _hit(entry, trace)
+            yield head_of_hit(entry, trace)
             yield Done(entry.answer)
             return
         if call.rules.only_if_cached:
@@ -80,8 +69,8 @@ class Gateway:
         trace.source = "upstream"
         async with aclosing(self.upstream.stream(call)) as payloads:
             with trace.step("upstream"):
-                first = await anext(payloads, None)
-            chunk = transcript.add(first) if first is not None else None
+                # A stream without an event is no answer: the transcript refuses the empty payload.
+                chunk = transcript.add(await anext(payloads, b""))
             trace.first_byte()
             yield Head("upstream", call.model)
             if chunk:
@@ -95,56 +84,10 @@ class Gateway:
         yield Done(answer)
 
         with trace.step("store"):
-            await self._store(call, tenant, prompt, answer, trace)
-
-    async def relay(self, path: str, body: Mapping[str, Any] | None, trace: Trace) -> Reply:
-        """A call that is only passed through: embeddings, the list of models."""
-        trace.model = str(body["model"]) if body else None
-        trace.source = "upstream"
-        try:
-            with trace.step("upstream"):
-                return await self.upstream.fetch(path, body, None)
-        except BaseException as error:
-            trace.fail(error)
-            raise
-        finally:
-            await self.record(trace)
-
-    async def statistics(self, tenant: Tenant) -> Mapping[str, Any]:
-        """The figures of the key's own partition, this environment's merged in first."""
-        await self.ledger.flush(force=True)
-        return await self.ledger.summary(tenant.partition)
+            await keep(self.exact, self.settings, call, tenant, prompt, answer, trace)
 
     async def record(self, trace: Trace) -> None:
-        """On every exit. The merge into the shared table happens after the last byte, every few seconds at most."""
+        """On every exit. The merge into the shared table comes after the last byte, every few seconds at the most."""
         trace.finish()
         self.ledger.record(trace)
         await fail_open(trace, "flush", self.ledger.flush(), self.settings.store_timeout)
-
-    async def close(self) -> None:
-        """Merge the figures once more; connections end with the process."""
-        await self.ledger.flush(force=True)
-
-    async def _lookup(self, call: Call, tenant: Tenant, prompt: Prompt, trace: Trace) -> Entry | None:
-        if not may_read(call):
-            return None
-        trace.cacheable = True
-        found = self.exact.get(tenant.partition, prompt.key)
-        entry = await fail_open(trace, "exact", found, self.settings.store_timeout)
-        oldest = call.rules.max_age
-        return entry if entry and (oldest is None or time.time() - entry.created <= oldest) else None
-
-    async def _store(self, call: Call, tenant: Tenant, prompt: Prompt, answer: Answer, trace: Trace) -> None:
-        if not may_store(call, answer):
-            return
-        now = time.time()
-        entry = Entry(tenant.partition, prompt, answer, created=now, expires=now + self.settings.ttl)
-        trace.stored_expiry = entry.expires
-        trace.replaced_expiry = await fail_open(trace, "store", self.exact.put(entry), 2 * self.settings.store_timeout)
-
-
-def _hit(entry: Entry, trace: Trace) -> Head:
-    now = time.time()
-    trace.source = "exact"
-    trace.first_byte()
-    return Head("exact", entry.answer.model, age=max(0.0, now - entry.created), ttl=entry.expires - now)

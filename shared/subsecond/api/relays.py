@@ -1,6 +1,9 @@
-"""What is not a completion: passed through, or answered from the figures."""
+"""What is not a completion: passed through to the upstream, or answered from the figures."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.responses import Response
 
@@ -18,8 +21,7 @@ def embeddings(exchange: Exchange) -> Response:
         body = await exchange.body()
         check(EmbeddingsBody, body)
         exchange.watch()
-        reply = await exchange.gateway.relay("/embeddings", body, exchange.trace)
-        return reply.content_type, reply.body
+        return await _passed_through(exchange, "/embeddings", body)
 
     return JsonReply(exchange, make)
 
@@ -28,15 +30,28 @@ def models(exchange: Exchange) -> Response:
     async def make() -> tuple[str, bytes]:
         await exchange.authenticate()
         exchange.watch()
-        reply = await exchange.gateway.relay("/models", None, exchange.trace)
-        return reply.content_type, reply.body
+        return await _passed_through(exchange, "/models", None)
 
     return JsonReply(exchange, make)
 
 
 def statistics(exchange: Exchange) -> Response:
+    """The figures of the key's own partition, this environment's merged in first."""
+
     async def make() -> tuple[str, bytes]:
         tenant = await exchange.authenticate()
-        return JSON, dump(dict(await exchange.gateway.statistics(tenant)))
+        ledger = exchange.gateway.ledger
+        await ledger.flush(force=True)
+        return JSON, dump(dict(await ledger.summary(tenant.partition)))
 
     return JsonReply(exchange, make)
+
+
+async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:
+    trace = exchange.trace
+    trace.model = str(body["model"]) if body else None
+    trace.source = "upstream"
+    with trace.step("upstream"):
+        reply = await exchange.gateway.upstream.fetch(path, body, None)
+    await exchange.gateway.record(trace)
+    return reply.content_type, reply.body

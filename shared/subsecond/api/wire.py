@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -61,6 +62,8 @@ class EmbeddingsBody(_Body):
 
 
 Body = TypeVar("Body", bound=_Body)
+# How pydantic names the members of a union in an error's path: `str`, `list[str]`, `list[list[int]]`.
+_MEMBER = re.compile(r"(str|int|(list|dict)\[.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,7 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
         # A union reports each member's view: the field is what lies before the member's name.
-        path = [str(part) for part in first["loc"] if not str(part).startswith(("list[", "str", "dict[", "int"))]
-        where = ".".join(path)
+        where = ".".join(str(part) for part in first["loc"] if not _MEMBER.fullmatch(str(part)))
         raise InvalidRequest(f"'{where}': {first['msg']}.", param=where, code="invalid_value") from None
 
 

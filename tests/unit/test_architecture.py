@@ -1,0 +1,142 @@
+"""The rules of the house that are kept by a test and not by agreement."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "shared" / "subsecond").rglob("*.py"))
+ALL = SHIPPED + sorted((ROOT / "local").rglob("*.py"))
+# Where a framework may be named. Everything else is plain Python.
+EDGES = {
+    "fastapi": ("api/",),
+    "starlette": ("api/",),
+    "mangum": ("functions/",),
+    "aws_lambda_powertools": ("functions/",),
+    "boto3": ("aws.py",),
+    "botocore": ("aws.py", "stats/ledgers/dynamodb.py"),
+    "openai": ("upstreams/openai.py",),
+    "pydantic": ("api/",),
+}
+CATCH_ALLS = {"failopen.py", "api/reply.py", "api/batches.py"}
+
+
+def name(path):
+    return path.relative_to(ROOT / "shared" / "subsecond").as_posix() if path in SHIPPED else path.name
+
+
+def imports(path):
+    """Top-level names of all modules that the file imports, wherever in it."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_frameworks_stop_at_the_edge(path):
+    for module in imports(path):
+        allowed = EDGES.get(module.split(".")[0])
+        assert allowed is None or name(path).startswith(allowed), module
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_arrows_point_inwards(path):
+    ours = {module.removeprefix("subsecond.") for module in imports(path) if module.startswith("subsecond.")}
+    place = name(path)
+    core = ("pipeline.py", "model.py", "ports.py", "transcript.py", "replay.py", "cacheability.py", "stored.py")
+    adapters = ("cache/", "keys/", "upstreams/", "stats/ledgers/", "prompts/")
+    if place in core or place.startswith(adapters):
+        assert not [module for module in ours if module.startswith(("api", "bootstrap", "aws_lambda"))]
+    if place in core:
+        assert not [module for module in ours if module.startswith(("cache.", "keys.", "upstreams.", "stats.ledgers"))]
+    if place.startswith(adapters):
+        assert "pipeline" not in ours
+    if place.startswith("aws_lambda/"):
+        assert not [module for module in ours if not module.startswith("aws_lambda")]
+    assert not [module for module in imports(path) if module.startswith("subsecond_local")]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_the_environment_is_read_in_one_place(path):
+    tree = ast.parse(path.read_text())
+    touched = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    ]
+    # The runtime client replaces Lambda's own entry point, whose interface is its environment.
+    assert not touched or name(path) == "config.py" or name(path).startswith("aws_lambda/")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_only_named_places_catch_everything(path):
+    broad = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or getattr(node.type, "id", "") in ("Exception", "BaseException"))
+        and not isinstance(node.body[-1], ast.Raise)  # tidying up and raising again hides nothing
+    ]
+    assert not broad or name(path) in CATCH_ALLS or name(path).startswith("aws_lambda/"), broad
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_files_and_functions_stay_short(path):
+    source = path.read_text()
+    assert source.count("\n") <= 400
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node) or ""
+            length = node.end_lineno - node.lineno + 1 - docstring.count("\n")
+            assert length <= 50, f"{node.name}: {length} lines"
+            assert len(node.args.args) + len(node.args.kwonlyargs) <= 8, node.name
+            if path in SHIPPED:
+                assert node.args.kwarg is None or name(path).startswith("aws_lambda/"), f"{node.name} takes **kwargs"
+
+
+def test_the_pipeline_is_short_and_tells_its_stages_in_order():
+    source = (ROOT / "shared/subsecond/pipeline.py").read_text()
+    assert source.count("\n") <= 120
+    told = source.split("    authenticate ->")[1].split("\n")[0].replace("->", " ").split()
+    places = [source.find(f'trace.step("{stage}")') for stage in told if f'trace.step("{stage}")' in source]
+    assert places == sorted(places)
+
+
+def loaded(code):
+    """The modules that this code loads in a fresh interpreter."""
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(ran.stdout.splitlines()[-1]))
+
+
+HIT = """
+import asyncio, time
+from subsecond.api.app import create_app
+from subsecond.bootstrap import gateway
+from subsecond.config import Settings
+from subsecond.model import Answer, Call, Done, Entry, Tenant
+from subsecond.prompts.canonical import prepare
+from subsecond.stats.trace import Trace
+made = gateway(Settings(upstream_url="http://127.0.0.1:9/v1", api_key="k"))
+create_app(made)
+tenant, call = Tenant("local", "default", "default"), Call("chat", "m", {"messages": []})
+async def hit():
+    answer = Answer(b"{}", (), "stop", "m")
+    await made.exact.put(Entry(tenant.partition, prepare(call, tenant), answer, time.time(), time.time() + 9))
+    events = [event async for event in made.complete(tenant, call, Trace())]
+    assert isinstance(events[-1], Done) and events[0].source == "exact"
+asyncio.run(hit())
+"""
+
+
+def test_a_hit_loads_neither_the_upstream_client_nor_numpy_nor_aws():
+    assert not loaded(HIT) & {"openai", "httpx2", "numpy", "boto3", "botocore"}
+
+
+def test_importing_the_core_loads_no_framework():
+    assert not loaded("import subsecond.pipeline") & {"fastapi", "starlette", "pydantic", "openai", "boto3", "numpy"}
