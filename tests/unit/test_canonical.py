@@ -16,7 +16,11 @@ FULL = {
     "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello?", "name": "ann"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f"}}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f"}}],
+        },
         {"role": "tool", "content": "42", "tool_call_id": "c1"},
         {"role": "user", "content": "And now?"},
     ],

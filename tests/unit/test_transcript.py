@@ -36,7 +36,9 @@ def test_an_untouched_chunk_is_passed_on_byte_for_byte():
 
 
 def test_pieces_are_joined():
-    transcript, _ = told(chunk({"role": "assistant", "content": ""}), chunk({"content": "Hel"}), chunk({"content": "lo"}, "stop"))
+    transcript, _ = told(
+        chunk({"role": "assistant", "content": ""}), chunk({"content": "Hel"}), chunk({"content": "lo"}, "stop")
+    )
     answer = transcript.answer()
     assert json.loads(answer.body)["choices"][0]["message"] == {"role": "assistant", "content": "Hello"}
     assert json.loads(answer.body)["object"] == "chat.completion"
@@ -66,7 +68,9 @@ def test_tool_calls_are_joined_by_index():
     other = {"index": 1, "id": "t2", "type": "function", "function": {"name": "g", "arguments": "{}"}}
     more = {"index": 0, "id": "t1", "function": {"name": "f", "arguments": '{"a":'}}
     rest = {"index": 0, "function": {"arguments": "1}"}}
-    transcript, _ = told(*(chunk({"tool_calls": [item]}) for item in (call, other, more, rest)), chunk({}, "tool_calls"))
+    transcript, _ = told(
+        *(chunk({"tool_calls": [item]}) for item in (call, other, more, rest)), chunk({}, "tool_calls")
+    )
     message = whole(transcript)["choices"][0]["message"]
     assert message["content"] is None
     assert message["tool_calls"] == [
@@ -95,7 +99,12 @@ def test_an_empty_answer_is_an_answer():
 
 def test_a_whole_reply_becomes_a_chunk():
     message = {"role": "assistant", "content": "Hi", "tool_calls": [{"id": "t", "type": "function", "function": {}}]}
-    reply = {"id": "c", "object": "chat.completion", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    reply = {
+        "id": "c",
+        "object": "chat.completion",
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
     transcript, chunks = told(dump(reply))
     assert chunks[0]["object"] == "chat.completion.chunk"
     assert chunks[0]["choices"][0]["delta"]["tool_calls"][0]["index"] == 0
@@ -104,7 +113,10 @@ def test_a_whole_reply_becomes_a_chunk():
 
 def test_text_completions_are_joined():
     frame = {"id": "c", "object": "text_completion", "model": "m"}
-    payloads = [dump({**frame, "choices": [{"index": 0, "text": text, "finish_reason": end}]}) for text, end in (("a", None), ("b", "length"))]
+    payloads = [
+        dump({**frame, "choices": [{"index": 0, "text": text, "finish_reason": end}]})
+        for text, end in (("a", None), ("b", "length"))
+    ]
     transcript, _ = told(*payloads, endpoint="text")
     assert whole(transcript)["choices"][0]["text"] == "ab"
     assert transcript.answer().finish == "length"
@@ -124,7 +136,13 @@ def test_an_error_in_the_stream_is_the_upstreams_own():
 
 @pytest.mark.parametrize(
     ("finishes", "least"),
-    [(["stop"], "stop"), (["stop", "length"], "length"), (["length", "content_filter"], "content_filter"), ([], "unknown"), (["stop", None], "unknown")],
+    [
+        (["stop"], "stop"),
+        (["stop", "length"], "length"),
+        (["length", "content_filter"], "content_filter"),
+        ([], "unknown"),
+        (["stop", None], "unknown"),
+    ],
 )
 def test_the_least_storable_finish_speaks_for_all(finishes, least):
     assert least_storable(finishes) == least

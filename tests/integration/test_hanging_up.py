@@ -1,0 +1,90 @@
+"""Clients that leave, seen from a plain process over a real socket."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+from subsecond.bootstrap import gateway
+
+
+class Watched:
+    """The simulator, with its ends counted."""
+
+    def __init__(self, upstream):
+        self._upstream = upstream
+        self.ended = asyncio.Queue()
+
+    async def stream(self, call):
+        try:
+            async for payload in self._upstream.stream(call):
+                yield payload
+            self.ended.put_nowait("complete")
+        except GeneratorExit:
+            self.ended.put_nowait("closed")
+            raise
+        except asyncio.CancelledError:
+            self.ended.put_nowait("cancelled")
+            raise
+
+    async def fetch(self, path, body, deadline):
+        return await self._upstream.fetch(path, body, deadline)
+
+
+async def leave_after(base, body, marker):
+    """Sends a request, and closes the connection as soon as `marker` was received (None: at once)."""
+    host, port = base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    raw = json.dumps(body).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test\r\nContent-Length: {len(raw)}\r\n\r\n"
+    writer.write(head.encode() + raw)
+    await writer.drain()
+    if marker:
+        await reader.readuntil(marker)
+    else:
+        await asyncio.sleep(0.05)
+    writer.close()
+    await writer.wait_closed()
+
+
+def body(model, *, stream):
+    return {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def test_leaving_mid_stream_or_before_the_first_token_closes_the_upstream_call(served, settings):
+    made = gateway(settings)
+    watched = Watched(made.upstream)
+    client = await served(gateway=replace(made, upstream=watched))
+    for model, stream, marker in (
+        ("sim-t0-i20-n1000", True, b"content"),
+        ("sim-t60000-i0-n1", True, None),
+        ("sim-t0-i20-n1000", False, None),
+    ):
+        await leave_after(client.base, body(model, stream=stream), marker)
+        assert await asyncio.wait_for(watched.ended.get(), 10) in ("closed", "cancelled")
+    assert len(made.exact) == 0
+    assert (await client.chat()).status == 200
+
+
+async def test_leaving_after_done_loses_nothing(served, settings):
+    made = gateway(settings)
+
+    class Slow:
+        """A store whose writes take their time."""
+
+        def __init__(self):
+            self.written = asyncio.Event()
+
+        async def get(self, partition, key):
+            return await made.exact.get(partition, key)
+
+        async def put(self, entry):
+            await asyncio.sleep(0.1)
+            result = await made.exact.put(entry)
+            self.written.set()
+            return result
+
+    slow = Slow()
+    client = await served(gateway=replace(made, exact=slow))
+    await leave_after(client.base, body("sim-t0-i0-n4", stream=True), b"[DONE]")
+    await asyncio.wait_for(slow.written.wait(), 10)
+    assert len(made.exact) == 1
