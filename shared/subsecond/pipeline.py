@@ -20,7 +20,7 @@ from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import ExactStore, Keys, Ledger, Upstream
 from subsecond.prompts.canonical import prepare
 from subsecond.stages.authenticate import authenticate
-from subsecond.stages.exact import head_of_hit, keep, look_up
+from subsecond.stages.exact import head_of_hit, keep, look_up, usage_of
 from subsecond.stats.trace import Trace
 from subsecond.transcript import Transcript
 
@@ -61,6 +61,7 @@ class Gateway:
         if entry:
             yield head_of_hit(entry, trace)
             yield Done(entry.answer)
+            trace.usage = usage_of(entry.answer)
             return
         if call.rules.only_if_cached:
             raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")

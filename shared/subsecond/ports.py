@@ -25,7 +25,8 @@ class ExactStore(Protocol):
         """The entry, or None when there is none or it has expired."""
 
     async def put(self, entry: Entry) -> float | None:
-        """Store it unless a newer answer is there. Returns the `expires` of the live entry that it replaced."""
+        """Store it. Returns the `expires` of the live entry that it replaced, 0 when there was none, and None when it
+        wrote nothing because a newer answer is there (or there is no room)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Ledger(Protocol):
         """Count one finished request. In memory, never blocks, never fails."""
 
     async def flush(self, *, force: bool = False) -> None:
-        """Merge into the shared table when the last merge is old enough, or at once."""
+        """Merge into the shared table when the last merge is old enough, or at once. Store failures are counted and
+        tried again later, not raised."""
 
     async def summary(self, partition: str) -> Mapping[str, Any]:
         """The figures of one partition from all environments, as `GET /v1/cache/stats` shows them."""

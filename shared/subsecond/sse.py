@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 def encode(payload: bytes) -> bytes:
     """One event. A payload of several lines becomes several `data:` lines, which a reader joins again."""
     if b"\n" in payload or b"\r" in payload:
-        payload = b"\ndata: ".join(payload.splitlines())
+        payload = payload.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
     return b"data: %b\n\n" % payload
 
 

@@ -27,7 +27,7 @@ def test_the_adapters_were_found():
 async def test_what_was_put_is_got(store, entry):
     now = time.time()
     put = entry(created=now, expires=now + 60)
-    assert await store.put(put) is None
+    assert await store.put(put) == 0
     got = await store.get("acme:prod", "k")
     assert got.answer == put.answer
     assert got.prompt == put.prompt

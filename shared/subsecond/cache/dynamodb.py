@@ -74,7 +74,7 @@ class DynamoStore:
         except dynamodb.exceptions.ConditionalCheckFailedException:  # a newer answer is there: it stays
             return None
         expires = float(old["expires"]["N"]) if old else 0.0
-        return expires if expires > self._clock() else None
+        return expires if expires > self._clock() else 0.0
 
 
 def _item(entry: Entry) -> dict[str, Any]:

@@ -40,12 +40,13 @@ class MemoryStore:
             return None
         if old is not None:
             self._drop(place)
-        if _size(entry) <= self._limit:
-            self._entries[place] = entry
-            self.bytes += _size(entry)
+        if _size(entry) > self._limit:
+            return None
+        self._entries[place] = entry
+        self.bytes += _size(entry)
         while self.bytes > self._limit:
             self._drop(next(iter(self._entries)))
-        return old.expires if old is not None and old.expires > self._clock() else None
+        return old.expires if old is not None and old.expires > self._clock() else 0.0
 
     def _drop(self, place: tuple[str, str]) -> None:
         self.bytes -= _size(self._entries.pop(place))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from subsecond.cacheability import may_read, may_store
 from subsecond.config import Settings
@@ -31,6 +33,12 @@ def head_of_hit(entry: Entry, trace: Trace) -> Head:
     return Head("exact", entry.answer.model, age=max(0.0, now - entry.created), ttl=entry.expires - now)
 
 
+def usage_of(answer: Answer) -> dict[str, Any] | None:
+    """What the answer cost when it was made, and so what a hit saves."""
+    usage = json.loads(answer.body).get("usage")
+    return usage if isinstance(usage, dict) else None
+
+
 async def keep(
     store: ExactStore, settings: Settings, call: Call, tenant: Tenant, prompt: Prompt, answer: Answer, trace: Trace
 ) -> None:
@@ -39,6 +47,7 @@ async def keep(
         return
     now = time.time()
     entry = Entry(tenant.partition, prompt, answer, created=now, expires=now + settings.ttl)
-    trace.stored_expiry = entry.expires
     # A large answer takes two writes, S3's and the table's.
-    trace.replaced_expiry = await fail_open(trace, "store", store.put(entry), 2 * settings.store_timeout)
+    replaced = await fail_open(trace, "store", store.put(entry), 2 * settings.store_timeout)
+    if replaced is not None:
+        trace.stored_expiry, trace.replaced_expiry = entry.expires, replaced or None

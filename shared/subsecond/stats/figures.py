@@ -1,0 +1,103 @@
+"""What one finished request adds to the statistics: increments only, so that adding them up is all that merging takes.
+
+A figure has a sheet and a name. Sheets, each of which is one item in a table:
+
+    2026112305           that hour (UTC): `n|requests`, `n|hits|exact`, `n|errors|5xx`, `n|tokens|upstream|prompt`, ...
+    2026112305|MODEL     that hour and model: `h|ttft|SOURCE|BUCKET`, `h|total|SOURCE|BUCKET`; BUCKET `sum` in us
+    live#2026112305      answers that expire in that hour: `n|exact`. A replaced answer takes its expiry back, so the
+                         sum over this hour and those to come is what lives: no scan, the TTL honoured to the hour
+
+A sheet for each model keeps the items small: an update costs what the whole item weighs.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from subsecond.stats.histogram import bucket_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from subsecond.stats.trace import Trace
+
+Figure: TypeAlias = tuple[str, str, int]
+
+HOUR = 3_600
+LIVE = "live#"
+OTHER = "other"
+HITS = ("exact", "semantic", "coalesced")
+TOKENS = {"prompt_tokens": "prompt", "completion_tokens": "completion"}
+# The client went away: not an error of anybody's.
+GONE = frozenset({"CancelledError", "GeneratorExit"})
+# A count beyond this is not a count. The upstream sends it, so it is not to be believed blindly.
+MOST_TOKENS = 1_000_000_000
+
+
+@lru_cache(maxsize=256)
+def _hour(number: int) -> str:
+    return time.strftime("%Y%m%d%H", time.gmtime(number * HOUR))
+
+
+def hour_of(epoch: float) -> str:
+    """`yyyymmddhh` in UTC."""
+    return _hour(int(epoch // HOUR))
+
+
+def figures(trace: Trace, model: str, now: float) -> list[Figure]:
+    """What this request adds. `model`: its name where it is one of those that are counted by name, else `other`."""
+    hour = hour_of(now)
+    found = [(hour, name, n) for name, n in _counts(trace)]
+    if trace.error is None and trace.source and trace.model:
+        found += _latencies(trace, f"{hour}|{model}")
+    if trace.stored_expiry is not None:
+        found.append((LIVE + hour_of(trace.stored_expiry), "n|exact", 1))
+        if trace.replaced_expiry is not None:
+            found.append((LIVE + hour_of(trace.replaced_expiry), "n|exact", -1))
+    return found
+
+
+def _counts(trace: Trace) -> list[tuple[str, int]]:
+    found = [("n|requests", 1)]
+    source = trace.source
+    if source in HITS:
+        found.append((f"n|hits|{source}", 1))
+    elif source == "upstream":
+        found += [("n|upstream_calls", 1), ("n|misses" if trace.cacheable else "n|bypassed", 1)]
+    if trace.error is not None:
+        found.append((f"n|errors|{_class(trace.error, trace.status)}", 1))
+    if trace.usage and source:
+        found += _tokens(trace.usage, "upstream" if source == "upstream" else "saved")
+    found += [(f"n|counts|{name}", n) for name, n in trace.counts.items()]
+    return found
+
+
+def _class(error: str, status: int | None) -> str:
+    """`4xx`, `5xx` (ours where there is no status), `closed` where the client hung up."""
+    if status is None:
+        return "closed" if error in GONE else "5xx"
+    return f"{status // 100}xx"
+
+
+def _tokens(usage: Mapping[str, Any], kind: str) -> list[tuple[str, int]]:
+    found = []
+    for field, name in TOKENS.items():
+        count = usage.get(field)
+        if isinstance(count, int) and 0 < count < MOST_TOKENS:
+            found.append((f"n|tokens|{kind}|{name}", int(count)))
+    return found
+
+
+def _latencies(trace: Trace, sheet: str) -> list[Figure]:
+    found = []
+    for kind, seconds in (("ttft", trace.first), ("total", trace.total)):
+        if seconds is not None:
+            prefix = f"h|{kind}|{trace.source}|"
+            found += [
+                (sheet, f"{prefix}{bucket_of(seconds * 1_000)}", 1),
+                (sheet, f"{prefix}sum", round(seconds * 1_000_000)),
+            ]
+    return found

@@ -1,0 +1,135 @@
+"""What every ledger promises. A new file in `stats/ledgers/` is tested here the day it appears."""
+
+import json
+import pkgutil
+import time
+from collections import Counter
+from importlib import import_module
+
+import pytest
+import subsecond.stats.ledgers
+from subsecond.aws import aws_of
+from subsecond.config import Settings
+from subsecond.stats.trace import Trace
+
+ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.stats.ledgers.__path__)]
+HOUR = 3_600
+
+
+@pytest.fixture(params=ADAPTERS)
+def ledger(request, aws_tables):
+    settings = Settings(store_threads=1)
+    yield import_module(f"subsecond.stats.ledgers.{request.param}").build(settings)
+    aws_of(settings).close()
+
+
+@pytest.fixture(params=["in memory", "flushed", "half flushed"])
+def counted(request, ledger):
+    """`await counted(trace, ...)` is the summary of acme:prod after these, wherever they are meanwhile."""
+
+    async def count(*traces):
+        for at, trace in enumerate(traces):
+            ledger.record(trace)
+            if request.param == "half flushed" and at == 0:
+                await ledger.flush(force=True)
+        if request.param == "flushed":
+            await ledger.flush(force=True)
+        return await ledger.summary("acme:prod")
+
+    return count
+
+
+def trace(**given):
+    return Trace(**{"partition": "acme:prod", "model": "m", "total": 0.5, **given})
+
+
+def test_the_adapters_were_found():
+    assert {"memory", "dynamodb"} <= set(ADAPTERS)
+
+
+async def test_before_anything_happened_all_is_zero(counted):
+    found = await counted()
+    assert found["requests"] == found["misses"] == found["exact_cache_size"] == found["semantic_cache_size"] == 0
+    assert found["hit_rate"] is None
+    assert found["latencies"] == {}
+    assert found["complete"]
+
+
+async def test_requests_are_counted_by_what_became_of_them(counted):
+    found = await counted(
+        trace(source="upstream", cacheable=True, usage={"prompt_tokens": 3, "completion_tokens": 4}),
+        trace(source="exact", cacheable=True),
+        trace(source="exact", cacheable=True),
+        trace(source="upstream"),
+        trace(source="upstream", cacheable=True, error="UpstreamError", status=502, counts=Counter(exact_failed=1)),
+        trace(error="InvalidRequest", status=400),
+    )
+    assert found["requests"] == 6
+    assert found["hits"] == {"exact": 2, "semantic": 0, "coalesced": 0}
+    assert (found["misses"], found["bypassed"], found["upstream_calls"], found["hit_rate"]) == (2, 1, 3, 0.5)
+    assert found["errors"] == {"4xx": 1, "5xx": 1, "closed": 0}
+    assert found["tokens"]["upstream"] == {"prompt": 3, "completion": 4}
+    assert found["fail_open"] == {"exact": 1}
+
+
+async def test_latencies_are_kept_by_source_and_model(counted):
+    found = await counted(
+        trace(source="upstream", model="slow", first=0.2, total=2.0),
+        trace(source="upstream", model="fast", first=0.05, total=0.1),
+        trace(source="exact", model="slow", first=0.002, total=0.003),
+    )
+    upstream = found["latencies"]["upstream"]
+    assert upstream["models"]["slow"]["ttft_ms"]["p50"] == pytest.approx(200, rel=0.045)
+    assert upstream["models"]["fast"]["total_ms"]["p99"] == pytest.approx(100, rel=0.045)
+    assert upstream["all"]["total_ms"]["count"] == 2
+    assert upstream["all"]["total_ms"]["mean"] == 1_050.0
+    assert found["latencies"]["exact"]["models"]["slow"]["total_ms"]["p90"] == pytest.approx(3, rel=0.045)
+
+
+async def test_live_answers_are_those_that_were_stored_and_not_replaced_and_have_not_expired(counted):
+    now = time.time()
+    found = await counted(
+        trace(stored_expiry=now + 30 * HOUR),
+        trace(stored_expiry=now + 40 * HOUR, replaced_expiry=now + 30 * HOUR),
+        trace(stored_expiry=now + 5 * HOUR),
+        trace(stored_expiry=now - 2 * HOUR),
+    )
+    assert found["exact_cache_size"] == 2
+
+
+async def test_partitions_do_not_see_each_other(ledger, counted):
+    ledger.record(trace(partition="acme:test"))
+    assert (await counted(trace()))["requests"] == 1
+    assert (await ledger.summary("acme:test"))["requests"] == 1
+    assert (await ledger.summary("acme"))["requests"] == 0
+
+
+async def test_no_trace_is_too_odd_to_be_recorded(counted):
+    found = await counted(
+        Trace(),
+        trace(model=["not", "a", "name"], source="upstream"),
+        trace(model="\ud800", source="upstream", first=0.0),
+        trace(model="m" * 10_000, source="upstream", first=-1.0),
+        trace(model="", source="upstream"),
+        trace(source="upstream", usage={"prompt_tokens": "many", "completion_tokens": 10**60}),
+        trace(source="upstream", total=1e9),
+        trace(counts=Counter({f"count-{number}": number for number in range(450)})),
+    )
+    assert found["requests"] == 7
+    assert len(found["counts"]) in (449, 450)  # a zero may be written or not
+    assert found["counts"]["count-449"] == 449
+    assert list(found["latencies"]["upstream"]["models"]) == ["m", "other"]
+
+
+async def test_a_flush_of_nothing_changes_nothing(ledger, counted):
+    await ledger.flush()
+    await ledger.flush(force=True)
+    assert (await counted(trace()))["requests"] == 1
+    await ledger.flush(force=True)
+    await ledger.flush(force=True)
+    assert (await ledger.summary("acme:prod"))["requests"] == 1
+
+
+async def test_a_summary_is_json(counted):
+    found = await counted(trace(source="upstream", first=0.1))
+    assert json.loads(json.dumps(found)) == found

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
+from subsecond.stats.summary import summarise
+from subsecond.stats.tally import LONGEST_NAME, NAMED_MODELS, Tally
+from subsecond.stats.trace import Trace
+
+NOW = 1_795_413_600.0
+THIS_HOUR = hour_of(NOW)
+
+
+def trace(**given):
+    return Trace(**{"partition": "acme:default", "model": "m", "total": 0.5, **given})
+
+
+def counts(trace):
+    return {name: n for sheet, name, n in figures(trace, "m", NOW) if sheet == THIS_HOUR}
+
+
+@pytest.fixture
+def tally():
+    return Tally()
+
+
+def models(tally, partition="acme:default"):
+    return {sheet.partition("|")[2] for sheet, _ in tally.of(partition) if "|" in sheet}
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        ({"source": "exact", "cacheable": True}, {"n|hits|exact"}),
+        ({"source": "upstream", "cacheable": True}, {"n|misses", "n|upstream_calls"}),
+        ({"source": "upstream"}, {"n|bypassed", "n|upstream_calls"}),
+        (
+            {"source": "upstream", "cacheable": True, "error": "UpstreamError", "status": 502},
+            {"n|misses", "n|upstream_calls", "n|errors|5xx"},
+        ),
+        ({"error": "Unauthorized", "status": 401}, {"n|errors|4xx"}),
+        ({"error": "KeyError"}, {"n|errors|5xx"}),
+        ({"source": "upstream", "error": "GeneratorExit"}, {"n|bypassed", "n|upstream_calls", "n|errors|closed"}),
+        ({"counts": Counter(exact_failed=2)}, {"n|counts|exact_failed"}),
+    ],
+)
+def test_each_request_is_counted_for_what_it_was(given, counted):
+    assert set(counts(trace(**given))) == {"n|requests"} | counted
+
+
+def test_tokens_of_the_upstream_are_paid_and_tokens_of_a_hit_are_saved():
+    usage = {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18}
+
+    paid, saved = counts(trace(source="upstream", usage=usage)), counts(trace(source="exact", usage=usage))
+
+    assert (paid["n|tokens|upstream|prompt"], paid["n|tokens|upstream|completion"]) == (7, 11)
+    assert (saved["n|tokens|saved|prompt"], saved["n|tokens|saved|completion"]) == (7, 11)
+
+
+@pytest.mark.parametrize("nonsense", ["7", 7.5, None, -7, 10**40, [7], {}])
+def test_a_token_count_that_is_none_is_left_out(nonsense):
+    assert "n|tokens|upstream|prompt" not in counts(trace(source="upstream", usage={"prompt_tokens": nonsense}))
+
+
+def test_only_answers_have_latencies():
+    answered = figures(trace(source="upstream", first=0.1), "m", NOW)
+    failed = figures(trace(source="upstream", first=0.1, error="UpstreamError", status=502), "m", NOW)
+
+    assert Counter(name.rpartition("|")[0] for sheet, name, _ in answered if sheet == f"{THIS_HOUR}|m") == {
+        "h|ttft|upstream": 2,
+        "h|total|upstream": 2,
+    }
+    assert {sheet for sheet, _, _ in failed} == {THIS_HOUR}
+
+
+def test_an_answer_that_is_stored_lives_until_the_hour_of_its_expiry_and_one_replaced_no_longer(tally):
+    tally.record(trace(stored_expiry=NOW + HOUR), NOW)
+    tally.record(trace(stored_expiry=NOW + HOUR), NOW)
+    tally.record(trace(stored_expiry=NOW + 3 * HOUR, replaced_expiry=NOW + HOUR), NOW)
+    tally.record(trace(stored_expiry=NOW + 3 * HOUR), NOW)
+
+    sheets = tally.of("acme:default")
+
+    assert {sheet for sheet, _ in sheets if sheet.startswith(LIVE)} == {
+        LIVE + hour_of(NOW + HOUR),
+        LIVE + hour_of(NOW + 3 * HOUR),
+    }
+    assert [summarise(sheets, NOW + hours * HOUR)["exact_cache_size"] for hours in (0, 1, 2, 3, 4)] == [3, 3, 2, 2, 0]
+
+
+def test_only_so_many_models_are_counted_by_name_in_each_partition(tally):
+    for number in range(NAMED_MODELS + 5):
+        tally.record(trace(source="upstream", model=f"model-{number}"), NOW)
+    tally.record(trace(source="upstream", model="model-0", partition="other:default"), NOW)
+
+    assert models(tally) == {"other", *(f"model-{number}" for number in range(NAMED_MODELS))}
+    assert models(tally, "other:default") == {"model-0"}
+
+
+def test_a_failed_request_names_no_model(tally):
+    for number in range(NAMED_MODELS):
+        tally.record(trace(source="upstream", model=f"made-up-{number}", error="UpstreamError", status=404), NOW)
+    tally.record(trace(source="upstream", model="real"), NOW)
+
+    assert models(tally) == {"real"}
+
+
+@pytest.mark.parametrize("name", ["x" * (LONGEST_NAME + 1), "a\nb", "\ud800", ["m"], {"m": 1}, 7])
+def test_a_name_that_no_model_has_counts_as_other(tally, name):
+    tally.record(trace(source="upstream", model=name), NOW)
+
+    assert models(tally) == {"other"}
+
+
+def test_a_model_may_have_a_bar_in_its_name(tally):
+    tally.record(trace(source="upstream", model="a|b", first=0.1), NOW)
+
+    assert list(summarise(tally.of("acme:default"), NOW)["latencies"]["upstream"]["models"]) == ["a|b"]
+
+
+def test_what_is_given_back_is_added(tally):
+    tally.record(trace(source="exact"), NOW)
+    taken = tally.take()
+    assert not len(tally)
+    tally.record(trace(source="exact"), NOW)
+    tally.add(taken)
+
+    assert summarise(tally.of("acme:default"), NOW)["hits"]["exact"] == 2
+
+
+def test_when_too_much_waits_the_oldest_hours_are_lost_first(tally):
+    for hours in (2, 0, 1):
+        tally.record(trace(stored_expiry=NOW + 9 * HOUR), NOW + hours * HOUR)
+    # In each hour one sum (its requests), and one of live answers for all.
+    assert tally.shrink(4) == 0
+    assert tally.shrink(2) == 2
+
+    assert {sheet for sheet, _ in tally.of("acme:default")} == {hour_of(NOW + 2 * HOUR), LIVE + hour_of(NOW + 9 * HOUR)}
+
+
+def test_the_summary_has_all_its_fields_before_anything_happened():
+    assert summarise([], NOW) == {
+        "hours": 24,
+        "complete": True,
+        "requests": 0,
+        "hits": {"exact": 0, "semantic": 0, "coalesced": 0},
+        "misses": 0,
+        "bypassed": 0,
+        "hit_rate": None,
+        "upstream_calls": 0,
+        "errors": {"4xx": 0, "5xx": 0, "closed": 0},
+        "tokens": {"upstream": {"prompt": 0, "completion": 0}, "saved": {"prompt": 0, "completion": 0}},
+        "latencies": {},
+        "exact_cache_size": 0,
+        "semantic_cache_size": 0,
+        "fail_open": {},
+        "counts": {},
+    }
+
+
+def test_the_summary_adds_up_hours_models_and_sources(tally):
+    for hours, model, source, seconds in [(0, "a", "upstream", 1), (1, "b", "upstream", 3), (2, "a", "exact", 0.01)]:
+        tally.record(
+            trace(source=source, model=model, cacheable=True, first=seconds, counts=Counter(store_failed=1, kept=2)),
+            NOW - hours * HOUR,
+        )
+
+    found = summarise(tally.of("acme:default"), NOW)
+
+    assert found["hit_rate"] == 0.3333
+    assert found["latencies"]["upstream"]["all"]["ttft_ms"] == {
+        "count": 2,
+        "mean": 2_000.0,
+        "p50": pytest.approx(1_000, rel=0.045),
+        "p90": pytest.approx(3_000, rel=0.045),
+        "p99": pytest.approx(3_000, rel=0.045),
+    }
+    assert found["latencies"]["upstream"]["models"]["b"]["ttft_ms"]["count"] == 1
+    assert list(found["latencies"]["exact"]["models"]) == ["a"]
+    assert (found["fail_open"], found["counts"]) == ({"store": 3}, {"kept": 6})
+
+
+@pytest.mark.parametrize(("hours", "requests"), [(1, 1), (23, 2), (24, 3), (26, 4)])
+def test_the_summary_looks_back_as_far_as_it_is_told(tally, hours, requests):
+    for ago in (0, 22, 23, 24):
+        tally.record(trace(), NOW - ago * HOUR)
+
+    assert summarise(tally.of("acme:default"), NOW, hours)["requests"] == requests
+
+
+TRACES = st.builds(
+    trace,
+    partition=st.sampled_from([None, "a:x", "b:x"]),
+    model=st.sampled_from(["one", "two", None]),
+    source=st.sampled_from([None, "upstream", "exact"]),
+    cacheable=st.booleans(),
+    status=st.sampled_from([None, 404, 502]),
+    error=st.sampled_from([None, "CancelledError", "UpstreamError"]),
+    first=st.none() | st.floats(0, 100),
+    stored_expiry=st.none() | st.floats(NOW, NOW + 9 * HOUR),
+)
+
+
+@given(st.lists(TRACES, max_size=12), st.integers(0, 12))
+def test_two_environments_added_up_are_one(traces, cut):
+    one, two, both = Tally(), Tally(), Tally()
+    for at, made in enumerate(traces):
+        (one if at < cut else two).record(made, NOW)
+        both.record(made, NOW)
+
+    for partition in ("a:x", "b:x", "nobody"):
+        whole = summarise(both.of(partition), NOW)
+        assert summarise(one.of(partition) + two.of(partition), NOW) == whole
+        assert summarise(two.of(partition) + one.of(partition), NOW) == whole
