@@ -16,7 +16,7 @@ EDGES = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
     "mangum": ("functions/",),
-    "aws_lambda_powertools": ("functions/",),
+    "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
     "boto3": ("aws.py",),
     "botocore": ("aws.py", "stats/ledgers/dynamodb.py"),
     "openai": ("upstreams/openai.py",),

@@ -1,0 +1,1 @@
+"""The simulator's engine, for the adapter and for the server."""

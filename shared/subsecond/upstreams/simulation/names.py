@@ -1,0 +1,101 @@
+"""A model server with no model: named timings, seeded answers, and faults on demand.
+
+Model names: `sim-t<ms>-i<ms>-n<tokens>` with t = until the first token, i = between tokens, n = tokens of the answer.
+What follows is optional, each part behind a hyphen, and makes another model:
+
+    -j<percent>     lognormal jitter on every wait, sigma in percent (seeded; every call draws anew)
+    -d<dimensions>  length of the embeddings (256 without it; the request's `dimensions` wins)
+    -f<fault>       a fault of the list below, its number joined to it: `sim-t5-i1-n8-fstatus429`
+    -<anything>     a label: `sim-t5-i1-n8-a`
+
+Faults, as they stand in the server's request header `x-sim-fault: truncate=3, once` (several with commas):
+
+    status=<code>   refuse with this status (default 500); 429 and 503 carry a retry-after
+    after=<s>       the seconds that retry-after says (default 1)
+    once=<n>        only the first n requests (default 1) for this model meet its faults, later ones work
+    stall=<k>       after k tokens nothing comes any more, and the connection stays open
+    truncate=<k>    after k tokens the connection dies
+    malformed=<k>   after k tokens comes an event that is not JSON, then the rest
+    errorevent=<k>  after k tokens comes `{"error": ...}`, then the clean end without `[DONE]`
+    nodone          the whole answer, then the clean end without `[DONE]`
+    slow=<ms>       server: each event in four writes, that long apart (default 1), cut inside a character if it has one
+    filter=<k>      finish_reason content_filter, after k tokens where k is given
+    empty           an answer without content
+    unicode         CJK, combining marks and emoji instead of English words
+
+Answers depend on the seed and on every field of the request but `stream` and `stream_options`. Each prompt of a list
+gets the answer that it gets alone. `stop` is ignored. Tools are called when `tool_choice` demands it. A whole answer
+meets `errorevent` as a 500, `truncate` in the middle of its body, `malformed` as a body cut short.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from subsecond.errors import UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Long enough for "never": uvloop's timers cannot take infinity.
+FOREVER = 86_400.0
+_DEFAULTS = {"status": 500, "after": 1, "once": 1, "slow": 1, "filter": 10**6} | dict.fromkeys(
+    ("stall", "truncate", "malformed", "errorevent", "nodone", "empty", "unicode"), 0
+)
+_NAME = re.compile(r"sim-t([0-9]{1,6})-i([0-9]{1,6})-n([0-9]{1,5})((?:-[A-Za-z0-9_.]+)*)")
+_NUMBER = re.compile(r"([jd])([0-9]{1,4})")
+_FAULT = re.compile(rf"({'|'.join(_DEFAULTS)})=?([0-9]{{0,5}})")
+
+
+def refusal(message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> UpstreamError:
+    """An error in OpenAI's words."""
+    kind = {429: "requests", 401: "authentication_error"}.get(status, "invalid_request_error")
+    error = {"message": message, "type": kind if status < 500 else "server_error", "param": param, "code": code}  # noqa: PLR2004
+    return UpstreamError(message, status=status, error=error, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a model's name says. Times in seconds, jitter as the sigma of a lognormal factor."""
+
+    first: float
+    gap: float
+    tokens: int
+    jitter: float
+    dimensions: int
+    faults: Mapping[str, float]
+
+
+@lru_cache(maxsize=1024)
+def profile(name: str) -> Profile:
+    """The model of this name; UpstreamError 404 when there is none."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise refusal(f"The model {name!r} does not exist.", status=404, param="model", code="model_not_found")
+    parts = match[4].split("-")[1:]
+    numbers = {found[1]: int(found[2]) for part in parts if (found := _NUMBER.fullmatch(part))}
+    faults = [found for part in parts if part[0] == "f" and (found := _FAULT.fullmatch(part[1:]))]
+    return Profile(
+        first=int(match[1]) / 1000,
+        gap=int(match[2]) / 1000,
+        tokens=int(match[3]),
+        jitter=numbers.get("j", 0) / 100,
+        dimensions=numbers.get("d", 256),
+        faults=_numbered(faults),
+    )
+
+
+def _numbered(faults: list[re.Match[str]]) -> dict[str, float]:
+    return {fault[1]: int(fault[2]) if fault[2] else _DEFAULTS[fault[1]] for fault in faults}
+
+
+def header_faults(text: str) -> dict[str, float]:
+    """The faults of an `x-sim-fault` header; UpstreamError 400 for one that is not known."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    found = [match for word in words if (match := _FAULT.fullmatch(word))]
+    if len(found) < len(words):
+        raise refusal(f"x-sim-fault: {text!r} holds an unknown fault.", param="x-sim-fault")
+    return _numbered(found)

@@ -1,0 +1,99 @@
+"""What every upstream promises, on the simulator's models: in the process, and over HTTP."""
+
+import asyncio
+import json
+import pkgutil
+from contextlib import aclosing
+from dataclasses import replace
+from importlib import import_module
+from time import monotonic
+
+import pytest
+
+import subsecond.upstreams
+from subsecond.config import Settings
+from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond_local.simulator_server import SimulatorProcess
+
+ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.upstreams.__path__) if not module.ispkg]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with SimulatorProcess(key="sk-up") as process:
+        yield process
+
+
+@pytest.fixture(params=ADAPTERS)
+async def upstream(request, server):
+    settings = Settings(upstream_url=server.base_url, upstream_key="sk-up", upstream_retries=0, idle_timeout=0.3)
+    made = import_module(f"subsecond.upstreams.{request.param}").build(settings)
+    yield made
+    if hasattr(made, "aclose"):
+        await made.aclose()
+
+
+async def payloads(upstream, call):
+    async with aclosing(upstream.stream(call)) as stream:
+        return [json.loads(payload) async for payload in stream]
+
+
+def test_the_adapters_were_found():
+    assert {"openai", "simulator"} <= set(ADAPTERS)
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "text"])
+async def test_a_complete_answer_with_its_usage_and_without_done(upstream, ask, endpoint):
+    call = ask(prompt="Hello?")
+    got = await payloads(upstream, replace(call, endpoint=endpoint))
+    assert [choice["finish_reason"] for chunk in got for choice in chunk["choices"]][-1] == "stop"
+    assert any(chunk.get("usage") for chunk in got)
+    assert len(got) > 8
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "status"),
+    [
+        ("nobody", UpstreamError, 404),
+        ("sim-t0-i0-n8-fstatus400", UpstreamError, 400),
+        ("sim-t0-i0-n8-fstatus429", UpstreamError, 429),
+        ("sim-t0-i0-n8-ftruncate3", UpstreamUnreachable, 502),
+        ("sim-t0-i0-n8-fnodone", UpstreamUnreachable, 502),
+        ("sim-t0-i0-n8-fstall3", UpstreamTimeout, 504),
+    ],
+)
+async def test_whatever_is_not_complete_is_an_error(upstream, ask, model, error, status):
+    with pytest.raises(error) as caught:
+        await payloads(upstream, ask(model=model))
+    assert caught.value.status == status
+
+
+async def test_the_deadline_ends_it(upstream, ask):
+    with pytest.raises(DeadlineExceeded):
+        await payloads(upstream, replace(ask(model="sim-t60000-i0-n1"), deadline=monotonic() + 0.05))
+
+
+async def test_closing_early_is_harmless(upstream, ask):
+    async with aclosing(upstream.stream(ask(model="sim-t0-i20-n500"))) as stream:
+        await anext(stream)
+    assert await payloads(upstream, ask())
+
+
+async def test_many_at_once_do_not_mix(upstream, ask):
+    texts = [f"question {place}" for place in range(16)]
+    alone = [await payloads(upstream, ask(text)) for text in texts]
+    together = await asyncio.gather(*(payloads(upstream, ask(text)) for text in texts))
+
+    def said(chunks):
+        return [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+
+    assert list(map(said, together)) == list(map(said, alone))
+
+
+async def test_models_and_embeddings_are_fetched(upstream):
+    models = await upstream.fetch("/models", None, None)
+    assert json.loads(models.body)["object"] == "list"
+    vectors = await upstream.fetch("/embeddings", {"model": "sim-t0-i0-n1", "input": ["a", "b"]}, None)
+    assert len(json.loads(vectors.body)["data"]) == 2
+    with pytest.raises(UpstreamError):
+        await upstream.fetch("/embeddings", {"model": "nobody", "input": "a"}, None)
