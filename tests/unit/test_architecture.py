@@ -17,6 +17,7 @@ EDGES = {
     "starlette": ("api/",),
     "mangum": ("functions/",),
     "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
+    "awslambdaric": ("aws_lambda/",),
     "boto3": ("aws.py",),
     "botocore": ("aws.py", "stats/ledgers/dynamodb.py"),
     "openai": ("upstreams/openai.py",),

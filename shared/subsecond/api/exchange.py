@@ -22,7 +22,9 @@ class Exchange:
     """Made when a request arrives. `headers` are looked up in lower case."""
 
     def __init__(self, request: Request, gateway: Gateway) -> None:
-        self.arrived = monotonic()
+        self._arrived = monotonic()
+        # Told by the Lambda adapters: when the function's own time ends, monotonic seconds.
+        self._end: float | None = request.scope.get("aws.deadline")
         self.trace = Trace()
         self.gateway = gateway
         self.headers: Mapping[str, str] = request.headers
@@ -47,6 +49,13 @@ class Exchange:
                 raise refusal
         with self.trace.step("parse"):
             return parse(bytes(raw))
+
+    def deadline(self, budget_ms: float | None) -> float | None:
+        """When the answer must be there, on the monotonic clock: the request's latency budget, or the function's end."""
+        if budget_ms is None:
+            return self._end
+        budget = self._arrived + budget_ms / 1000
+        return budget if self._end is None else min(budget, self._end)
 
     def flag(self, name: str) -> bool:
         """Whether the header says yes."""

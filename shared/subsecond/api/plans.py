@@ -58,7 +58,8 @@ def travel(exchange: Exchange, checked: Common, *, streamed: bool = False) -> Tr
 
 
 def _call(exchange: Exchange, endpoint: Endpoint, body: dict[str, Any], checked: Common) -> Call:
-    return to_call(endpoint, body, checked, exchange.headers.get("cache-control", ""), exchange.arrived)
+    cache_control = exchange.headers.get("cache-control", "")
+    return to_call(endpoint, body, checked, cache_control, exchange.deadline(checked.max_latency_ms))
 
 
 def _with_default_model(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:

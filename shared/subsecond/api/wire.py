@@ -122,13 +122,13 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
         raise InvalidRequest(f"'{where}': {first['msg']}.", param=where, code="invalid_value") from None
 
 
-def to_call(endpoint: Endpoint, body: Mapping[str, Any], checked: Common, cache_control: str, arrived: float) -> Call:
-    """`arrived`: when the request came, on the monotonic clock; its latency budget runs from there."""
-    budget = checked.max_latency_ms
+def to_call(
+    endpoint: Endpoint, body: Mapping[str, Any], checked: Common, cache_control: str, deadline: float | None
+) -> Call:
     return Call(
         endpoint=endpoint,
         model=checked.model,
         body={name: value for name, value in body.items() if name not in OURS},
         rules=cache_rules(cache_control, use_cache=checked.use_cache is not False),
-        deadline=None if budget is None else arrived + budget / 1000,
+        deadline=deadline,
     )

@@ -1,0 +1,134 @@
+"""A Lambda host with one function, and a client that reads the bytes as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from subsecond_local.lambda_host import Function, LambdaHost, Route
+
+ROOT = Path(__file__).parents[3]
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, method, target, body=b"", **headers):
+        lines = [f"{method} {target} HTTP/1.1", "host: localhost:8000", f"content-length: {len(body)}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.writer.write("\r\n".join([*lines, "\r\n"]).encode() + body)
+        await self.writer.drain()
+        self.method = method
+
+    async def head(self):
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        self.status = int(lines[0].split()[1])
+        self.headers = [tuple(line.lower().split(": ", 1)) for line in lines[1:] if line]
+        return self.status
+
+    def header(self, name):
+        return [value for key, value in self.headers if key == name]
+
+    async def chunk(self):
+        """The next chunk; empty at the end."""
+        size = int(await self.reader.readuntil(b"\r\n"), 16)
+        return (await self.reader.readexactly(size + 2))[:-2]
+
+    async def body(self):
+        if self.method == "HEAD" or self.status == 204:
+            return b""
+        if length := self.header("content-length"):
+            return await self.reader.readexactly(int(length[0]))
+        body = b""
+        while data := await self.chunk():
+            body += data
+        return body
+
+    async def count(self, sizes):
+        """Read to the end, keeping the chunks' sizes alone."""
+        while data := await self.chunk():
+            sizes.append(len(data))
+
+    async def ask(self, method, target, body=b"", **headers):
+        await self.send(method, target, body, **headers)
+        return await self.head(), await self.body()
+
+
+@pytest.fixture
+def functions():
+    """The folder of the functions that the tests deploy."""
+    return ROOT / "tests" / "data" / "functions"
+
+
+@pytest.fixture
+def wrapper():
+    return ROOT / "shared" / "stream-runtime"
+
+
+@pytest.fixture
+async def connect():
+    """`await connect(host)` is a new connection."""
+    writers = []
+
+    async def make(host):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(host.url.rpartition(":")[2]))
+        writers.append(writer)
+        return Client(reader, writer)
+
+    yield make
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Where the functions print."""
+    with (tmp_path / "output").open("wb") as file:
+        yield file
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """`printed()`: what they have printed."""
+    return (tmp_path / "output").read_text
+
+
+@pytest.fixture
+def serve(tmp_path, output, functions):
+    """`async with serve("plain.echo", ...) as host`: one function behind every path."""
+
+    @asynccontextmanager
+    async def make(handler, **fields):
+        environment = {"GATE": str(tmp_path), **fields.pop("environment", {})}
+        function = Function("fn", functions, handler, environment=environment, **fields)
+        async with LambdaHost([function], [Route("/", "fn")], output=output) as host:
+            yield host
+
+    return make
+
+
+@pytest.fixture
+def stream(serve, wrapper):
+    """`async with stream(...) as host`: the streaming function, started through the exec wrapper."""
+    return lambda handler="streaming.handler", **fields: serve(
+        handler, mode="RESPONSE_STREAM", wrapper=wrapper, **fields
+    )
+
+
+@pytest.fixture
+def until():
+    """`await until(condition)`: poll what happens in another process."""
+
+    async def wait(condition):
+        while not (result := condition()):  # noqa: ASYNC110 - there is no event across processes
+            await asyncio.sleep(0.005)
+        return result
+
+    return wait
