@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import uvicorn
+
 from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.upstreams.simulation.engine import Simulation
 from subsecond.upstreams.simulation.names import FOREVER, profile, refusal

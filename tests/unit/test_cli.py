@@ -1,0 +1,163 @@
+"""The command line: what it understands, and what it says when it cannot."""
+
+import socket
+
+import pytest
+
+from subsecond_local import cli, key_admin, knobs, model_server, stores, upstreams
+from subsecond_local.errors import LocalError
+from subsecond_local.plan import kept_key, plain
+from subsecond_local.runner import checked
+
+
+def said(capsys, *argv):
+    """The exit code and what was printed to stdout and stderr."""
+    code = cli.main(list(argv))
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def chosen(environ, data):
+    lines = []
+    found = upstreams.choose(knobs.read(environ, data), 4000, {}, lines.append)
+    return found, lines
+
+
+def test_a_command_that_is_not_known_is_exit_code_two(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["serve"])
+    assert stopped.value.code == 2
+    assert "run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "word"),
+    [
+        ("PORT", "http", "PORT=http"),
+        ("PORT", "70000", "65535"),
+        ("UPSTREAM", "gpt", "simulator, model, openai"),
+        ("MODE", "docker", "app, lambda"),
+        ("STORES", "disk", "aws, memory"),
+        ("SUBSECOND_API_KEY", "short", "8 to 512"),
+        ("SUBSECOND_API_KEY", "two words, and a comma", "without spaces"),
+        ("UPSTREAM", "openai", "OPENAI_BASE_URL"),
+        ("OPENAI_BASE_URL", "localhost:8080/v1", "http://"),
+        ("SUBSECOND_TTL", "a day", "SUBSECOND_TTL"),
+    ],
+)
+def test_a_wrong_setting_is_named_before_anything_starts(variable, value, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.setenv(variable, value)
+    code, out, err = said(capsys, "--data", str(tmp_path), "run")
+    assert code == 1
+    assert not out
+    assert word in err
+    assert "Starting" not in err
+
+
+def test_a_mode_that_is_not_there_yet_says_so(tmp_path):
+    known = knobs.read({"PORT": "0"}, tmp_path)
+    assert checked(known).port > 0
+    with pytest.raises(LocalError, match=r"MODE=other .* MODE=app"):
+        checked(knobs.Knobs(**{**{f: getattr(known, f) for f in known.__slots__}, "mode": "other"}))
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(tmp_path):
+    empty = dict.fromkeys(("PORT", "UPSTREAM", "MODE", "STORES", "SUBSECOND_DATA", "OPENAI_BASE_URL"), "")
+    found = knobs.read(empty, tmp_path)
+    assert (found.port, found.upstream, found.mode, found.stores) == (8000, None, "app", "aws")
+
+
+def test_a_configured_provider_comes_before_the_local_model(tmp_path):
+    found, _ = chosen({"OPENAI_API_KEY": "sk-1"}, tmp_path)
+    assert (found.name, found.url, found.key, found.child) == ("openai", "https://api.openai.com/v1", "sk-1", None)
+    found, _ = chosen({"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "OPENAI_MODEL": "m"}, tmp_path)
+    assert (found.url, found.key, found.default_model) == ("http://127.0.0.1:9/v1", "", "m")
+    found, _ = chosen({"OPENAI_API_KEY": "sk-1", "UPSTREAM": "simulator"}, tmp_path)
+    assert (found.name, found.default_model) == ("simulator", "sim-t50-i5-n32")
+
+
+def test_without_a_provider_the_model_answers_where_it_can_run(tmp_path):
+    found, lines = chosen({}, tmp_path)
+    if model_server.missing():
+        assert found.name == "simulator"
+        assert model_server.missing() in lines[0]
+    else:
+        assert (found.name, found.default_model, lines) == ("model", "smollm2-135m-instruct", [])
+    assert found.child
+    assert found.child.health == "http://127.0.0.1:4000/health"
+
+
+def test_a_child_gets_nobodys_credentials_and_no_proxy_to_its_neighbours():
+    found = plain(
+        {
+            "AWS_SECRET_ACCESS_KEY": "s",
+            "OPENAI_API_KEY": "s",
+            "SUBSECOND_API_KEY": "s",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": "/bin",
+            "NO_PROXY": "example.org",
+        }
+    )
+    assert "s" not in found.values()
+    assert "PYTHONDONTWRITEBYTECODE" not in found
+    assert (found["PATH"], found["NO_PROXY"]) == ("/bin", "example.org,127.0.0.1,localhost")
+
+
+def test_the_key_of_the_first_run_is_kept_for_its_owner_alone(tmp_path):
+    first = kept_key(tmp_path)
+    assert first.startswith("sk-ss-")
+    assert kept_key(tmp_path) == first
+    assert (tmp_path / "api_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_without_a_running_gateway_say_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SUBSECOND_DATA", str(tmp_path))
+    code, out, err = said(capsys, "keys", "list")
+    assert (code, out) == (1, "")
+    assert "make run" in err
+    (tmp_path / "run.json").write_text("{}")
+    code, _, err = said(capsys, "keys", "list")
+    assert code == 1
+    assert "cannot be read" in err
+
+
+def test_keys_of_a_gateway_that_is_gone_say_what_to_do(tmp_path, capsys):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens
+        gone = stores.named({}, f"http://127.0.0.1:{held.getsockname()[1]}", stand_in=True)
+        stores.note_run(tmp_path, gone, "http://127.0.0.1:1/v1")
+        code, _, err = said(capsys, "--data", str(tmp_path), "keys", "list")
+    assert code == 1
+    assert "still running" in err
+
+
+def test_keys_find_the_tables_of_the_run_unless_the_environment_names_others(tmp_path):
+    noted = stores.named({}, "http://127.0.0.1:1", stand_in=True)
+    stores.note_run(tmp_path, noted, "http://127.0.0.1:2/v1")
+    assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
+    assert stores.of_run(tmp_path, {"AWS_ACCESS_KEY_ID": "somebody"}) == noted
+    told = stores.of_run(tmp_path, {"SUBSECOND_STATE_TABLE": "theirs"})
+    assert (told.endpoint, told.stand_in, told.state_table) == (None, False, "theirs")
+    assert stores.of_run(tmp_path, {"AWS_ENDPOINT_URL": "http://127.0.0.1:3"}).endpoint == "http://127.0.0.1:3"
+    stores.forget_run(tmp_path)
+    with pytest.raises(LocalError):
+        stores.of_run(tmp_path, {})
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "a:b", "-a", "é", "a" * 64, "sk-ss-a"])
+def test_a_name_that_could_break_a_stored_name_is_refused(name):
+    with pytest.raises(LocalError, match="lower-case"):
+        key_admin.check_name("tenant", name)
+
+
+def test_a_short_key_that_somebody_chose_is_not_shown_whole():
+    assert key_admin.describe("12345678", "n", "t", "s").prefix == "12"
+    assert len(key_admin.describe(key_admin.new_token(), "n", "t", "s").prefix) == 10
+
+
+def test_the_simulator_on_a_taken_port_says_so(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, out, err = said(capsys, "simulator", "--port", str(taken.getsockname()[1]))
+    assert (code, out) == (1, "")
+    assert "cannot listen" in err
