@@ -25,7 +25,10 @@ class Settings:
 
     # The upstream.
     upstream_url: str = ""
+    # The key itself, or where it lies: `secretsmanager:NAME`, `ssm:NAME`, with `#FIELD` for a field of a JSON secret.
     upstream_key: str = ""
+    upstream_secret: str = ""
+    secret_max_age: float = 300.0
     default_model: str = ""
     upstream_connections: int = 256
     connect_timeout: float = 5.0

@@ -35,8 +35,13 @@ async def leave_after(base, body, marker):
     host, port = base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     raw = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test\r\nContent-Length: {len(raw)}\r\n\r\n"
-    writer.write(head.encode() + raw)
+    lines = (
+        "POST /v1/chat/completions HTTP/1.1",
+        "Host: x",
+        "Authorization: Bearer sk-test",
+        f"Content-Length: {len(raw)}",
+    )
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + raw)
     await writer.drain()
     if marker:
         await reader.readuntil(marker)

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
+
 from subsecond.aws_lambda.asgi import StreamingHandler
 from subsecond.aws_lambda.exchange import BrokenAppError, LateError
 from subsecond.aws_lambda.lifespan import StartupFailedError

@@ -65,7 +65,8 @@ def test_a_mode_that_is_not_there_yet_says_so(tmp_path):
 def test_a_variable_that_is_set_to_nothing_is_not_set(tmp_path):
     empty = dict.fromkeys(("PORT", "UPSTREAM", "MODE", "STORES", "SUBSECOND_DATA", "OPENAI_BASE_URL"), "")
     found = knobs.read(empty, tmp_path)
-    assert (found.port, found.upstream, found.mode, found.stores) == (8000, None, "app", "aws")
+    assert (found.port, found.upstream, found.mode, found.stores) == (8000, None, "lambda", "aws")
+    assert knobs.read({**empty, "STORES": "memory"}, tmp_path).mode == "app"
 
 
 def test_a_configured_provider_comes_before_the_local_model(tmp_path):

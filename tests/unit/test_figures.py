@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
 from subsecond.stats.summary import summarise
 from subsecond.stats.tally import LONGEST_NAME, NAMED_MODELS, Tally

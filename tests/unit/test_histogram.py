@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from subsecond.stats.histogram import LEAST, MOST, Histogram
 
 VALUES = st.lists(st.floats(LEAST, MOST), max_size=60)

@@ -9,6 +9,7 @@ import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from subsecond.aws_lambda.http_stream import DELIMITER, HttpStream, ending, frame, prelude, request_head
 
 

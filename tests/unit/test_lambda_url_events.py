@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from subsecond.aws_lambda.scope import http_body, http_scope
 from subsecond_local.lambda_host.function import Route
 from subsecond_local.lambda_host.invocation import UrlStream

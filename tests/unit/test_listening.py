@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from subsecond.listening import listen, text_of
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from subsecond.bootstrap import gateway
 from subsecond.cache.memory import MemoryStore
+from subsecond.config import Settings
 from subsecond.errors import NotCached, Unauthorized, Unavailable, UpstreamUnreachable
 from subsecond.model import CacheRules, Call, Done, Head, Tenant
 from subsecond.stats.trace import Trace
@@ -227,8 +228,6 @@ async def test_nobody_is_answered_with_what_another_asked(asked):
 
         async def stream(self, call):
             yield piece(repr((self.asker, call.model, dict(call.body))), "stop")
-
-    from subsecond.config import Settings
 
     echo = Echo()
     made = replace(gateway(Settings(upstream="simulator")), upstream=echo, exact=MemoryStore(1 << 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from subsecond.sentences import LIMIT, Sentences
 
 # What the rules are about, so that random texts meet them.

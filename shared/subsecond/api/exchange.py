@@ -51,7 +51,7 @@ class Exchange:
             return parse(bytes(raw))
 
     def deadline(self, budget_ms: float | None) -> float | None:
-        """When the answer must be there, on the monotonic clock: the request's latency budget, or the function's end."""
+        """When the answer is due, on the monotonic clock: when the latency budget ends, or the function's time."""
         if budget_ms is None:
             return self._end
         budget = self._arrived + budget_ms / 1000

@@ -1,0 +1,120 @@
+"""A secret in AWS by its reference, remembered for a while: the upstream's key. Powertools loads at first use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from subsecond.errors import Unavailable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
+
+STORES = ("secretsmanager", "ssm")
+# Seconds until a store that failed is asked again, while the last secret known goes on.
+RETRY = 10.0
+# Seconds for a connection and for a reply; a client waits meanwhile.
+PATIENCE = 2.0
+
+log = logging.getLogger("subsecond")
+
+# By reference: the secret, and until when it is believed, on the wall clock (the monotonic one need not go on in a
+# frozen Lambda environment).
+_known: dict[str, tuple[str, float]] = {}
+_reading = Lock()
+
+
+async def secret(reference: str, max_age: float) -> str:
+    """The secret, at most `max_age` seconds old while its store answers; when it does not, the last one known.
+
+    reference: see `parse`. Unavailable when nothing was ever read and the store does not give it.
+    """
+    known = _believed(reference)
+    return known if known is not None else await asyncio.to_thread(_refresh, reference, max_age)
+
+
+def forget(reference: str) -> None:
+    """Ask the store next time: the upstream refuses what we know, so it may have been rotated."""
+    known = _known.get(reference)
+    if known:
+        _known[reference] = (known[0], 0.0)
+
+
+def parse(reference: str) -> tuple[str, str, str]:
+    """Store, name and field of `secretsmanager:NAME_OR_ARN`, `ssm:NAME`, or either with `#FIELD` behind it, which takes
+    one field of a JSON object. ValueError when it is none of these."""
+    store, _, place = reference.partition(":")
+    name, _, field = place.partition("#")
+    if store not in STORES or not name:
+        raise ValueError(f"{reference!r} is not like secretsmanager:NAME, secretsmanager:NAME#FIELD or ssm:NAME")
+    return store, name, field
+
+
+def _believed(reference: str) -> str | None:
+    known = _known.get(reference)
+    return known[0] if known and time.time() < known[1] else None
+
+
+def _refresh(reference: str, max_age: float) -> str:
+    # One at a time: those who waited find it read.
+    with _reading:
+        known = _believed(reference)
+        if known is not None:
+            return known
+        found, age = _read(reference), max_age
+        if found is None:
+            if reference not in _known:
+                raise Unavailable("The upstream's key cannot be read from its store. The gateway's log tells more.")
+            found, age = _known[reference][0], RETRY
+        _known[reference] = (found, time.time() + age)
+        return found
+
+
+def _read(reference: str) -> str | None:
+    """What the store gives; None, and a line in the log without the secret, when that is nothing of use."""
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError  # noqa: PLC0415 - boto3, 0.4 s
+
+    store, name, field = parse(reference)
+    try:
+        if store == "ssm":
+            text = _parameters().get(name, max_age=0, force_fetch=True, decrypt=True)
+        else:
+            text = _secrets().get(name, max_age=0, force_fetch=True)
+        return _plain(text, field)
+    except (GetParameterError, ValueError) as error:
+        # Powertools wraps what boto3 raised: that names the secret. What a parser raises may quote it.
+        why = str(error) if isinstance(error, GetParameterError) else type(error).__name__
+        log.error("the secret %s cannot be read: %s", reference, why)  # noqa: TRY400 - a traceback may quote it, too
+        return None
+
+
+def _plain(text: object, field: str) -> str:
+    """The secret itself. ValueError when it is not where `field` says, or is no text."""
+    value = text
+    if field:
+        fields = json.loads(str(text))
+        value = fields.get(field) if isinstance(fields, dict) else None
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("there is no text")
+    return value.strip()
+
+
+@lru_cache
+def _secrets() -> SecretsProvider:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    return SecretsProvider(boto_config=Config(connect_timeout=PATIENCE, read_timeout=PATIENCE))
+
+
+@lru_cache
+def _parameters() -> SSMProvider:
+    from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    return SSMProvider(boto_config=Config(connect_timeout=PATIENCE, read_timeout=PATIENCE))

@@ -1,0 +1,249 @@
+"""The transport as httpx2 uses it, on real sockets: TLS, uvloop, slow readers, large bodies, its end."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from subsecond.config import Settings
+from subsecond.errors import UpstreamTimeout
+from subsecond.model import Call
+from subsecond.transport import HIGH_WATER, KEEP, Client, Transport
+from subsecond.upstreams.openai import build
+
+
+@asynccontextmanager
+async def listening(serve, tls=None):
+    """Each connection goes to `serve(reader, writer)`; gives the base URL."""
+
+    async def run(reader, writer):
+        try:
+            await serve(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.sleep(0.01)
+
+
+async def asked(reader):
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return head, await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
+
+
+async def echo(reader, writer):
+    while True:
+        _, body = await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+
+async def until_closed(reader, writer):
+    """Answers without a length, and closes."""
+    await asked(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\nsome")
+    await writer.drain()
+    writer.write(b"thing")
+
+
+@asynccontextmanager
+async def client_for(base, tls=None, connections=4):
+    transport = Transport(httpx2.URL(base), connections, tls)
+    client = Client(transport)
+    try:
+        yield client, transport
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    """(server's context, a client's that trusts it)"""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    plain, pem = serialization.NoEncryption(), serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(private + certificate.public_bytes(pem))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    return server, ssl.create_default_context(cafile=str(path))
+
+
+async def test_httpx2_reads_it_as_any_other():
+    async with listening(echo) as base, client_for(base) as (client, _):
+        response = await client.post(base + "/a?b=c", content=b"hello")
+        assert (response.status_code, response.content, response.http_version) == (200, b"hello", "HTTP/1.1")
+        async with client.stream("POST", base, content=b"hello") as response:
+            assert [data async for data in response.aiter_bytes()] == [b"hello"]
+
+
+async def test_tls_is_spoken_kept_and_ended(tls):
+    server, trusting = tls
+    async with listening(echo, server) as base, client_for(base, trusting) as (client, transport):
+        for _ in range(3):
+            assert (await client.post(base, content=b"x" * 100_000)).content == b"x" * 100_000
+        assert len(transport._open) == 1
+        task = asyncio.create_task(client.get(base))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await client.post(base, content=b"again")).content == b"again"
+    async with listening(until_closed, server) as base, client_for(base, trusting) as (client, _):
+        assert (await client.get(base)).content == b"something"
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tls):
+    async with listening(echo, tls[0]) as base, client_for(base) as (client, _):
+        with pytest.raises(httpx2.ConnectError, match="certificate"):
+            await client.get(base)
+
+
+async def test_a_slow_reader_slows_the_server_down():
+    sent = 0
+
+    async def pour(reader, writer):
+        nonlocal sent
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (1 << 26))
+        for _ in range(1 << 10):
+            writer.write(b"x" * (1 << 16))
+            await writer.drain()
+            sent += 1 << 16
+
+    async with listening(pour) as base, client_for(base) as (client, _):
+        request = client.build_request("GET", base)
+        response = await client.send(request, stream=True)
+        body = response.extensions["body"]
+        await asyncio.sleep(0.2)
+        held = len(body.take())
+        assert HIGH_WATER <= held < 4 * HIGH_WATER
+        assert sent < 1 << 26
+        taken = held
+        while not body.complete:
+            await body.wait()
+            taken += len(body.take())
+        assert taken == 1 << 26
+        body.close()
+
+
+async def test_an_answer_that_comes_before_the_whole_question_is_taken_and_the_connection_is_not_kept():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+
+    async with listening(refuse) as base, client_for(base) as (client, transport):
+        assert (await client.post(base, content=b"x" * 50_000_000)).status_code == 413
+        assert transport._idle == []
+
+
+async def test_a_connection_unused_for_too_long_is_not_used_again():
+    async with listening(echo) as base, client_for(base) as (client, transport):
+        await client.post(base, content=b"1")
+        (kept,) = transport._idle
+        kept._since -= KEEP + 1
+        await client.post(base, content=b"2")
+        assert transport._idle != [kept]
+
+
+async def test_closing_ends_what_is_still_read():
+    async def stall(reader, writer):
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\npart")
+        await reader.read()
+
+    async with listening(stall) as base, client_for(base) as (client, _), client.stream("GET", base) as response:
+        parts = response.aiter_raw()
+        assert await anext(parts) == b"part"
+        await client.aclose()
+        with pytest.raises(httpx2.ReadError):
+            await anext(parts)
+
+
+async def test_a_reader_that_gives_up_leaves_the_connection_closed_and_its_place_free():
+    async def drip(reader, writer):
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart")
+        await reader.read()
+
+    async with listening(drip) as base, client_for(base, connections=1) as (client, transport):
+        for _ in range(2):
+            async with client.stream("GET", base) as response:
+                async for _ in response.aiter_raw():
+                    break
+            assert not transport.slots.locked()
+            assert transport._idle == []
+
+
+async def events_then_end(reader, writer):
+    """The body's end comes a moment after `[DONE]`; on the third request the connection closes in its place."""
+    for number in range(1, 4):
+        await asked(reader)
+        for event in (b'data: {"a":1}\n\n', b"data: [DONE]\n\n"):
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write((head if b"{" in event else b"") + b"%x\r\n%b\r\n" % (len(event), event))
+        await asyncio.sleep(0.01)
+        if number < 3:
+            writer.write(b"0\r\n\r\n")
+
+
+async def hang(reader, _writer):
+    await reader.read()
+
+
+async def streams():
+    call = Call("chat", "m", {"messages": []})
+    async with listening(events_then_end) as base:
+        upstream = build(Settings(upstream_url=base, upstream_retries=0))
+        for _ in range(5):
+            assert [payload async for payload in upstream.stream(call)] == [b'{"a":1}']
+            await asyncio.sleep(0.05)
+        payloads = upstream.stream(call)
+        await anext(payloads)
+        await payloads.aclose()
+        await upstream.aclose()
+    async with listening(hang) as base:
+        upstream = build(Settings(upstream_url=base, first_token_timeout=0.05))
+        with pytest.raises(UpstreamTimeout):
+            await anext(upstream.stream(call))
+        await upstream.aclose()
+
+
+def test_streams_time_limits_and_ends_are_the_same_on_uvloop():
+    uvloop.run(streams())
+
+
+def test_tls_is_the_same_on_uvloop(tls):
+    async def echoes():
+        async with listening(echo, tls[0]) as base, client_for(base, tls[1]) as (client, transport):
+            for _ in range(3):
+                assert (await client.post(base, content=b"x" * 300_000)).content == b"x" * 300_000
+            assert len(transport._open) == 1
+
+    uvloop.run(echoes())
