@@ -46,7 +46,8 @@ def runtime_python(environ: Mapping[str, str]) -> Path | None:
 def environment_of(folder: Path, python: Path, packages: Sequence[str]) -> Path:
     """The `bin` of a virtual environment with these packages, made where it is missing or another."""
     stamp = folder / ".packages"
-    wanted = "\n".join([str(python), *packages])
+    # The folder as well: the scripts in it hold its path.
+    wanted = "\n".join([str(folder), str(python), *packages])
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"Making {folder} ({packages[0]}) ...", flush=True)
         rmtree(folder, ignore_errors=True)

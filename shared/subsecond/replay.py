@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from subsecond.model import Answer, Chunk
-from subsecond.transcript import dump
+from subsecond.transcript import EVERY_CHUNK, dump
 
 
 def replay(answer: Answer) -> Iterator[Chunk]:
@@ -19,11 +19,13 @@ def replay(answer: Answer) -> Iterator[Chunk]:
     if chat:
         whole["object"] = "chat.completion.chunk"
     deltas = _chat_deltas if chat else _texts
-    for position, choice in enumerate(choices):
-        for told in deltas(choice, answer.pieces if position == 0 else ()):
-            yield Chunk(dump({**whole, "choices": [told]}))
+    frame = {name: value for name, value in whole.items() if name in EVERY_CHUNK}
+    told = [delta for place, choice in enumerate(choices) for delta in deltas(choice, () if place else answer.pieces)]
+    for delta in told[:-1]:
+        yield Chunk(dump({**frame, "choices": [delta]}))
+    yield Chunk(dump({**whole, "choices": told[-1:]}))
     if usage is not None:
-        yield Chunk(dump({**whole, "choices": [], "usage": usage}), usage=True)
+        yield Chunk(dump({**frame, "choices": [], "usage": usage}), usage=True)
 
 
 def _chat_deltas(choice: dict[str, Any], pieces: tuple[int, ...]) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,8 @@ IDENTITIES = frozenset({"id", "type", "role", "name"})
 # From most to least storable; of several choices the least storable finish reason speaks for the answer.
 FINISHES = ("stop", "length", "tool_calls", "function_call")
 UNFINISHED = "unknown"
+# What every chunk of an answer carries; an upstream's other fields (such as its timings) come once.
+EVERY_CHUNK = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -60,9 +62,8 @@ class Transcript:
         """The last chunk: `choices: []` and the usage, for clients that asked for it."""
         if self.usage is None:
             return None
-        return Chunk(
-            dump({**self._frame(), "object": self._chunk_object(), "choices": [], "usage": self.usage}), usage=True
-        )
+        frame = {name: value for name, value in self._frame().items() if name in EVERY_CHUNK}
+        return Chunk(dump({**frame, "object": self._chunk_object(), "choices": [], "usage": self.usage}), usage=True)
 
     def answer(self) -> Answer:
         """The whole, once the upstream has said `[DONE]`."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from figures import Round
+
     from subsecond_local.simulator_server import SimulatorProcess
 
 _PACKAGES = ("fastapi", "httptools", "openai", "pydantic", "starlette", "uvicorn", "uvloop")
@@ -93,7 +94,7 @@ def _figures(scenario: Scenario, rounds: Mapping[str, list[Round]]) -> dict[str,
 
 
 def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(text, file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -144,7 +145,7 @@ def main() -> None:
     }
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(markdown(found))  # noqa: T201
+    print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from raw_client import Sample
     from servers import Target
+
     from subsecond_local.simulator_server import SimulatorProcess
 
 SLOW = "sim-t50-i5-n32"

@@ -7,6 +7,7 @@ from collections import Counter
 from importlib import import_module
 
 import pytest
+
 import subsecond.stats.ledgers
 from subsecond.aws import aws_of
 from subsecond.config import Settings

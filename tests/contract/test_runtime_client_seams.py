@@ -8,6 +8,7 @@ from awslambdaric import bootstrap
 from awslambdaric.lambda_config import LambdaConfigProvider
 from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient, LambdaRuntimeClient
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
+
 from subsecond.aws_lambda.http_stream import CONTENT_TYPE, HttpStream
 from subsecond.aws_lambda.runtime_client import StreamingRuntimeClient, StreamMarshaller
 

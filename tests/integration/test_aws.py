@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+
 from subsecond.aws import Aws, aws_of
 from subsecond.config import Settings
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import boto3
 import pytest
+
 from subsecond.aws import Aws
 from subsecond.config import Settings
 from subsecond.stats.figures import HOUR

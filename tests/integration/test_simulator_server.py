@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+
 from subsecond_local.simulator_server import SimulatorProcess, cut
 
 FAST = "sim-t0-i0-n8"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 
 ROOT = Path(__file__).parents[3]

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 
 

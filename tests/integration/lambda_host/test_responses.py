@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 
 MB = 1024 * 1024
