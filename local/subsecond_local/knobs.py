@@ -37,9 +37,9 @@ class Knobs:
 def read(environ: Mapping[str, str], data: Path | None = None) -> Knobs:
     """LocalError for a value that is not one. A variable that is set to nothing is not set."""
     openai_url, openai_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY", "")
-    stores = _one_of("STORES", environ, StoresName) or "aws"
+    stores: StoresName = _one_of("STORES", environ, StoresName) or "aws"
     # An environment of a function shares nothing with the next: what lies in memory wants one plain process.
-    usual = "app" if stores == "memory" else "lambda"
+    usual: ModeName = "app" if stores == "memory" else "lambda"
     return Knobs(
         data=folder(environ, data),
         port=_port(environ.get("PORT") or "8000"),

@@ -156,7 +156,6 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path):
     assert "Starting" not in err
 
 
-@pytest.mark.slow
 def test_a_run_answers_keeps_its_data_and_leaves_nothing_behind(tmp_path, capsys):
     with running(tmp_path) as child:
         base, key, how = ready(child)
