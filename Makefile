@@ -5,6 +5,7 @@
 #   make check    format, lint, types
 #   make bench    the benchmark table
 #   make soak     the long tests
+#   make deploy-local  builds and deploys the template to a stand-in for AWS, calls it, deletes it
 #   make install  sets up .venv alone
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ SAME_VERSION := import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSIO
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak bench check
+.PHONY: help install run test soak bench check deploy-local
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,9 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+deploy-local: $(STAMP)
+	$(BIN)/python -m subsecond_local.deploy_local $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/python -m ruff format --check .

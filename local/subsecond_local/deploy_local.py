@@ -21,7 +21,7 @@ from pathlib import Path
 
 from subsecond_local import deploy_tools as tools
 from subsecond_local import stand_in
-from subsecond_local.children import Child, Family, Stop, StopAsked
+from subsecond_local.children import Child, Family, Stop, StopAsked, tail
 from subsecond_local.deploy_checks import Deployed
 from subsecond_local.errors import LocalError
 from subsecond_local.ports import HOST, free_ports
@@ -107,17 +107,24 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
     }
     deploy(bench, **stack, MemorySize="1024")
     deployed.read()
-    try:
-        deployed.key = new_key(bench)
-        deployed.check_answers()
-        deployed.check_stores()
-        deployed.check_schedules()
-        deploy(bench, **stack, MemorySize="1536")
-        deployed.check_update(memory=1536)
-        deployed.check_streaming(bench.python, bench.built)
-    finally:
-        timed("sam delete", bench.sam, "delete", "--stack-name", STACK, "--no-prompts")
+    deployed.key = new_key(bench)
+    deployed.check_answers()
+    deployed.check_stores()
+    deployed.check_schedules()
+    deploy(bench, **stack, MemorySize="1536")
+    deployed.check_update(memory=1536)
+    stream(bench, deployed)
+    # Not after a failure: ministack and all that is in it end with this process.
+    timed("sam delete", bench.sam, "delete", "--stack-name", STACK, "--no-prompts")
     deployed.check_deleted()
+
+
+def stream(bench: Bench, deployed: Deployed) -> None:
+    log = bench.scratch / "streaming.log"
+    try:
+        deployed.check_streaming(bench.python, bench.built, log)
+    except LocalError as error:
+        raise LocalError(f"{error}\nThe end of the function's log:\n{tail(log)}") from error
 
 
 def start(family: Family, bench: Bench) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from subsecond_local.key_admin import Key, KeyTable
+from subsecond_local.stack import of_stack
 from subsecond_local.stores import in_words, of_run
 
 
@@ -26,12 +27,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     revoke = keys.add_parser("revoke", help="disable a key")
     revoke.add_argument("key", metavar="name-or-prefix", help="its name, or how it begins (as `list` shows it)")
     for parser in (create, listing, revoke):
+        parser.add_argument("--stack-name", help="keys of this deployed stack, not of a `make run` here")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
     """LocalError when the table cannot be found or used."""
-    stores = of_run(data, environ)
+    stores = of_stack(options.stack_name, environ) if options.stack_name else of_run(data, environ)
     with in_words(stores):
         print(answer(options, KeyTable(stores.dynamodb(), stores.state_table)))
     return 0

@@ -28,7 +28,12 @@ def of_stack(name: str, environ: Mapping[str, str]) -> Stores:
     """The stack's tables and bucket. LocalError where it is not a stack of ours, or not finished."""
     found = outputs(name)
     try:
-        tables = found["AnswersTable"], found["StateTable"]
-        return Stores(environ.get("AWS_ENDPOINT_URL") or None, False, *tables, found["Bucket"])  # noqa: FBT003 (AWS itself)
+        return Stores(
+            endpoint=environ.get("AWS_ENDPOINT_URL") or None,
+            stand_in=False,
+            answers_table=found["AnswersTable"],
+            state_table=found["StateTable"],
+            bucket=found["Bucket"],
+        )
     except KeyError as error:
         raise LocalError(f"The stack {name} has no output {error}: is it a Subsecond, and is it deployed?") from None

@@ -1,0 +1,79 @@
+"""What the layer is built of, without building it: `make deploy-local` does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT / "shared"
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line.split("#")[0].strip() for line in (SHARED / name).read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line]
+    assert all(str(one.specifier).startswith("==") for one in found)
+    return {canonicalize_name(one.name): str(one.specifier)[2:] for one in found}
+
+
+def closure(names: set[str]) -> set[str]:
+    """These distributions and all that they need, as installed here, on a Lambda machine."""
+    environment = {**default_environment(), "python_version": "3.13", "python_full_version": "3.13.0", "extra": ""}
+    found: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        needs = [Requirement(text) for text in requires(name) or ()]
+        wanted = {canonicalize_name(one.name) for one in needs if not one.marker or one.marker.evaluate(environment)}
+        waiting |= wanted - found
+    return found
+
+
+def test_the_layer_has_the_versions_that_the_tests_run_with():
+    for name, pinned in {**pins("requirements.txt"), **pins("constraints.txt")}.items():
+        assert version(name) == pinned, name
+
+
+def test_every_package_that_comes_along_is_pinned():
+    required = set(pins("requirements.txt"))
+    assert closure(required) - required <= set(pins("constraints.txt"))
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("arm64", "aarch64"), ("x86_64", "x86_64")])
+def test_each_architecture_has_a_makefile_that_builds_for_it(architecture, machine, template):
+    layer = template.source["Resources"]["Shared"]
+    assert architecture in template.source["Parameters"]["Architecture"]["AllowedValues"]
+    assert layer["Metadata"]["BuildMethod"] == "makefile"
+    folder = layer["Metadata"]["ContextPath"]["Fn::Sub"].replace("${Architecture}", architecture)
+    command = ["make", "--dry-run", "--makefile", str(ROOT / folder / "Makefile"), "build-Shared"]
+    recipe = subprocess.run(
+        command,
+        cwd=ROOT / layer["Properties"]["ContentUri"],
+        env={"PATH": os.environ["PATH"], "ARTIFACTS_DIR": "/made/here"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    assert set(re.findall(r"--platform manylinux\w+?_(x86_64|aarch64)", recipe)) == {machine}
+    assert "--python-version 3.13" in recipe
+    assert 'install -m 755 stream-runtime "/made/here/stream-runtime"' in recipe
+
+
+def test_the_layer_keeps_what_botocore_must_know_of_the_services_that_are_called():
+    source = "\n".join(path.read_text() for path in (SHARED / "subsecond").rglob("*.py"))
+    called = set(re.findall(r'\b(?:_make|client)\("(\w+)"\)', source))
+    assert called == {"dynamodb", "s3"}
+    if "SecretsProvider" in source:
+        called |= {"secretsmanager", "ssm"}
+    [kept] = re.findall(r"^SERVICES := (.*)$", (SHARED / "Makefile").read_text(), re.MULTILINE)
+    assert called <= set(kept.split())
