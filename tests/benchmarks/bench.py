@@ -1,10 +1,11 @@
 """`make bench`: what the gateway adds to a call, beside the proxy that a user would otherwise write, in one run.
 
     python tests/benchmarks/bench.py --out bench.json [--rounds N] [--only WORD] [--quick]
-    python tests/benchmarks/bench.py --extra 'subsecond_dynamodb: SUBSECOND_EXACT=dynamodb SUBSECOND_MEMORY_BYTES=0'
+    python tests/benchmarks/bench.py --extra 'subsecond_small: SUBSECOND_MEMORY_BYTES=100000'
 
-The upstream is the simulator; every server is a child process with one worker. Rounds go over the targets in turn. The
-Markdown goes to stdout, progress to stderr. `--extra` measures one more Subsecond, with those variables besides.
+Beside the app in one plain process: with its answers in DynamoDB (ministack), and the streaming function under the
+Lambda host. The upstream is the simulator; every server is a child process with one worker. Rounds go over the targets
+in turn. The Markdown goes to stdout, progress to stderr. `--extra` measures one more Subsecond, with those variables.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import cold
 import uvloop
 from figures import summary
 from report import BASE, markdown
 from scenarios import SCENARIOS, SLOW, Scenario, run
-from servers import KEY, NAIVE, SUBSECOND, Plan, Target, check, resident_megabytes, simulator, started
+from servers import FUNCTIONS, KEY, NAIVE, SUBSECOND, Plan, Target, check, resident_megabytes, simulator, started
+from stores import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,17 +38,22 @@ if TYPE_CHECKING:
 
     from subsecond_local.simulator_server import SimulatorProcess
 
+IN_TABLE = {"SUBSECOND_EXACT": "dynamodb"}
 _PACKAGES = ("fastapi", "httptools", "openai", "pydantic", "starlette", "uvicorn", "uvloop")
 
 
-def plans(options: argparse.Namespace, upstream: str) -> list[Plan]:
-    """The servers between the client and the simulator."""
+def plans(options: argparse.Namespace, upstream: str, tables: Mapping[str, str]) -> list[Plan]:
+    """The servers between the client and the simulator. `tables`: the way to DynamoDB."""
     naive = {"NAIVE_UPSTREAM_URL": upstream, "NAIVE_UPSTREAM_KEY": KEY}
     ours = {"SUBSECOND_UPSTREAM_URL": upstream, "SUBSECOND_UPSTREAM_KEY": KEY, "SUBSECOND_API_KEY": KEY}
     found = [
         Plan("naive", NAIVE, naive),
         Plan("naive_cache", NAIVE, naive | {"NAIVE_CACHE": "1"}, caches=True),
         Plan("subsecond", options.subsecond_command, ours, caches=True),
+        # Without memory before it, each answer is read from the table.
+        Plan("subsecond_dynamodb", options.subsecond_command, ours | tables | IN_TABLE, caches=True),
+        # No hits: what lies in an environment's memory is found by that environment alone.
+        Plan("subsecond_lambda", FUNCTIONS, ours),
     ]
     for extra in options.extra:
         name, _, variables = extra.partition(":")
@@ -130,11 +138,15 @@ def main() -> None:
     with ExitStack() as stack:
         upstream = stack.enter_context(simulator())
         direct = Target(BASE, int(upstream.url.rpartition(":")[2]), upstream.pid)
-        targets = [direct, *(stack.enter_context(started(plan)) for plan in plans(options, upstream.base_url))]
+        tables = stack.enter_context(stand_in())
+        chosen = plans(options, upstream.base_url, tables)
+        targets = [direct, *(stack.enter_context(started(plan)) for plan in chosen)]
         for target in targets:
             check(target, SLOW)
         scenarios = uvloop.run(measure(options, targets, upstream))
         resident = {target.name: resident_megabytes(target.pid) for target in targets}
+        ours = next((plan.environ for plan in chosen if plan.name == "subsecond"), None)
+        starts = uvloop.run(cold.measure(ours, _progress)) if ours and not options.only else {}
     found = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
@@ -142,6 +154,7 @@ def main() -> None:
         "load": [load, os.getloadavg()[0]],
         "scenarios": scenarios,
         "resident_megabytes": resident,
+        "cold_starts": starts,
     }
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")

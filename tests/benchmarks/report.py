@@ -26,8 +26,28 @@ def markdown(run: Mapping[str, Any]) -> str:
     misses = {name: each for name, each in scenarios.items() if not each["hits"]}
     hits = {name: each for name, each in scenarios.items() if each["hits"]}
     parts = [_head(run), *(_miss(name, each) for name, each in misses.items()), _chunks(misses)]
-    parts += [_hits(hits), _memory(run["resident_megabytes"]), _noise(run)]
+    parts += [_hits(hits), _memory(run["resident_megabytes"]), _cold(run["cold_starts"]), _noise(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cold(starts: Mapping[str, Any]) -> str:
+    if not starts:
+        return ""
+    bare = next(iter(starts.values()))["cold_ms"]
+    rows = [
+        [
+            name,
+            f"{each['cold_ms']:.0f} ({min(each['runs_ms']):.0f} to {max(each['runs_ms']):.0f})",
+            f"{each['cold_ms'] / bare:.1f}",
+            f"{each['warm_ms']:.1f}",
+            f"{each['megabytes']:.0f}",
+        ]
+        for name, each in starts.items()
+    ]
+    heads = ["", "first byte, cold (runs)", "x bare", "first byte, warm", "MB"]
+    return (
+        f"**Cold starts under the Lambda host** (the model's first token takes 50 ms of ours)\n\n{table(heads, rows)}"
+    )
 
 
 def _head(run: Mapping[str, Any]) -> str:

@@ -32,6 +32,8 @@ NAIVE = (
     "{python} -m uvicorn naive_proxy:app --app-dir {here} --loop uvloop --http httptools --no-access-log "
     "--log-level warning --host 127.0.0.1 --port {port}"
 )
+# One environment serves one request: as many as the most clients that a scenario has.
+FUNCTIONS = "{python} -m subsecond_local.lambda_gateway --port {port}"
 _START_SECONDS = 60
 _TICKS = os.sysconf("SC_CLK_TCK")
 

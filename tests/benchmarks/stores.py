@@ -1,0 +1,41 @@
+"""ministack for the targets that keep their answers in DynamoDB."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from servers import environment
+
+from subsecond_local.children import Family, Stop
+from subsecond_local.ports import HOST, free_ports
+from subsecond_local.stand_in import access, create_stores, lock_state, ministack
+from subsecond_local.stores import in_words, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def stand_in() -> Iterator[dict[str, str]]:
+    """The tables and the bucket; gives the environment that leads to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        (port,) = free_ports(1)
+        lock = lock_state(data)
+        family = Family(data / "logs", Stop(), lambda _text: None)
+        try:
+            child = ministack(port, data, environment({}), lock)
+            family.start(child)
+            family.await_ready(child)
+            reached = access(port)
+            stores = named(reached, f"http://{HOST}:{port}", stand_in=True)
+            with in_words(stores):
+                create_stores(stores)
+            yield reached
+        finally:
+            family.end()
+            os.close(lock)

@@ -1,0 +1,266 @@
+"""The servers, the clients' environments, and the programs that speak through the clients.
+
+A client is a program of its own (`clients/`, `node/`): it reads what to do and says what it saw, so that one set of
+assertions serves them all, and each lives in the environment that it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subsecond_local.simulator_server import SimulatorProcess
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TOOLS = ROOT / ".tools"
+# It calls no tools without its extra: `import mcp` stands before it looks at what kind of tools they are.
+LITELLM = "litellm[mcp]==1.106.2"
+UPSTREAM_KEY = "sk-upstream"
+GATEWAY_KEY = "sk-gateway"
+# Seconds until a client counts as stuck; its own limit for a request is 30.
+PATIENCE = 100
+DEFAULT_MODEL = "sim-t50-i5-n32"
+# Unbuffered, Python makes writes of nothing, which look like the end of a socket that keeps writes apart; and without
+# bytecode the big clients take seconds longer to import.
+FOREIGN = (
+    "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE",
+    "SUBSECOND_",
+    "OPENAI_",
+    "AWS_",
+    "LITELLM_",
+    "LANGSMITH_",
+    "LANGCHAIN_",
+    "LLM_",
+)
+# Nothing listens on port 9: a client that wants to tell somebody of its use fails at once.
+QUIET = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1",
+    "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that a client is pointed at."""
+
+    base_url: str
+    key: str
+    caches: bool
+
+
+class Client:
+    """A client's program."""
+
+    def __init__(self, child: subprocess.Popen, name: str) -> None:
+        self.name = name
+        self._child = child
+
+    def do(self, target: Target, action: str, **words: Any) -> dict[str, Any]:
+        """What the client saw; AssertionError when it met what it does not document."""
+        told = {"do": action, "base_url": target.base_url, "key": target.key, **words}
+        self._child.stdin.write(json.dumps(told) + "\n")
+        self._child.stdin.flush()
+        answered, _, _ = select.select([self._child.stdout], [], [], PATIENCE)
+        if not answered:
+            # What it says later would be taken for the answer to the next action.
+            self._child.kill()
+            pytest.fail(f"{self.name} has not answered")
+        line = self._child.stdout.readline()
+        assert line, f"{self.name} ended with {self._child.wait()}"
+        seen = json.loads(line)
+        assert "crash" not in seen, seen["crash"]
+        return seen
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a child may know of this machine's environment."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return kept | more
+
+
+@contextmanager
+def child(command, **options):
+    """A child process, ended with the block."""
+    with subprocess.Popen(command, **options) as found:
+        try:
+            yield found
+        finally:
+            found.terminate()
+
+
+@pytest.fixture(scope="session")
+def simulator_process():
+    with SimulatorProcess(key=UPSTREAM_KEY, environ=environment()) as process:
+        yield process
+
+
+@pytest.fixture
+def simulator(simulator_process):
+    """The model server, counting from zero."""
+    simulator_process.reset()
+    return simulator_process
+
+
+@pytest.fixture
+def ended(simulator):
+    """`ended()`: the model server's statistics, once it works on nothing any more; a hang-up is seen a moment later."""
+
+    def stats():
+        deadline = time.monotonic() + 20
+        while (found := simulator.stats())["running"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    return stats
+
+
+@pytest.fixture(scope="session")
+def gateway_url(simulator_process):
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    options = f"--host 127.0.0.1 --port {port} --http httptools --loop uvloop --no-access-log --log-level warning"
+    options += " --timeout-graceful-shutdown 5"
+    settings = {
+        "SUBSECOND_UPSTREAM_URL": simulator_process.base_url,
+        "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
+        "SUBSECOND_API_KEY": GATEWAY_KEY,
+        "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
+    }
+    command = (sys.executable, "-m", "uvicorn", "--factory", "subsecond.api.app:create_app", *options.split())
+    with tempfile.TemporaryFile() as log:
+        with child(command, cwd=ROOT, env=environment(**settings), stdout=log, stderr=subprocess.STDOUT) as process:
+            if not _listens(port, process):
+                log.seek(0)
+                pytest.fail(f"The gateway did not start:\n{log.read().decode(errors='replace')}")
+            yield f"http://127.0.0.1:{port}/v1"
+        log.seek(0)
+        # A fault that no client noticed is still one.
+        assert log.read().decode(errors="replace") == ""
+
+
+def _listens(port: int, process: subprocess.Popen) -> bool:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+@pytest.fixture
+def direct(simulator):
+    return Target(simulator.base_url, UPSTREAM_KEY, caches=False)
+
+
+@pytest.fixture
+def subsecond(gateway_url, simulator):
+    return Target(gateway_url, GATEWAY_KEY, caches=True)
+
+
+@pytest.fixture(params=["direct", "subsecond"])
+def target(request):
+    """The same test, against the model server itself and through the gateway."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def say(pytestconfig):
+    """A word to whoever waits, past pytest's capturing."""
+    manager = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def told(text):
+        with manager.global_and_fixture_disabled():
+            print(f"\n{text}", file=sys.stderr, flush=True)
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def litellm_python(say):
+    """The interpreter of an environment of litellm's own: it wants another version of the openai package."""
+    python = TOOLS / "litellm" / "bin" / "python"
+
+    def make(folder):
+        commands = [(sys.executable, "-m", "venv", folder), (python, "-m", "pip", "install", "--no-input", LITELLM)]
+        return all(_succeeds(command) for command in commands)
+
+    # The interpreter that it was made from may be gone.
+    _have("litellm", LITELLM, make, say, python)
+    return python
+
+
+@pytest.fixture(scope="session")
+def node_folder(say):
+    """A folder with the Node clients' packages and programs: Node looks for packages beside the program."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("There is no node with npm here.")
+    folder = TOOLS / "node"
+    wanted = (HERE / "node" / "package.json").read_text()
+
+    def make(_):
+        folder.mkdir(parents=True)
+        (folder / "package.json").write_text(wanted)
+        words = "install --no-package-lock --no-audit --no-fund --ignore-scripts"
+        return _succeeds((npm, *words.split()), cwd=folder)
+
+    _have("node", wanted, make, say, folder / "node_modules")
+    for program in (HERE / "node").glob("*.mjs"):
+        shutil.copy(program, folder)
+    return folder
+
+
+def _have(name, wanted, make, say, used):
+    """`.tools/<name>` as `wanted`; made anew unless its mark says that it is whole and the same. Skips without it."""
+    folder = TOOLS / name
+    mark = folder / "made-from"
+    if mark.is_file() and mark.read_text() == wanted and used.exists():
+        return
+    say(f"Installing {name}'s packages into {folder.relative_to(ROOT)}, once: about a minute ...")
+    shutil.rmtree(folder, ignore_errors=True)
+    if not make(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"{name}'s packages could not be installed.")
+    mark.write_text(wanted)
+
+
+def _succeeds(command, **options) -> bool:
+    try:
+        ran = subprocess.run(command, env=environment(), capture_output=True, check=False, timeout=300, **options)
+    except subprocess.TimeoutExpired:
+        return False
+    return ran.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def start():
+    """`with start(name, *command) as client`: the program of that command, until the block ends."""
+
+    @contextmanager
+    def started(name, *command):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with child(command, env=environment(**QUIET), **pipes) as process:
+            yield Client(process, name)
+
+    return started
