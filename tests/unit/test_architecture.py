@@ -15,7 +15,7 @@ ALL = SHIPPED + sorted((ROOT / "local").rglob("*.py"))
 EDGES = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
-    "mangum": ("functions/",),
+    "mangum": ("aws_lambda/buffered.py",),
     "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
     "awslambdaric": ("aws_lambda/",),
     "boto3": ("aws.py",),
