@@ -22,7 +22,12 @@ from typing import Any
 
 import pytest
 
+from subsecond_local.children import Family, Stop
+from subsecond_local.key_admin import KeyTable
+from subsecond_local.ports import HOST, free_ports
 from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.stand_in import access, create_stores, lock_state, ministack
+from subsecond_local.stores import named
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -31,6 +36,8 @@ TOOLS = ROOT / ".tools"
 LITELLM = "litellm[mcp]==1.106.2"
 UPSTREAM_KEY = "sk-upstream"
 GATEWAY_KEY = "sk-gateway"
+# As in the template: each environment has its own memory, and all share the tables.
+IN_TABLES = {"SUBSECOND_KEYS": "dynamodb", "SUBSECOND_EXACT": "layered", "SUBSECOND_LEDGER": "dynamodb"}
 # Seconds until a client counts as stuck; its own limit for a request is 30.
 PATIENCE = 100
 DEFAULT_MODEL = "sim-t50-i5-n32"
@@ -64,6 +71,8 @@ class Target:
     base_url: str
     key: str
     caches: bool
+    # Where it prints a line for each request that has ended; None when it prints nothing.
+    log: Path | None = None
 
 
 class Client:
@@ -168,6 +177,52 @@ def _listens(port: int, process: subprocess.Popen) -> bool:
     return False
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    """The environment that leads to the tables and the bucket, in ministack, and a key that lies in them."""
+    folder = tmp_path_factory.mktemp("ministack")
+    (port,) = free_ports(1)
+    lock = lock_state(folder)
+    family = Family(folder / "logs", Stop(), lambda _text: None)
+    try:
+        process = ministack(port, folder, environment(), lock)
+        family.start(process)
+        family.await_ready(process)
+        reached = access(port)
+        stores = named(reached, f"http://{HOST}:{port}", stand_in=True)
+        create_stores(stores)
+        yield reached, KeyTable(stores.dynamodb(), stores.state_table).create("e2e", "acme", "test")[0]
+    finally:
+        family.end()
+        os.close(lock)
+
+
+@pytest.fixture(scope="session")
+def functions_process(simulator_process, tables, tmp_path_factory):
+    (port,) = free_ports(1)
+    reached, key = tables
+    settings = {
+        "SUBSECOND_UPSTREAM_URL": simulator_process.base_url,
+        "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
+        "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
+    }
+    command = (sys.executable, "-m", "subsecond_local.lambda_gateway", f"--port={port}")
+    found = Target(f"http://{HOST}:{port}/v1", key, caches=True, log=tmp_path_factory.mktemp("functions") / "log")
+    variables = environment(**reached, **IN_TABLES, **settings)
+    with found.log.open("wb") as log:
+        with child(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) as process:
+            if not _listens(port, process):
+                pytest.fail(f"The functions did not start:\n{found.log.read_text()}")
+            yield found
+    # Nothing but the lines of requests, and their metrics.
+    assert [line for line in _lines(found.log) if "_aws" not in line and line.get("message") != "request"] == []
+
+
+def _lines(log):
+    """What was printed so far, in whole lines."""
+    return [json.loads(line) for line in log.read_text().rpartition("\n")[0].splitlines()]
+
+
 @pytest.fixture
 def direct(simulator):
     return Target(simulator.base_url, UPSTREAM_KEY, caches=False)
@@ -176,6 +231,27 @@ def direct(simulator):
 @pytest.fixture
 def subsecond(gateway_url, simulator):
     return Target(gateway_url, GATEWAY_KEY, caches=True)
+
+
+@pytest.fixture
+def functions(functions_process, simulator):
+    return functions_process
+
+
+@pytest.fixture
+def stored(target):
+    """`stored(model)`: the answer of this model, which one test alone asks at a time, is stored. A function may still
+    be at it when the client has all of it, and the environment that serves the next request would find nothing."""
+    known = len(_lines(target.log)) if target.log else 0
+
+    def wait(model):
+        deadline = time.monotonic() + 20
+        wanted = {"model": model, "source": "upstream"}.items()
+        while target.log and not any(wanted <= line.items() for line in _lines(target.log)[known:]):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    return wait
 
 
 @pytest.fixture(params=["direct", "subsecond"])

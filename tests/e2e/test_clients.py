@@ -86,16 +86,22 @@ def that(*abilities):
     return pytest.mark.parametrize("client", found, indirect=True)
 
 
+# The functions under the Lambda host besides. Not where a client hangs up: nobody tells a function of it.
+everywhere = pytest.mark.parametrize("target", ["direct", "subsecond", "functions"], indirect=True)
+
+
 @pytest.fixture
 def asked(request):
     """A prompt that no other test sends, and a model."""
     return {"model": MODEL, "prompt": f"{request.node.name}?"}
 
 
+@everywhere
 def test_it_lists_the_models(client, target):
     assert "sim-t50-i5-n32" in client.do(target, "models")["models"]
 
 
+@everywhere
 def test_it_gets_a_whole_answer(client, target, asked):
     seen = client.do(target, "whole", **asked)
     assert len(seen["text"].split()) == 24
@@ -104,6 +110,7 @@ def test_it_gets_a_whole_answer(client, target, asked):
     assert seen.get("finish", "stop") == "stop"
 
 
+@everywhere
 def test_a_stream_comes_in_pieces_that_make_the_whole(client, target, asked):
     streamed = client.do(target, "stream", **asked, asked=True)
     whole = client.do(target, "whole", **asked, temperature=0)
@@ -115,6 +122,7 @@ def test_a_stream_comes_in_pieces_that_make_the_whole(client, target, asked):
         assert seen.get("ids", 1) == 1
 
 
+@everywhere
 def test_usage_comes_with_a_stream_that_asks_for_it(client, target, asked):
     whole = client.do(target, "whole", **asked, temperature=0)
     for _ in range(2):
@@ -127,6 +135,7 @@ def test_no_usage_comes_with_a_stream_that_does_not_ask_for_it(client, target, a
         assert client.do(target, "stream", **asked, asked=False)["usage"] is None
 
 
+@everywhere
 @that("tool")
 def test_it_gets_tool_calls(client, target, asked):
     for _ in range(2):
@@ -155,6 +164,7 @@ def refused(client, seen, status):
     return error["message"]
 
 
+@everywhere
 @pytest.mark.parametrize("action", ["whole", "stream"])
 def test_a_key_that_is_not_known_is_a_401(client, simulator, target, asked, action):
     more = {"asked": True} if action == "stream" else {}
@@ -162,11 +172,13 @@ def test_a_key_that_is_not_known_is_a_401(client, simulator, target, asked, acti
     assert simulator.stats()["completed"] == 0
 
 
+@everywhere
 def test_a_body_that_the_model_server_refuses_is_a_400(client, target, asked):
     message = refused(client, client.do(target, "whole", **asked, max_tokens=-1), 400)
     assert "must be at least 1" in message
 
 
+@everywhere
 @pytest.mark.parametrize("action", ["whole", "stream"])
 def test_a_model_that_does_not_exist_is_a_404(client, target, asked, action):
     more = {"asked": True} if action == "stream" else {}
@@ -179,6 +191,7 @@ def test_a_model_server_that_is_busy_is_a_429(client, target, asked):
     refused(client, client.do(target, "whole", **asked | {"model": "sim-t0-i0-n8-fstatus429-fafter0"}), 429)
 
 
+@everywhere
 @that("once")
 def test_an_error_in_mid_stream_is_an_error_to_it(client, target, asked):
     seen = client.do(target, "stream", **asked | {"model": "sim-t0-i0-n8-ferrorevent3"}, asked=True)
@@ -193,11 +206,15 @@ def test_a_stream_flows_while_the_model_still_works_and_a_hang_up_ends_its_work(
     assert (stats["calls"], stats["aborted"], stats["running"]) == (1, 1, 0)
 
 
+@everywhere
 @pytest.mark.parametrize("first", ["whole", "stream"])
 @pytest.mark.parametrize("then", ["whole", "stream"])
-def test_the_same_request_again_is_a_hit(client, simulator, target, asked, first, then):
+def test_the_same_request_again_is_a_hit(client, simulator, target, stored, asked, first, then):
+    asked["model"] = f"{MODEL}-again"
     fields = {"whole": {"temperature": 0}, "stream": {"asked": True}}
-    seen = [client.do(target, action, **asked, **fields[action]) for action in (first, then)]
+    seen = [client.do(target, first, **asked, **fields[first])]
+    stored(asked["model"])
+    seen.append(client.do(target, then, **asked, **fields[then]))
     texts = {one["text"] if "text" in one else "".join(one["pieces"]) for one in seen}
     assert len(texts) == 1
     assert simulator.stats()["completed"] == (1 if target.caches else 2)

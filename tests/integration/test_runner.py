@@ -159,7 +159,7 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path):
 def test_a_run_answers_keeps_its_data_and_leaves_nothing_behind(tmp_path, capsys):
     with running(tmp_path) as child:
         base, key, how = ready(child)
-        assert how == "upstream: simulator, mode: app, stores: aws"
+        assert how == "upstream: simulator, mode: lambda, stores: aws"
         assert ask(base, "/health")[0] == 200
         assert ask(base, "/v1/models")[0] == 401
         status, headers, first = chat(base, key)
