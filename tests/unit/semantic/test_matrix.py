@@ -1,0 +1,248 @@
+"""Segments and own writes in memory, as one."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from subsecond.semantic.entries import fold
+from subsecond.semantic.matrix import Matrix, block_of
+from subsecond.semantic.recent import deleted, written
+from subsecond.semantic.records import Change, part_of
+from subsecond.semantic.segments import Part
+from subsecond.semantic.vectors import SCALE, quantise
+
+DIM = 16
+
+
+class Clock:
+    now = 10.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def matrix(clock):
+    return Matrix(DIM, 8, clock)
+
+
+def load(matrix, *blocks):
+    """As a reader does: the manifest now names these."""
+    for one in blocks:
+        matrix.learn(one.vectors)
+    matrix.become(matrix.plan([one for one in blocks if one.id not in matrix.blocks], [one.id for one in blocks]))
+
+
+def found(matrix, change, k=9, scope=None):
+    """The keys near this change's own vector, the nearest first."""
+    vector = (change.row / np.float32(SCALE)).reshape(1, -1)
+    return [one.key for one in matrix.search(scope or change.scope, vector, k)[0]]
+
+
+def own(change):
+    return written(change.key.hex(), change.scope.hex(), change.created / 1e6, change.expires)
+
+
+def floats(change):
+    return change.row / np.float32(SCALE)
+
+
+def test_a_neighbour_says_what_it_is(matrix, block, change):
+    one = change("a", created=5_000_000, expires=77)
+    load(matrix, block("1", [one]))
+    (neighbour,) = matrix.search(one.scope, floats(one).reshape(1, -1), 1)[0]
+    assert (neighbour.key, neighbour.created, neighbour.expires) == (one.key.hex(), 5.0, 77.0)
+    assert neighbour.similarity == pytest.approx(1, abs=1e-4)
+
+
+def test_nothing_is_found_in_another_scope(matrix, block, change):
+    rows = [change(f"r{n}", scope=f"s{n}") for n in range(20)]
+    load(matrix, block("1", rows))
+    matrix.add(own(change("own", scope="s-own")), floats(change("own")))
+    for row in rows:
+        assert found(matrix, row) == [row.key.hex()]
+    assert found(matrix, rows[0], scope=bytes(32)) == []
+    assert found(matrix, rows[0], scope=b"\xff" * 32) == []
+
+
+def test_a_scope_that_ends_in_zeros_is_a_scope_of_its_own(matrix):
+    vector = quantise(np.eye(DIM, dtype=np.float32)[0])
+    scopes = [b"\1" * 31 + b"\0", b"\1" * 32, b"\1" * 30 + b"\0\0"]
+    rows = [Change(bytes([n]) * 32, scope, 1, 99, 0, vector) for n, scope in enumerate(scopes)]
+    part = fold([part_of(rows, DIM)], [], 0)
+    load(matrix, block_of("1", part.vectors, part.ids))
+    for row in rows:
+        assert found(matrix, row) == [row.key.hex()]
+
+
+def test_own_writes_are_found_at_once_and_once(matrix, block, change):
+    one = change("a")
+    matrix.add(own(one), floats(one))
+    assert found(matrix, one) == [one.key.hex()]
+    load(matrix, block("1", [one]))
+    assert found(matrix, one) == [one.key.hex()]
+    assert matrix.rows == 1, "the segment has it now"
+
+
+def test_an_own_write_hides_the_older_version_now_and_in_segments_to_come(matrix, block, change):
+    old, new = change("a", created=1), change("a", created=2)
+    load(matrix, block("1", [old]))
+    matrix.add(own(new), floats(new))
+    assert [one.created for one in matrix.search(old.scope, floats(old).reshape(1, -1), 9)[0]] == [2e-6]
+    load(matrix, block("2", [old, change("b")]))
+    assert [one.created for one in matrix.search(old.scope, floats(old).reshape(1, -1), 1)[0]] == [2e-6]
+
+
+def test_an_older_own_write_changes_nothing(matrix, block, change):
+    new, old = change("a", created=2), change("a", created=1)
+    matrix.add(own(new), floats(new))
+    matrix.add(own(old), floats(old))
+    assert [one.created for one in matrix.search(old.scope, floats(old).reshape(1, -1), 9)[0]] == [2e-6]
+
+
+def test_what_was_deleted_here_stays_hidden(matrix, block, change):
+    one = change("a")
+    matrix.add(own(one), floats(one))
+    gone = deleted(one.key.hex(), one.scope.hex(), one.created / 1e6)
+    matrix.forget(gone)
+    assert found(matrix, one) == []
+    load(matrix, block("1", [one]))
+    assert found(matrix, one) == [], "the segment does not know yet"
+    load(matrix, block("2", [change("a", created=3)]))
+    assert found(matrix, one) == [one.key.hex()], "stored again since"
+
+
+def test_expired_rows_are_not_found(matrix, block, change, clock):
+    rows = [change("a", expires=20), change("b", expires=30)]
+    load(matrix, block("1", rows))
+    recent = change("c", expires=25)
+    matrix.add(own(recent), floats(recent))
+    for clock.now, count in ((19.9, 3), (20, 2), (25, 1), (29, 1), (30, 0)):
+        assert len(found(matrix, rows[0])) == count, clock.now
+
+
+def test_a_deletion_in_a_later_segment_kills_the_row(matrix, block, change):
+    one = change("a", created=4)
+    load(matrix, block("1", [one]))
+    load(matrix, block("1", [one]), block("2", [change("a", created=4, row=False), change("b")]))
+    assert one.key.hex() not in found(matrix, one)
+
+
+def test_a_merge_replaces_its_segments(matrix, block, change):
+    rows = [change(f"r{n}") for n in range(6)]
+    first, second = block("1", rows[:3]), block("2", rows[3:])
+    load(matrix, first, second)
+    assert len(found(matrix, rows[0])) == 6
+    load(matrix, block("3", rows))
+    assert len(found(matrix, rows[0])) == 6
+    assert list(matrix.blocks) == ["3"]
+
+
+def test_of_too_many_own_writes_the_oldest_go(matrix, change):
+    rows = [change(f"r{n}") for n in range(12)]
+    for row in rows:
+        matrix.add(own(row), floats(row))
+    assert sorted(found(matrix, rows[0], k=99)) == sorted(row.key.hex() for row in rows[4:])
+
+
+def test_a_large_scope_is_found_in_two_stages_as_well(matrix, unit, clock):
+    matrix = Matrix(256, 8, clock)
+    vectors = unit(6000, 256)
+    rows = [
+        Change(bytes([n % 256, n // 256]) * 16, bytes(32), 1, 99, 0, row) for n, row in enumerate(quantise(vectors))
+    ]
+    parts = [fold([part_of(some, 256)], [], 0) for some in (rows[:5500], rows[5500:])]
+    blocks = [block_of(str(at), part.vectors, part.ids) for at, part in enumerate(parts)]
+    load(matrix, blocks[0])
+    load(matrix, *blocks)
+    assert all(one.sketch is not None for one in matrix.blocks.values())
+    for at in (3, 5777):
+        assert found(matrix, rows[at], k=1) == [rows[at].key.hex()]
+
+
+@pytest.mark.parametrize("scopes", [1, 3000])
+def test_it_costs_at_most_1_3_times_its_vectors(unit, scopes, clock):
+    matrix = Matrix(256, 8, clock)
+    rows = quantise(unit(3000, 256))
+    changes = [Change(n.to_bytes(4) * 8, (n % scopes).to_bytes(4) * 8, 1, 99, 0, row) for n, row in enumerate(rows)]
+    part = fold([part_of(changes, 256)], [], 0)
+    load(matrix, block_of("1", part.vectors, part.ids))
+    assert matrix.nbytes <= 1.3 * part.vectors.nbytes
+
+
+class Owner(RuleBasedStateMachine):
+    """Own writes, deletions, and segments that come late, merged, or again, against a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock = Clock()
+        self.matrix = Matrix(DIM, 1000, self.clock)
+        self.created = 0
+        self.truth = {}
+        self.log = []
+        self.indexed = 0
+        self.segments = 0
+
+    def _change(self, key, row):
+        self.created += 1
+        vector = quantise(np.eye(DIM, dtype=np.float32)[key % DIM])
+        return Change(bytes([key]) * 32, bytes([key % 2]) * 32, self.created, 10**6, 0, vector if row else None)
+
+    @rule(key=st.integers(0, 5))
+    def write(self, key):
+        change = self._change(key, row=True)
+        self.log.append(change)
+        self.truth[key] = change.created
+        self.matrix.add(own(change), floats(change))
+
+    @rule(key=st.integers(0, 5))
+    def delete(self, key):
+        if key not in self.truth:
+            return
+        was = next(one for one in reversed(self.log) if one.key[0] == key)
+        created = self.truth.pop(key)
+        self.log.append(Change(was.key, was.scope, created, was.expires, 0, None))
+        self.matrix.forget(deleted(was.key.hex(), was.scope.hex(), created / 1e6))
+
+    @precondition(lambda self: self.indexed < len(self.log))
+    @rule(data=st.data())
+    def index(self, data):
+        """The next of what was written arrives, in a segment of its own or merged with all that is there."""
+        upto = data.draw(st.integers(self.indexed + 1, len(self.log)))
+        merge = data.draw(st.booleans())
+        part = fold([part_of(self.log[0 if merge else self.indexed : upto], DIM)], [], 0)
+        self.indexed = upto
+        self.segments += 1
+        new = block_of(str(self.segments), part.vectors, part.ids)
+        kept = [] if merge else list(self.matrix.blocks.values())
+        load(self.matrix, *kept, new)
+
+    @invariant()
+    def what_is_found_is_what_is_there(self):
+        query = np.full((1, DIM), DIM**-0.5, np.float32)
+        seen = {}
+        for scope in (0, 1):
+            for one in self.matrix.search(bytes([scope]) * 32, query, 50)[0]:
+                key = bytes.fromhex(one.key)[0]
+                assert key % 2 == scope
+                assert key not in seen
+                seen[key] = round(one.created * 1e6)
+        assert seen == self.truth
+
+
+TestOwner = Owner.TestCase
+TestOwner.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_empty_parts_make_empty_blocks(matrix):
+    empty = fold([part_of([], DIM)], [], 0)
+    assert isinstance(empty, Part)
+    load(matrix, block_of("1", empty.vectors, empty.ids))
+    assert matrix.rows == 0
