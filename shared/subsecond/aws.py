@@ -31,8 +31,8 @@ def aws_of(settings: Settings) -> Aws:
 class Aws:
     """boto3's low-level clients and the threads that may use them.
 
-    `dynamodb` and `s3` are made at first use, which loads boto3 and the service's model (0.2 to 0.6 s). So touch them
-    inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
+    `dynamodb`, `s3` and `bedrock` are made at first use, which loads boto3 and the service's model (0.2 to 0.6 s). So
+    touch them inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
     Region, endpoint and credentials come from boto3's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
     """
 
@@ -53,6 +53,11 @@ class Aws:
     def s3(self) -> S3Client:
         client: S3Client = self._clients.get("s3") or self._make("s3")
         return client
+
+    @property
+    def bedrock(self) -> Any:
+        """bedrock-runtime; its types would be one more package for one call."""
+        return self._clients.get("bedrock-runtime") or self._make("bedrock-runtime")
 
     async def run(self, call: Callable[[], T]) -> T:
         """The call's result, or what it raised. When the waiter is cancelled, a call that has begun runs on alone."""
