@@ -209,18 +209,21 @@ def functions_process(simulator_process, tables, tmp_path_factory):
     command = (sys.executable, "-m", "subsecond_local.lambda_gateway", f"--port={port}")
     found = Target(f"http://{HOST}:{port}/v1", key, caches=True, log=tmp_path_factory.mktemp("functions") / "log")
     variables = environment(**reached, **IN_TABLES, **settings)
-    with found.log.open("wb") as log:
-        with child(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) as process:
-            if not _listens(port, process):
-                pytest.fail(f"The functions did not start:\n{found.log.read_text()}")
-            yield found
+    with (
+        found.log.open("wb") as log,
+        child(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        if not _listens(port, process):
+            pytest.fail(f"The functions did not start:\n{found.log.read_text()}")
+        yield found
     # Nothing but the lines of requests, and their metrics.
     assert [line for line in _lines(found.log) if "_aws" not in line and line.get("message") != "request"] == []
 
 
 def _lines(log):
-    """What was printed so far, in whole lines."""
-    return [json.loads(line) for line in log.read_text().rpartition("\n")[0].splitlines()]
+    """What was printed so far. Metrics are printed apart from their line's end, so two may share a line."""
+    whole = log.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.replace("}{", "}\n{").split("\n") if line]
 
 
 @pytest.fixture
