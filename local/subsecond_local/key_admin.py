@@ -27,7 +27,7 @@ PREFIX_LENGTH = 10
 # Tenant and namespace become parts of stored names: no separator of ours may occur in them.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # A header's value: visible ASCII, without spaces.
-TOKEN = re.compile(r"[!-~]{8,512}")
+TOKEN = re.compile(r"[!-~]{1,512}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,4 @@ def check_name(what: str, text: str) -> None:
 def check_token(token: str) -> None:
     """LocalError unless it can be sent as `Authorization: Bearer`."""
     if not TOKEN.fullmatch(token):
-        raise LocalError("SUBSECOND_API_KEY must be 8 to 512 visible ASCII characters without spaces.")
+        raise LocalError("SUBSECOND_API_KEY must be 1 to 512 visible ASCII characters without spaces.")

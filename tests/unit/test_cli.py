@@ -38,7 +38,7 @@ def test_a_command_that_is_not_known_is_exit_code_two(capsys):
         ("UPSTREAM", "gpt", "simulator, model, openai"),
         ("MODE", "docker", "app, lambda"),
         ("STORES", "disk", "aws, memory"),
-        ("SUBSECOND_API_KEY", "short", "8 to 512"),
+        ("SUBSECOND_API_KEY", "two words", "1 to 512"),
         ("SUBSECOND_API_KEY", "two words, and a comma", "without spaces"),
         ("UPSTREAM", "openai", "OPENAI_BASE_URL"),
         ("OPENAI_BASE_URL", "localhost:8080/v1", "http://"),
