@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from subsecond.config import Settings
 from subsecond.pipeline import Gateway
 
+if TYPE_CHECKING:
+    from subsecond.stages.semantic import Similar
+
 FOLDERS = {"upstream": "upstreams", "keys": "keys", "exact": "cache", "ledger": "stats.ledgers"}
+SEMANTIC = {"embedder": "embedders", "semantic": "policies", "objects": "objects"}
 
 
 def adapter(port: str, settings: Settings) -> Any:
     """The configured adapter of `port`; ValueError names the setting when there is no such file."""
     name = getattr(settings, port)
-    module = f"subsecond.{FOLDERS[port]}.{name}"
+    module = f"subsecond.{(FOLDERS | SEMANTIC)[port]}.{name}"
     if not name.isidentifier():
         raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
     try:
@@ -30,4 +34,14 @@ def gateway(settings: Settings | None = None) -> Gateway:
     """The gateway of these settings (default: the environment's)."""
     settings = settings or Settings.from_env()
     parts = {port: adapter(port, settings) for port in FOLDERS}
-    return Gateway(settings=settings, **parts)
+    return Gateway(settings=settings, **parts, similar=None if settings.semantic == "off" else similar(settings))
+
+
+def similar(settings: Settings) -> Similar:
+    """The semantic stage. It loads numpy and the embedder's table."""
+    from subsecond.semantic.reader import Reader, ReaderLimits  # noqa: PLC0415 -- as the docstring says
+    from subsecond.stages.semantic import Similar  # noqa: PLC0415
+
+    embedder = adapter("embedder", settings)
+    reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
+    return Similar(embedder, reader, adapter("semantic", settings), settings.semantic_timeout)

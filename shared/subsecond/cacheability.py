@@ -13,6 +13,17 @@ def may_read(call: Call) -> bool:
     return call.rules.read
 
 
+def may_compare(call: Call, text: str) -> bool:
+    """Whether the answer to a similar question could do: one answer in words, to a text that is compared whole. Calls
+    with tools act; what is nearly the same call may not be the same act."""
+    return bool(text) and len(text) <= COMPARED_TEXT and not call.body.get("tools") and call.body.get("n") in (None, 1)
+
+
+def may_serve_others(answer: Answer) -> bool:
+    """Whether similar questions may be answered with it: it was finished, not cut by a limit."""
+    return answer.finish == "stop"
+
+
 def may_store(call: Call, answer: Answer) -> bool:
     """Complete answers only. `length` and `tool_calls` count: the limits and the tools are in the key. A filtered
     answer (`content_filter`), or one that never finished, is not stored."""

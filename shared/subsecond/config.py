@@ -46,6 +46,21 @@ class Settings:
     ttl: float = 86_400.0
     memory_bytes: int = 64 * 1024 * 1024
 
+    # The semantic cache: `off`, or the policy that says when a neighbour may answer. Off, because a plain threshold
+    # answers wrong questions too ("not", another number); `similarity` is the cosine that `threshold` wants.
+    semantic: str = "off"
+    similarity: float = 0.9
+    embedder: str = "static"
+    objects: str = "memory"
+    # Seconds for the search and for what it waits for; past it the stage is a counted miss.
+    semantic_timeout: float = 0.025
+    index_memory: int = 256 * 1024 * 1024
+    embedder_model: str = ""
+    embedder_dim: int = 0
+    embedder_url: str = ""
+    embedder_key: str = ""
+    embedder_threads: int = 1
+
     # Keys: how long a looked-up key is believed, which bounds how late a revocation takes effect.
     key_ttl: float = 30.0
     # One key known from the start, for STORES=memory and tests; tables hold the others.

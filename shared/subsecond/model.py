@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Endpoint = Literal["chat", "text"]
-Source = Literal["upstream", "exact"]
+Source = Literal["upstream", "exact", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer in the cache. `created` and `expires` are epoch seconds."""
+    """An answer in the cache. `created` and `expires` are epoch seconds.
+
+    vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
+    """
 
     partition: str
     prompt: Prompt
     answer: Answer
     created: float
     expires: float
+    vector: bytes = b""
+    embedder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from subsecond.model import Call, Entry, Tenant
     from subsecond.stats.trace import Trace
 
@@ -36,6 +39,18 @@ class Reply:
     status: int
     content_type: str
     body: bytes
+
+
+class Embedder(Protocol):
+    """Text to vector (folder `embedders`). `id` names the model and its revision: vectors of two ids never meet."""
+
+    id: str
+    dim: int
+    # Characters of the longest text that it can embed within the semantic stage's time box.
+    max_chars: int
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, dim), L2-normalised."""
 
 
 class Upstream(Protocol):

@@ -19,7 +19,7 @@ EDGES = {
     "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
     "awslambdaric": ("aws_lambda/",),
     "boto3": ("aws.py",),
-    "botocore": ("aws.py", "secrets.py", "stats/ledgers/dynamodb.py"),
+    "botocore": ("aws.py", "objects/s3.py", "embedders/bedrock.py", "secrets.py", "stats/ledgers/dynamodb.py"),
     "openai": ("upstreams/openai.py",),
     "pydantic": ("api/",),
 }

@@ -42,7 +42,11 @@ def statistics(exchange: Exchange) -> Response:
         tenant = await exchange.authenticate()
         ledger = exchange.gateway.ledger
         await ledger.flush(force=True)
-        return JSON, dump(dict(await ledger.summary(tenant.partition)))
+        found = dict(await ledger.summary(tenant.partition))
+        if similar := exchange.gateway.similar:
+            index = similar.reader.figures(tenant.partition)
+            found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
+        return JSON, dump(found)
 
     return JsonReply(exchange, make)
 

@@ -85,6 +85,8 @@ def _item(entry: Entry) -> dict[str, Any]:
         # The table's TTL wants whole seconds.
         "expires": {"N": str(int(entry.expires))},
     }
+    if entry.vector:
+        item["vector"], item["embedder"] = {"B": entry.vector}, {"S": entry.embedder}
     text = entry.prompt.text
     if len(text) <= COMPARED_TEXT:
         item["text"] = {"S": text.encode("utf-8", "replace").decode()}

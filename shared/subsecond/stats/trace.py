@@ -28,6 +28,8 @@ class Trace:
     usage: dict[str, Any] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     replaced_expiry: float | None = None
+    neighbour: str | None = None
+    similarity: float | None = None
     stored_expiry: float | None = None
 
     def step(self, name: str) -> Step:
@@ -56,6 +58,8 @@ class Trace:
         return {
             "request_id": self.request_id,
             "source": self.source,
+            "neighbour": self.neighbour,
+            "similarity": self.similarity and round(self.similarity, 4),
             "model": self.model,
             "steps_ms": {name: round(seconds * 1000, 3) for name, seconds in self.steps.items()},
             "first_ms": None if self.first is None else round(self.first * 1000, 3),
