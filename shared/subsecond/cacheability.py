@@ -16,6 +16,8 @@ def may_read(call: Call) -> bool:
 def may_compare(call: Call, text: str) -> bool:
     """Whether the answer to a similar question could do: one answer in words, to a text that is compared whole. Calls
     with tools act; what is nearly the same call may not be the same act."""
+    if not call.rules.similar or not (call.rules.read or call.rules.write):
+        return False
     return bool(text) and len(text) <= COMPARED_TEXT and not call.body.get("tools") and call.body.get("n") in (None, 1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Endpoint = Literal["chat", "text"]
-Source = Literal["upstream", "exact", "semantic"]
+Source = Literal["upstream", "exact", "semantic", "coalesced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,21 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class CacheRules:
-    """What the request's `Cache-Control` (RFC 9111) and `use_cache` allow. `max_age` in seconds."""
+    """What the request's `Cache-Control` (RFC 9111), `use_cache` and our headers allow.
+
+    max_age: seconds. similar: whether a similar question's answer will do; similarity: only from this cosine on, where
+    that is stricter than the policy. tags: names under which the answer can be invalidated. coalesce: whether it may
+    share an upstream call with others.
+    """
 
     read: bool = True
     write: bool = True
     max_age: float | None = None
     only_if_cached: bool = False
+    similar: bool = True
+    similarity: float = -1.0
+    tags: tuple[str, ...] = ()
+    coalesce: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,8 @@ class Call:
 
     `body` is the client's JSON object without the fields that speak to us (`use_cache`, `max_latency_ms`); `stream` and
     `stream_options` are left out too, because the upstream is always asked to stream. `deadline` is on the monotonic
-    clock, in seconds.
+    clock, in seconds. compared: the text to compare, where it is not the whole last turn; context: the version of what
+    stands around it.
     """
 
     endpoint: Endpoint
@@ -48,6 +58,8 @@ class Call:
     body: Mapping[str, Any]
     rules: CacheRules = CacheRules()
     deadline: float | None = None
+    compared: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,7 @@ class Entry:
     """An answer in the cache. `created` and `expires` are epoch seconds.
 
     vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
+    tags: names under which it can be invalidated. negatives: digests of the texts that it was reported to answer wrongly.
     """
 
     partition: str
@@ -93,6 +106,8 @@ class Entry:
     expires: float
     vector: bytes = b""
     embedder: str = ""
+    tags: tuple[str, ...] = ()
+    negatives: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

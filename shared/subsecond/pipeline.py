@@ -83,6 +83,8 @@ class Gateway:
     async def _cached(
         self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace
     ) -> tuple[Source, Entry | None, Vector | None]:
+        if self.similar:
+            self.similar.begin(tenant)
         with trace.step("exact"):
             entry = await look_up(self.exact, self.settings, call, tenant, prompt, trace)
         if entry or not self.similar:

@@ -1,6 +1,6 @@
 """When may a neighbour answer? One file for each policy, pure, with `build(settings)`.
 
-A policy sees the request's text, the candidate's text and their similarity, and gives a verdict with its reasons.
+A policy sees the request's text and one candidate, and gives a verdict with its reasons.
 """
 
 from __future__ import annotations
@@ -10,13 +10,27 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A stored question. `similarity`: the cosine of its vector with the request's, -1 to 1. `age`: seconds."""
+
+    text: str
+    similarity: float
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """`unsure` is served as a miss; a later stage may ask a model."""
+    """`unsure` is served as a miss; a later stage may ask a model. `score`: how surely the candidate may answer, on the
+    policy's own scale, higher is surer; so that a stricter cut can be tried on the same verdicts."""
 
     says: Literal["hit", "miss", "unsure"]
     reasons: tuple[str, ...]
+    score: float
 
 
 class Policy(Protocol):
-    def judge(self, asked: str, stored: str, similarity: float) -> Verdict:
-        """`similarity`: the cosine of the two texts' vectors, -1 to 1."""
+    # The similarity below which no text could make a hit: such a candidate is not even fetched.
+    floor: float
+
+    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+        """Pure: no clock, no I/O."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings
-from subsecond.policies import Verdict
+from subsecond.policies import Candidate, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    least: float
+    floor: float
 
-    def judge(self, asked: str, stored: str, similarity: float) -> Verdict:  # noqa: ARG002 -- the port's signature
-        near = similarity >= self.least
-        reason = f"similarity {similarity:.3f} {'reaches' if near else 'is below'} {self.least:.3f}"
-        return Verdict("hit" if near else "miss", (reason,))
+    def judge(self, asked: str, candidate: Candidate) -> Verdict:  # noqa: ARG002 -- the port's signature
+        near = candidate.similarity >= self.floor
+        reason = f"similarity {candidate.similarity:.3f} {'reaches' if near else 'is below'} {self.floor:.3f}"
+        return Verdict("hit" if near else "miss", (reason,), candidate.similarity)
 
 
 def build(settings: Settings) -> Threshold:

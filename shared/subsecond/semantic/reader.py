@@ -90,18 +90,22 @@ class Reader:
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._loading = asyncio.Semaphore(LOADED_AT_ONCE)
 
-    async def refresh(self, partition: str) -> None:
-        """Come near the manifest, unless that was done within `every`. Raises ObjectsFailed when it cannot be had; what
-        is in memory stays. May be cancelled: the loading goes on."""
+    def begin(self, partition: str) -> asyncio.Task[None] | None:
+        """Start to come near the manifest, unless that was done within `every`. The task is shared: not to be
+        cancelled, and need not be awaited."""
         served = self._serve(partition)
-        if served.task is None:
-            now = self._ticks()
-            if now - served.asked < self._limits.every:
-                return
+        now = self._ticks()
+        if served.task is None and now - served.asked >= self._limits.every:
             served.asked = now
             served.task = asyncio.create_task(self._refresh(served))
             served.task.add_done_callback(lambda task: _ended(served, task))
-        await asyncio.shield(served.task)
+        return served.task
+
+    async def refresh(self, partition: str) -> None:
+        """Come near the manifest, as `begin` does. Raises ObjectsFailed when it cannot be had; what is in memory stays.
+        May be cancelled: the loading goes on."""
+        if task := self.begin(partition):
+            await asyncio.shield(task)
 
     def search(self, partition: str, scope: str, vector: Vector, k: int = 1) -> list[Neighbour]:
         """The at most `k` nearest entries of the scope (hex), the nearest first. vector: (dim,), L2-normalised."""

@@ -30,6 +30,8 @@ class Trace:
     replaced_expiry: float | None = None
     neighbour: str | None = None
     similarity: float | None = None
+    # The semantic stage's candidates, each with the policy's verdict and its reasons.
+    judged: list[dict[str, object]] = field(default_factory=list)
     stored_expiry: float | None = None
 
     def step(self, name: str) -> Step:
@@ -60,6 +62,7 @@ class Trace:
             "source": self.source,
             "neighbour": self.neighbour,
             "similarity": self.similarity and round(self.similarity, 4),
+            "judged": self.judged,
             "model": self.model,
             "steps_ms": {name: round(seconds * 1000, 3) for name, seconds in self.steps.items()},
             "first_ms": None if self.first is None else round(self.first * 1000, 3),
