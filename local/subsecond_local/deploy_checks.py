@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -15,10 +15,13 @@ from subsecond_local import deploy_tools
 from subsecond_local.errors import LocalError
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 
-FUNCTIONS = ("Streaming", "Completion", "CacheStats", "Prewarm")
 QUESTION = {"messages": [{"role": "user", "content": "Is anybody there?"}]}
+# Another request with the same meaning.
+PARAPHRASE = {"messages": [{"role": "user", "content": "is anybody there"}]}
 # Slow enough that a stream that arrives in one piece cannot be mistaken for one that does not.
 MODEL = "sim-t50-i20-n16"
+# Seconds for what comes by the stream.
+PATIENCE = 60.0
 
 
 class Deployed:
@@ -87,6 +90,28 @@ class Deployed:
         invoked = self.client("lambda").invoke(FunctionName=self.physical("Prewarm"), Payload=b'{"prewarm": true}')
         expect("parts that did not warm", json.loads(invoked["Payload"].read())["failed"], [])
 
+    def check_index(self) -> None:
+        """The stored answer, by the table's stream through the indexer, in the bucket."""
+        [mapping] = self.client("lambda").list_event_source_mappings(FunctionName=self.physical("Indexer"))[
+            "EventSourceMappings"
+        ]
+        expect("what the indexer follows", mapping["EventSourceArn"], self.outputs["AnswersStream"])
+        expect("how it reports failures", mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+        begun = monotonic()
+        while not (rows := self._indexed_rows()) and monotonic() < begun + PATIENCE:
+            sleep(0.05)
+        expect("rows in the index", rows, 1)
+        print(f"  the stored answer is in the index, {(monotonic() - begun) * 1000:.0f} ms after it was looked for")
+        invoked = self.client("lambda").invoke(FunctionName=self.physical("Indexer"), Payload=b'{"upkeep": true}')
+        expect("what upkeep found to do", json.loads(invoked["Payload"].read()), {"counts": {}})
+
+    def _indexed_rows(self) -> int:
+        s3, bucket = self.client("s3"), self.outputs["Bucket"]
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="index/").get("Contents", [])
+        manifests = [one["Key"] for one in listed if one["Key"].endswith("/manifest.json")]
+        bodies = [json.loads(s3.get_object(Bucket=bucket, Key=name)["Body"].read()) for name in manifests]
+        return sum(segment["rows"] for body in bodies for segment in body["segments"])
+
     # What was made
 
     def check_stores(self) -> None:
@@ -120,11 +145,8 @@ class Deployed:
         scheduler = self.client("scheduler")
         names = [one["Name"] for one in scheduler.list_schedules()["Schedules"]]
         found = [scheduler.get_schedule(Name=name) for name in names]
-        expect(
-            "schedules",
-            [(one["State"], one["ScheduleExpression"]) for one in found],
-            [("ENABLED", "rate(5 minutes)")] * 2,
-        )
+        states = sorted((one["State"], one["ScheduleExpression"]) for one in found)
+        expect("schedules", states, [("ENABLED", "rate(5 minutes)")] * 2 + [("ENABLED", "rate(6 hours)")])
 
     def check_update(self, *, memory: int) -> None:
         """The new size, the same addresses, and nothing lost."""
@@ -175,7 +197,27 @@ class Deployed:
         async with LambdaHost([function], [Route("/", function.name)], output=log) as host:
             place = urlsplit(host.url).netloc
             cold = await asyncio.to_thread(self._stream, place, "cold")
-            return cold, await asyncio.to_thread(self._stream, place, "warm")
+            warm = await asyncio.to_thread(self._stream, place, "warm")
+            await asyncio.to_thread(self._ask_in_other_words, place)
+            return cold, warm
+
+    def _ask_in_other_words(self, netloc: str) -> None:
+        """Another function's answer, found by its meaning. The first requests may come before the index is loaded."""
+        begun, status = monotonic(), ""
+        while "detail=semantic" not in status and monotonic() < begun + PATIENCE:
+            # What was not found must not be stored either: it would be found as the same request.
+            headers = {"authorization": f"Bearer {self.key}", "cache-control": "no-store"}
+            connection = HTTPConnection(netloc, timeout=60)
+            try:
+                body = json.dumps({**PARAPHRASE, "model": MODEL})
+                connection.request("POST", "/v1/chat/completions", body, headers)
+                response = connection.getresponse()
+                response.read()
+            finally:
+                connection.close()
+            status = response.headers["cache-status"]
+        expect("a question in other words", status.partition("; ttl")[0], "subsecond; hit")
+        expect("how it was found", status.rpartition("; ")[2], "detail=semantic")
 
     def _stream(self, netloc: str, text: str) -> float:
         """Seconds to the first byte of the answer."""

@@ -1,8 +1,9 @@
 """`make deploy-local`: the template on its whole way, on this machine and without an account.
 
-Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, look at what was made,
-update, run the built streaming function under the Lambda host and stream through it, delete. Without a Python of the
-functions' version it says so and does nothing: imports must come from the built layer.
+Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
+in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
+ask it in other words, delete. Without a Python of the functions' version it says so and does nothing: imports must come
+from the built layer.
 """
 
 from __future__ import annotations
@@ -104,11 +105,14 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
         "UpstreamSecret": SECRET,
         "DefaultModel": "sim-t50-i20-n16",
         "PrewarmState": "ENABLED",
+        "SemanticCache": "threshold",
+        "UpkeepState": "ENABLED",
     }
     deploy(bench, **stack, MemorySize="1024")
     deployed.read()
     deployed.key = new_key(bench)
     deployed.check_answers()
+    deployed.check_index()
     deployed.check_stores()
     deployed.check_schedules()
     deploy(bench, **stack, MemorySize="1536")

@@ -87,6 +87,9 @@ class Aws:
                         read_timeout=self._settings.store_timeout,
                         retries={"total_max_attempts": 2, "mode": "standard"},
                         tcp_keepalive=True,
+                        # A third of the CPU of a GET (8 MB: 6.5 ms, without it 4.3). What is read has its own check:
+                        # SHA-256 in the index, Adler-32 in an answer.
+                        response_checksum_validation="when_required",
                     ),
                 )
             return self._clients[service]

@@ -49,6 +49,7 @@ async def test_clients_have_the_settings_limits(aws):
         config = client.meta.config
         assert (config.connect_timeout, config.read_timeout, config.max_pool_connections) == (0.5, 0.5, 2)
         assert config.retries["total_max_attempts"] == 2
+        assert config.response_checksum_validation == "when_required"
 
 
 async def test_a_call_that_fails_raises_here(aws):

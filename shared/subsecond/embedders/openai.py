@@ -5,6 +5,7 @@ It asks for base64, as OpenAI's own clients do: a quarter of the bytes. Lists of
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from subsecond.config import Settings
 from subsecond.embedders.support import remote
 from subsecond.errors import UpstreamError
+from subsecond.gathering import Gathering
 from subsecond.upstreams.openai import OpenAIUpstream
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class OpenAIEmbedder:
         self.dim = dim
         self._upstream = upstream
         self._model = model
+        # The prompts of a batch, and requests that meet, share a call.
+        self._gathering: Gathering[str, Floats] = Gathering(self._ask, most=BATCH)
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """(n, dim)."""
@@ -65,13 +69,10 @@ class OpenAIEmbedder:
         await self._upstream.aclose()
 
     async def _batches(self, texts: Sequence[str]) -> list[Floats]:
-        rows: list[Floats] = []
-        for start in range(0, len(texts), BATCH):
-            rows += await self._ask(list(texts[start : start + BATCH]))
-        return rows
+        return await asyncio.gather(*map(self._gathering.ask, texts))
 
-    async def _ask(self, texts: list[str]) -> list[Floats]:
-        body: dict[str, Any] = {"model": self._model, "input": texts, "encoding_format": "base64"}
+    async def _ask(self, texts: Sequence[str]) -> list[Floats]:
+        body: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         # Other servers refuse the field, or ignore it and send what they have.
         if self._model.startswith(SHORTENED):
             body["dimensions"] = self.dim

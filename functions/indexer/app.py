@@ -1,0 +1,37 @@
+"""The answers table's stream -> the index in S3. Any other event, as the schedule's, tidies every place's index."""
+
+import asyncio
+from typing import Any
+
+from subsecond import bootstrap, telemetry
+from subsecond.aws import aws_of
+from subsecond.config import Settings
+from subsecond.semantic.indexer import Indexer
+from subsecond.semantic.truth import DynamoTruth
+from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
+from subsecond.semantic.writer import Writer, WriterLimits
+
+# One loop for the environment's life: what has been read of the index is kept for the next batch.
+loop = asyncio.new_event_loop()
+settings = Settings.from_env()
+writer = Writer(bootstrap.adapter("objects", settings), WriterLimits())
+upkeep = Upkeep(writer, UpkeepLimits(place=settings.index_bytes))
+indexer = Indexer(writer, upkeep)
+truth = DynamoTruth(aws_of(settings), settings.answers_table)
+
+
+async def work(event: dict[str, Any]) -> dict[str, Any]:
+    if "Records" in event:
+        failed = await indexer.handle(event["Records"])
+        return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+    await upkeep.tidy_all(truth)
+    return {"counts": dict(+upkeep.counts)}
+
+
+# log_event=False: an event holds questions and answers, and a variable could switch it on.
+@telemetry.logger.inject_lambda_context(log_event=False, correlation_id_path=telemetry.CORRELATION_ID)
+def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
+    result = loop.run_until_complete(work(event))
+    # Counted since this environment began.
+    telemetry.logger.info("indexed", extra={"counts": dict(indexer.counts + upkeep.counts)})
+    return result
