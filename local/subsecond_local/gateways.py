@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from subsecond_local.children import Child
 from subsecond_local.ports import HOST
 
+# What the indexer follows: nothing; the stream; first the table, as a stream forgets what it held when ministack ends.
+Follow = Literal["nothing", "stream", "table"]
 APP = "subsecond.api.app:create_app"
+LAMBDA_GATEWAY = (sys.executable, "-m", "subsecond_local.lambda_gateway")
 
 
-def app(port: int, factory: str, environ: Mapping[str, str]) -> Child:
-    """The ASGI app in one plain process."""
+def app(port: int, factory: str, environ: Mapping[str, str], follow: Follow) -> Sequence[Child]:
+    """The ASGI app in one plain process, and the indexer beside it."""
     options = (
         f"--host={HOST}",
         f"--port={port}",
@@ -25,7 +29,7 @@ def app(port: int, factory: str, environ: Mapping[str, str]) -> Child:
         "--timeout-keep-alive=75",
         "--timeout-graceful-shutdown=5",
     )
-    return Child(
+    gateway = Child(
         name="gateway",
         purpose="the gateway",
         command=(sys.executable, "-m", "uvicorn", "--factory", factory, *options),
@@ -34,17 +38,31 @@ def app(port: int, factory: str, environ: Mapping[str, str]) -> Child:
         # The graceful 5 s, and the last figures' way into the table.
         stops_within=9.0,
     )
+    if follow == "nothing":
+        return (gateway,)
+    indexer = Child(
+        name="indexer",
+        purpose="the indexer",
+        command=(*LAMBDA_GATEWAY, "--only-indexer", f"--follow={follow}"),
+        environ=environ,
+        # It waits for records and serves nobody: it is ready when it has not ended.
+        health=gateway.health,
+    )
+    return gateway, indexer
 
 
-def functions(port: int, _factory: str, environ: Mapping[str, str]) -> Child:
+def functions(port: int, _factory: str, environ: Mapping[str, str], follow: Follow) -> Sequence[Child]:
     """The functions under the Lambda host; each loads the app itself."""
-    return Child(
+    gateway = Child(
         name="gateway",
         purpose="the functions",
-        command=(sys.executable, "-m", "subsecond_local.lambda_gateway", f"--port={port}"),
+        command=(*LAMBDA_GATEWAY, f"--port={port}", f"--follow={follow}"),
         environ=environ,
         health=f"http://{HOST}:{port}/health",
     )
+    return (gateway,)
 
 
-GATEWAYS: Mapping[str, Callable[[int, str, Mapping[str, str]], Child]] = {"app": app, "lambda": functions}
+# Port, the app's factory, environment, and what the indexer follows; the children that it takes.
+Gateway = Callable[[int, str, Mapping[str, str], Follow], Sequence[Child]]
+GATEWAYS: Mapping[str, Gateway] = {"app": app, "lambda": functions}

@@ -1,7 +1,8 @@
 """`MODE=lambda`: the project's functions under the Lambda host, behind one base URL.
 
 What the template deploys, on loopback. The streaming function serves every route, as its URL does on AWS; the others
-can be invoked by name. The schedule warms what it warms on AWS.
+can be invoked by name. The schedule warms what it warms on AWS, and the answers table's stream goes to the indexer.
+With `--only-indexer` that is all: for `MODE=app`, whose gateway is a process of its own.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
+from subsecond_local import indexing
+from subsecond_local.gateways import Follow
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "functions"
 # As in the template: seconds that a stream may take, and megabytes.
 TIMEOUT = 630.0
+INDEXER_TIMEOUT = 300.0
 SHORT_TIMEOUT = 60.0
 MEMORY = 1024
 # One environment serves one request. More come on demand, and go after five idle minutes.
@@ -38,17 +43,20 @@ class Served:
     """One of the project's functions, as the template describes it."""
 
     name: str
-    answers: bool = False
+    timeout: float = SHORT_TIMEOUT
     streams: bool = False
     environments: int = 2
     minimum: int = 0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 SERVED = (
-    Served("streaming", answers=True, streams=True, environments=STREAMING_ENVIRONMENTS, minimum=1),
-    Served("completion", answers=True),
+    Served("streaming", TIMEOUT, streams=True, environments=STREAMING_ENVIRONMENTS, minimum=1),
+    Served("completion", TIMEOUT),
     Served("cache_stats"),
     Served("prewarm"),
+    # One, because the batches of a shard follow each other. It starts with the first record.
+    Served(indexing.FUNCTION, INDEXER_TIMEOUT, environments=1, settings={"SUBSECOND_STORE_TIMEOUT": "10"}),
 )
 
 
@@ -56,15 +64,15 @@ def functions(environ: Mapping[str, str]) -> list[Function]:
     """The project's functions with this environment."""
     # The host names the region itself, as Lambda does.
     told = {name: value for name, value in environ.items() if name.startswith(("SUBSECOND_", "AWS_"))}
-    told = {"POWERTOOLS_SERVICE_NAME": "subsecond", **told}
+    told = {"POWERTOOLS_SERVICE_NAME": "subsecond", "OPENBLAS_NUM_THREADS": "1", **told}
     return [
         Function(
             name=served.name,
             directory=FUNCTIONS / served.name,
-            environment=told,
+            environment={**told, **served.settings},
             mode="RESPONSE_STREAM" if served.streams else "BUFFERED",
             runtime="subsecond.aws_lambda.runtime" if served.streams else "awslambdaric",
-            timeout=TIMEOUT if served.answers else SHORT_TIMEOUT,
+            timeout=served.timeout,
             memory=MEMORY,
             minimum=served.minimum,
             maximum=served.environments,
@@ -73,16 +81,29 @@ def functions(environ: Mapping[str, str]) -> list[Function]:
     ]
 
 
-async def serve(port: int, environ: Mapping[str, str]) -> None:
+async def serve(port: int, environ: Mapping[str, str], follow: Follow) -> None:
     """Until SIGTERM or SIGINT. OSError when the port is taken."""
+    stop = _asked_to_stop()
+    async with LambdaHost(functions(environ), ROUTES, port=port) as host, indexing.indexed(host, environ, follow):
+        schedule = asyncio.create_task(_schedule(host))
+        await stop.wait()
+        schedule.cancel()
+
+
+async def index(environ: Mapping[str, str], follow: Follow) -> None:
+    """The indexer alone, until SIGTERM or SIGINT."""
+    stop = _asked_to_stop()
+    indexer = [function for function in functions(environ) if function.name == indexing.FUNCTION]
+    async with LambdaHost(indexer, ()) as host, indexing.indexed(host, environ, follow):
+        await stop.wait()
+
+
+def _asked_to_stop() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with LambdaHost(functions(environ), ROUTES, port=port) as host:
-        schedule = asyncio.create_task(_schedule(host))
-        await stop.wait()
-        schedule.cancel()
+    return stop
 
 
 async def _schedule(host: LambdaHost) -> None:
@@ -94,8 +115,14 @@ async def _schedule(host: LambdaHost) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    asyncio.run(serve(parser.parse_args().port, dict(os.environ)))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--port", type=int)
+    what.add_argument("--only-indexer", action="store_true")
+    parser.add_argument("--follow", choices=get_args(Follow), default="nothing")
+    options = parser.parse_args()
+    environ = dict(os.environ)
+    work = index(environ, options.follow) if options.only_indexer else serve(options.port, environ, options.follow)
+    asyncio.run(work)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from subsecond.config import Settings
 from subsecond_local import stand_in, stores, upstreams
 from subsecond_local.children import Child
-from subsecond_local.gateways import GATEWAYS
+from subsecond_local.gateways import GATEWAYS, Follow
 from subsecond_local.key_admin import KeyTable, new_token
 from subsecond_local.knobs import Knobs
 from subsecond_local.ports import HOST, free_ports
@@ -21,8 +22,18 @@ TENANT = "local"
 NAMESPACE = "default"
 # What names an account, a provider or a setting of the gateway: each child gets only what is meant for it.
 OURS = ("AWS_", "OPENAI_", "SUBSECOND_")
-IN_MEMORY = dict.fromkeys(("SUBSECOND_KEYS", "SUBSECOND_EXACT", "SUBSECOND_LEDGER"), "memory")
-IN_TABLES = {"SUBSECOND_KEYS": "dynamodb", "SUBSECOND_EXACT": "layered", "SUBSECOND_LEDGER": "dynamodb"}
+IN_TABLES = {
+    "SUBSECOND_KEYS": "dynamodb",
+    "SUBSECOND_EXACT": "layered",
+    "SUBSECOND_LEDGER": "dynamodb",
+    "SUBSECOND_INVALIDATIONS": "dynamodb",
+    "SUBSECOND_HITS": "dynamodb",
+    "SUBSECOND_FLIGHTS": "dynamodb",
+    "SUBSECOND_OBJECTS": "s3",
+}
+IN_MEMORY = dict.fromkeys(IN_TABLES, "memory")
+# Threads of the linear algebra spin while they wait, and two cores have better things to do.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class Plan:
@@ -60,8 +71,9 @@ class Plan:
                 self._key = new_key(self._knobs.data)
             table.replace(self._key, KEY_NAME, TENANT, NAMESPACE)
 
-    def gateway(self, factory: str) -> Child:
-        return GATEWAYS[self._knobs.mode](self._knobs.port, factory, self._gateway_environ())
+    def gateway(self, factory: str) -> Sequence[Child]:
+        environ = self._gateway_environ()
+        return GATEWAYS[self._knobs.mode](self._knobs.port, factory, environ, self._follow(environ))
 
     def ready(self) -> str:
         """The line that says so. From now on other commands find the run."""
@@ -79,6 +91,13 @@ class Plan:
             return stores.named(self._environ, self._knobs.endpoint, stand_in=False)
         return stores.named(self._environ, f"http://{HOST}:{self._ministack_port}", stand_in=True)
 
+    def _follow(self, environ: Mapping[str, str]) -> Follow:
+        """What the indexer follows. In memory every process finds what it has stored itself, and nobody else does."""
+        if self._stores is None or Settings.from_env(environ).semantic == "off":
+            return "nothing"
+        # ministack forgets its stream when it stops. AWS does not, and scanning a table of AWS is paid for.
+        return "table" if self._stores.stand_in else "stream"
+
     def _gateway_environ(self) -> Mapping[str, str]:
         chosen = {
             "SUBSECOND_UPSTREAM_URL": self._upstream.url,
@@ -87,11 +106,11 @@ class Plan:
         }
         told = {**self._named("SUBSECOND_"), **chosen}
         if self._stores is None:
-            return {**self._plain, **told, **IN_MEMORY, "SUBSECOND_API_KEY": self._key}
+            return {**self._plain, **ONE_THREAD, **told, **IN_MEMORY, "SUBSECOND_API_KEY": self._key}
         # The key is in the table, where it can be revoked.
         told.pop("SUBSECOND_API_KEY", None)
         access = stand_in.access(self._ministack_port) if self._stores.stand_in else self._named("AWS_")
-        return {**self._plain, **access, **IN_TABLES, **told}
+        return {**self._plain, **ONE_THREAD, **access, **IN_TABLES, **told}
 
     def _named(self, prefix: str) -> dict[str, str]:
         return {name: value for name, value in self._environ.items() if name.startswith(prefix)}

@@ -39,7 +39,7 @@ def run(environ: Mapping[str, str], data: Path | None = None, *, with_parent: bo
         plan = Plan(knobs, environ, cleaning, say)
         stages = (
             Stage(plan.below(), plan.prepare),
-            Stage((plan.gateway(app),), lambda: print(plan.ready(), flush=True)),
+            Stage(plan.gateway(app), lambda: print(plan.ready(), flush=True)),
         )
         return supervise(stages, Family(knobs.data / "logs", stop, say, suffix=f"-{knobs.port}"))
 

@@ -38,6 +38,12 @@ class Stores:
         client: DynamoDBClient = boto3.client("dynamodb", config=self._config(), **self._access())
         return client
 
+    def streams(self) -> Any:
+        """dynamodbstreams; its types would be one more package for three calls."""
+        import boto3  # noqa: PLC0415
+
+        return boto3.client("dynamodbstreams", config=self._config(), **self._access())
+
     def s3(self) -> S3Client:
         import boto3  # noqa: PLC0415
 
