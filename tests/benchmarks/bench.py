@@ -6,6 +6,7 @@
 Beside the app in one plain process: with its answers in DynamoDB (ministack), and the streaming function under the
 Lambda host. The upstream is the simulator; every server is a child process with one worker. Rounds go over the targets
 in turn. The Markdown goes to stdout, progress to stderr. `--extra` measures one more Subsecond, with those variables.
+GPTCache comes last, without servers: see `rival.py`, which takes `--pairs FILE` and `--stream FILE` for its decisions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import gc
 import json
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +30,7 @@ import cold
 import uvloop
 from figures import summary
 from report import BASE, markdown
+from rival_report import section
 from scenarios import SCENARIOS, SLOW, Scenario, run
 from servers import FUNCTIONS, KEY, NAIVE, SUBSECOND, Plan, Target, check, resident_megabytes, simulator, started
 from stores import stand_in
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from subsecond_local.simulator_server import SimulatorProcess
 
 IN_TABLE = {"SUBSECOND_EXACT": "dynamodb"}
+GPTCACHE = "gptcache"
+RIVAL = Path(__file__).with_name("rival.py")
 _PACKAGES = ("fastapi", "httptools", "openai", "pydantic", "starlette", "uvicorn", "uvloop")
 
 
@@ -101,6 +107,23 @@ def _figures(scenario: Scenario, rounds: Mapping[str, list[Round]]) -> dict[str,
     }
 
 
+def beside_gptcache(options: argparse.Namespace) -> dict[str, Any]:
+    """In a process of its own, because it binds itself to one core."""
+    if options.only not in GPTCACHE or (options.targets and GPTCACHE not in options.targets):
+        return {}
+    sizes = ["--rows", "1000", "--asks", "50"] if options.quick else []
+    files = [word for name in ("pairs", "stream") for word in (f"--{name}", *getattr(options, name))]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "gptcache.json")
+        command = (sys.executable, RIVAL, "--rounds", str(options.rounds), *sizes, *files, "--out", out)
+        ran = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+        if ran.returncode:
+            # What was measured before is worth having all the same.
+            return {"skipped": f"The run ended with code {ran.returncode}; its last words are on stderr"}
+        found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -120,10 +143,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="two rounds: does it run at all?")
     parser.add_argument("--only", default="", help="scenarios whose name holds this word")
-    parser.add_argument("--targets", nargs="*", default=[], help="these gateways only: naive naive_cache subsecond")
+    parser.add_argument("--targets", nargs="*", default=[], help="these only: naive naive_cache subsecond gptcache")
     parser.add_argument(
         "--extra", action="append", default=[], metavar="NAME: VAR=VALUE ...", help="one more Subsecond"
     )
+    parser.add_argument("--pairs", nargs="*", default=[], metavar="FILE", help="for the decisions beside GPTCache")
+    parser.add_argument("--stream", nargs="*", default=[], metavar="FILE", help="as --pairs")
     parser.add_argument(
         "--subsecond-command", default=SUBSECOND, help="how to start it; {python} and {port} are filled in"
     )
@@ -155,10 +180,13 @@ def main() -> None:
         "scenarios": scenarios,
         "resident_megabytes": resident,
         "cold_starts": starts,
+        GPTCACHE: beside_gptcache(options),
     }
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     print(markdown(found))
+    if found[GPTCACHE]:
+        print(section(found[GPTCACHE]))
 
 
 if __name__ == "__main__":
