@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from subsecond_local import keys_command, knobs
+from subsecond_local import cache_command, keys_command, knobs, optimize_command
 from subsecond_local.errors import LocalError
+from subsecond_local.evaluate import command as eval_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,6 +28,12 @@ def _run(options: argparse.Namespace) -> int:
     data: Path | None = options.data
     if options.command == "keys":
         return keys_command.run(options, knobs.folder(os.environ, data), os.environ)
+    if options.command == "cache":
+        return cache_command.run(options, knobs.folder(os.environ, data), os.environ)
+    if options.command == "eval":
+        return eval_command.run(options, os.environ)
+    if options.command == "optimize":
+        return optimize_command.run(options, os.environ)
     if options.command == "simulator":
         return _simulate(options)
     from subsecond_local import runner  # noqa: PLC0415 (what the command does not need is not loaded)
@@ -66,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     simulator.add_argument("--slots", type=int, default=0, help="answers made at a time; 0 (default): no limit")
     simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
     keys_command.add_to(commands)
+    optimize_command.add_to(commands)
+    cache_command.add_to(commands)
+    eval_command.add_to(commands)
     return parser
 
 

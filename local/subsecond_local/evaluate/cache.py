@@ -1,0 +1,76 @@
+"""One gateway's semantic cache in memory, made of the pipeline's own parts: the stage, the reader, the stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from subsecond.cache.memory import MemoryStore
+from subsecond.model import Entry
+from subsecond.objects.memory import MemoryObjects
+from subsecond.policies import Policy
+from subsecond.semantic.reader import Reader, ReaderLimits
+from subsecond.stages.exact import entry_of
+from subsecond.stages.semantic import Similar
+from subsecond.stats.trace import Trace
+from subsecond_local.evaluate.setting import ANSWER, TENANT, Asked, Setting
+
+if TYPE_CHECKING:
+    from subsecond.objects import Objects
+    from subsecond.semantic.vectors import Vector
+
+# Nothing is to be evicted, and nothing to run out of time, because a machine is busy.
+MEMORY = 1 << 40
+BOX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """key: of the entry that answered. similarity: None for an exact repeat."""
+
+    key: str
+    similarity: float | None
+
+
+class Cache:
+    """`rows`: how many own writes it keeps in its index. Used within one event loop."""
+
+    def __init__(self, setting: Setting, policy: Policy, rows: int, objects: Objects | None = None) -> None:
+        self._settings = setting.settings
+        embedder = setting.embedder
+        limits = ReaderLimits(own_rows=rows, memory=MEMORY)
+        self.reader = Reader(objects or MemoryObjects(), embedder.id, embedder.dim, limits)
+        self.store = MemoryStore(MEMORY)
+        self.similar = Similar(embedder, self.reader, policy, BOX)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    async def ask(self, asked: Asked, vector: Vector | None) -> Hit | None:
+        """What answers it: the same question, else a similar one."""
+        if await self.store.get(TENANT.partition, asked.prompt.key):
+            return Hit(asked.prompt.key, None)
+        return await self.find(asked, vector, Trace())
+
+    async def find(self, asked: Asked, vector: Vector | None, trace: Trace) -> Hit | None:
+        """The semantic stage alone."""
+        entry = await self.similar.find(self.store, asked.call, TENANT, asked.prompt, vector, trace)
+        return Hit(entry.prompt.key, trace.similarity) if entry else None
+
+    async def keep(self, asked: Asked, vector: Vector | None) -> Entry | None:
+        """Store an answer to it, found from now on by its index too. None where the gateway would store nothing."""
+        entry = await self.put(asked, vector)
+        if entry:
+            self.similar.learn(entry, vector)
+        return entry
+
+    async def put(self, asked: Asked, vector: Vector | None) -> Entry | None:
+        """As `keep`, without the index."""
+        made = entry_of(self._settings, asked.call, TENANT, asked.prompt, ANSWER)
+        entry = made and self.similar.marked(made, vector)
+        if entry:
+            await self.store.put(entry)
+        return entry
+
+    async def close(self) -> None:
+        await self.reader.close()

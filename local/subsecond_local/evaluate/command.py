@@ -1,0 +1,88 @@
+"""`subsecond eval pairs | conversations | stream | search`. Imports nothing heavy: `--help` does not wait for it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+HELP = {
+    "pairs": ("rows query_a, query_b, label", "would b be answered with a's answer, and may it be?"),
+    "conversations": ("rows messages_a, messages_b, label", "the same for whole conversations"),
+    "stream": ("rows query, intent", "questions in their order, from an empty cache"),
+}
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    actions = commands.add_parser("eval", help="try a policy on questions of your own").add_subparsers(
+        dest="action", required=True
+    )
+    for name, (fields, about) in HELP.items():
+        parser = actions.add_parser(name, help=about, description=f"JSON Lines with {fields}: {about}")
+        parser.add_argument("file", type=Path, metavar="FILE", help=f"JSON Lines: {fields}")
+        parser.add_argument("--limit", type=_count, metavar="N", help="the first N rows alone")
+        parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="where to draw the trade-off")
+        parser.add_argument("--no-picture", action="store_true", help="draw nothing (--json: unless --picture says so)")
+        _add_setting(parser)
+    search = actions.add_parser("search", help="CPU, recall and memory of the semantic stage, on made questions")
+    search.add_argument("--rows", type=_count, default=10_000, metavar="N", help="entries (default: %(default)s)")
+    _add_setting(search)
+
+
+def _add_setting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--policy", help="threshold, guarded (default: SUBSECOND_SEMANTIC, else guarded)")
+    parser.add_argument(
+        "--threshold", type=_similarity, metavar="COSINE", help="the similarity wanted at least; a policy may want more"
+    )
+    parser.add_argument("--embedder", help="static, minilm, openai, bedrock (default: SUBSECOND_EMBEDDER, else static)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+
+
+def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
+    """LocalError when the file, the policy or the embedder cannot be used."""
+    # Before NumPy: its threads spin while they wait and would count as our CPU.
+    environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from subsecond_local.evaluate import progress, runs, setting, tables  # noqa: PLC0415 -- numpy
+
+    bars = progress.silent if options.json else progress.on_terminal
+    tried = setting.chosen(environ, options.policy, options.threshold, options.embedder)
+    if options.action == "search":
+        report = asyncio.run(runs.searched(options.rows, tried, bars))
+        said = tables.searched(report)
+    else:
+        order = runs.Order(options.file, options.limit, _picture(options))
+        report = asyncio.run(runs.RUNS[options.action](order, tried, bars))
+        said = (tables.streamed if options.action == "stream" else tables.decided)(report)
+    print(json.dumps(report) if options.json else said + _drawn(report))
+    return 0
+
+
+def _picture(options: argparse.Namespace) -> Path | None:
+    """With --json nothing is written that was not asked for."""
+    if options.picture or options.json or options.no_picture:
+        picture: Path | None = options.picture
+        return picture
+    return Path(f"eval-{options.action}-{options.file.stem}.svg")
+
+
+def _drawn(report: dict[str, Any]) -> str:
+    return f"\n\nThe trade-off is drawn in {report['picture']}." if "picture" in report else ""
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
+    return int(text)
+
+
+def _similarity(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 2.0
+    if not -1 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a cosine: -1 to 1")
+    return value

@@ -1,0 +1,110 @@
+"""The four evaluations as the command line runs them: from a file to a report and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from subsecond_local.evaluate import decisions, figures, rows, search, stream
+from subsecond_local.evaluate.decisions import Case, Tried
+from subsecond_local.evaluate.figures import Point
+from subsecond_local.evaluate.picture import Chart, Line, write
+from subsecond_local.evaluate.progress import Bars
+from subsecond_local.evaluate.setting import Setting, closing
+
+Report: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """picture: where to draw it; None for none."""
+
+    file: Path
+    limit: int | None
+    picture: Path | None
+
+
+async def pairs(order: Order, setting: Setting, bars: Bars) -> Report:
+    return await _decided(order, setting, bars, decisions.cases_of_pairs(rows.pairs(order.file, order.limit)))
+
+
+async def conversations(order: Order, setting: Setting, bars: Bars) -> Report:
+    found = rows.conversations(order.file, order.limit)
+    return await _decided(order, setting, bars, decisions.cases_of_conversations(found))
+
+
+async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
+    questions = rows.questions(order.file, order.limit)
+    async with closing(setting.embedder):
+        vectors = await stream.embedded(questions, setting, bars)
+        found = await stream.streamed(questions, setting, vectors, bars)
+        if order.picture:
+            points = await stream.trade_off(questions, setting, vectors, bars)
+            write(order.picture, _chart_of_stream(order, setting, found, points))
+    return {"file": order.file.name, **setting.named(), **found.report(), **_drawn(order.picture)}
+
+
+async def searched(count: int, setting: Setting, bars: Bars) -> Report:
+    async with closing(setting.embedder):
+        return {**setting.named(), **await search.measured(count, setting, bars=bars)}
+
+
+RUNS: Mapping[str, Callable[[Order, Setting, Bars], Coroutine[Any, Any, Report]]] = {
+    "pairs": pairs,
+    "conversations": conversations,
+    "stream": streamed,
+}
+
+
+async def _decided(order: Order, setting: Setting, bars: Bars, cases: Sequence[Case]) -> Report:
+    async with closing(setting.embedder):
+        tried = await decisions.tried(cases, setting, bars)
+    report = tried.report()
+    # With one kind of label there is nothing to trade.
+    picture = order.picture if report["traps_answered"] is not None and report["hits_served"] is not None else None
+    if picture:
+        write(picture, _chart_of_decisions(order, setting, tried, report))
+    return {"file": order.file.name, **setting.named(), **report, **_drawn(picture)}
+
+
+def _drawn(picture: Path | None) -> Report:
+    return {"picture": str(picture)} if picture else {}
+
+
+def _chart_of_decisions(order: Order, setting: Setting, tried: Tried, report: Report) -> Chart:
+    lines = [Line(f"{setting.name}, along its score", _without_refused(tried))]
+    if any(one.score != one.similarity for one in tried.decisions):
+        lines.append(Line("similarity alone", figures.curve(tried.decisions, by_similarity=True)))
+    return Chart(
+        title=f"Hits served against traps answered: {order.file.name}",
+        subtitle=f"{len(tried.decisions):,} rows, embedder {setting.embedder.id}",
+        across="traps answered: share of the rows that must not be (label 0)",
+        up="hits served: share of label 1",
+        lines=lines,
+        mark=(_name(setting), Point(setting.least, report["hits_served"], report["traps_answered"])),
+    )
+
+
+def _without_refused(tried: Tried) -> list[Point]:
+    """The policy's curve without the lowest score, where several rows have it: a policy's for all that it refuses."""
+    points = figures.curve(tried.decisions)
+    refused = bool(points) and sum(one.score == points[-1].cut for one in tried.decisions) > 1
+    return points[:-1] if refused else points
+
+
+def _chart_of_stream(order: Order, setting: Setting, found: stream.Streamed, points: Sequence[Point]) -> Chart:
+    return Chart(
+        title=f"Hit rate against error rate: {order.file.name}",
+        subtitle=f"{found.n:,} questions in a row from an empty cache, embedder {setting.embedder.id}",
+        across="error rate: wrong answers, of all requests",
+        up="hit rate",
+        lines=[Line(f"{setting.name}, a pass for each cut of its score", points)],
+        mark=(_name(setting), Point(setting.least, found.hits / found.n, found.wrong / found.n)),
+        least_width=0.02,
+    )
+
+
+def _name(setting: Setting) -> str:
+    return f"{setting.name} from {setting.least:.2f}"

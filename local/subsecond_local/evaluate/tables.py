@@ -1,0 +1,90 @@
+"""Reports as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NONE = "-"
+
+
+def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Aligned, the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        aligned = [text.rjust(width) for text, width in zip(rest, widths[1:], strict=True)]
+        lines.append(indent + "  ".join([first.ljust(widths[0]), *aligned]).rstrip())
+    return "\n".join(lines)
+
+
+def percent(share: float | None) -> str:
+    return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def between(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def decided(report: Mapping[str, Any]) -> str:
+    """Of `eval pairs` and `eval conversations`."""
+    names = {
+        "hits_served": "hits served (label 1)",
+        "traps_answered": "traps answered (label 0)",
+        "precision": "precision",
+        "recall_at_p90": "recall at precision 90 %",
+    }
+    rows = [("", "", "95 % interval")]
+    rows += [(text, percent(report[name]), between(report["intervals"][name])) for name, text in names.items()]
+    parts = [_head(report), columns(rows, indent="  ")]
+    if report["by_kind"]:
+        kinds = [("kind", "label", "rows", "answered", "95 % interval")]
+        kinds += [
+            (kind, str(one["label"]), str(one["n"]), percent(one["answered"]), between(one["interval"]))
+            for kind, one in report["by_kind"].items()
+        ]
+        parts.append(columns(kinds, indent="  "))
+    parts.append(_small(report))
+    return "\n\n".join(parts)
+
+
+def streamed(report: Mapping[str, Any]) -> str:
+    names = {
+        "hit_rate": "answered from the cache",
+        "error_rate": "answered wrongly, of all",
+        "oos_answered": "out of scope, answered",
+        "precision": "right, of those answered",
+    }
+    rows = [("", "", "95 % interval")]
+    rows += [(text, percent(report[name]), between(report["intervals"][name])) for name, text in names.items()]
+    exact = f"  {report['entries']:,} entries in the end; {report['exact']:,} exact repeats."
+    return "\n\n".join([_head(report), columns(rows, indent="  "), exact])
+
+
+def searched(report: Mapping[str, Any]) -> str:
+    high = report["recall_at_1_above_08"]
+    rows = [
+        ("stage, without embedding", f"{report['stage_cpu_ms']:.3f} ms CPU", f"p90 {report['stage_cpu_ms_p90']:.3f}"),
+        ("embedding one question", f"{report['embed_cpu_ms']:.3f} ms CPU", ""),
+        ("recall at 1", f"{report['recall_at_1']:.4f}", "" if high is None else f"above 0.8: {high:.4f}"),
+        ("memory", f"{report['bytes'] / 1e6:.1f} MB", f"{report['bytes_per_vector_byte']:.2f} x the vectors"),
+    ]
+    asked = (
+        f"  {report['queries']} asked, {report['judged_per_query']:.2f} candidates judged each, {report['hits']} hits."
+    )
+    head = f"{report['rows']:,} rows in {report['segments']} segments; {_setting(report)}"
+    return "\n\n".join([head, columns(rows, indent="  "), asked])
+
+
+def _head(report: Mapping[str, Any]) -> str:
+    return f"{report['file']}: {report['n']:,} rows; {_setting(report)}"
+
+
+def _setting(report: Mapping[str, Any]) -> str:
+    return f"policy {report['policy']} from similarity {report['threshold']:.3f}, embedder {report['embedder']}."
+
+
+def _small(report: Mapping[str, Any]) -> str:
+    said = f"  {report['one_scope']:,} rows in one scope, {report['exact']:,} of them exact repeats."
+    cpu = report["judge_cpu_ms"]
+    return said if cpu is None else f"{said} The policy takes {cpu:.3f} ms CPU for a candidate."
