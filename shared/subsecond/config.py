@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
 PREFIX = "SUBSECOND_"
+WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Settings:
     keys: str = "memory"
     exact: str = "memory"
     ledger: str = "memory"
+    invalidations: str = "memory"
+    hits: str = "memory"
 
     # The upstream.
     upstream_url: str = ""
@@ -36,6 +39,11 @@ class Settings:
     idle_timeout: float = 30.0
     total_timeout: float = 600.0
     upstream_retries: int = 2
+    # Calls at once of one model, and of one tenant; how many more may wait, and how long. Past that: 429.
+    model_calls: int = 256
+    tenant_calls: int = 128
+    waiting_calls: int = 64
+    waiting_time: float = 1.0
 
     # The stores.
     answers_table: str = "subsecond-answers"
@@ -44,22 +52,55 @@ class Settings:
     store_threads: int = 8
     store_timeout: float = 1.0
     ttl: float = 86_400.0
+    # Other lives for some answers, by the model asked for or a tag; the shortest counts: `model:gpt-4o*=3600,tag:news=60`.
+    ttl_rules: str = ""
+    # The life of an answer to a question of the day ("today", prices, the weather).
+    timebound_ttl: float = 60.0
     memory_bytes: int = 64 * 1024 * 1024
 
     # The semantic cache: `off`, or the policy that says when a neighbour may answer. Off, because a plain threshold
     # answers wrong questions too ("not", another number); `similarity` is the cosine that `threshold` wants.
     semantic: str = "off"
     similarity: float = 0.9
+    # How sure the policy `guarded` must be: strict, balanced or bold (docs/guards.md has what each one gets wrong).
+    caution: str = "strict"
     embedder: str = "static"
     objects: str = "memory"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025
+    # What counts of the index, for each namespace: past it the entries go that were longest not hit. And what all of it
+    # may take in an environment's memory: at least 4/3 of the former, as a quarter of an index may be garbage.
+    index_bytes: int = 128 * 1024 * 1024
     index_memory: int = 256 * 1024 * 1024
     embedder_model: str = ""
     embedder_dim: int = 0
     embedder_url: str = ""
     embedder_key: str = ""
     embedder_threads: int = 1
+
+    # Identical requests at once share one upstream call. Where their leases are kept (`off`: each calls for itself);
+    # how long a lease outlives its owner; the box of each call to the leases; the first and the longest gap between two
+    # looks of those who wait in other environments; whether a call that nobody waits for any more is read to its end.
+    flights: str = "memory"
+    lease_seconds: float = 5.0
+    lease_timeout: float = 0.25
+    poll_gap: float = 0.025
+    longest_poll_gap: float = 0.5
+    drain: bool = False
+
+    # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit`, `select` or `concise`; `PATTERN=LEVEL` with commas between
+    # for models of their own. Only lossless is on by default: it removes blanks from system prose, nothing that is read.
+    optimise: str = "lossless"
+    optimise_models: str = ""
+    # `PATTERN=TOKENS` with commas between: a model's context window, for `fit`. The reserve is for the answer where the
+    # request has no limit of its own; the budget is what `select` leaves of a message's context, 0 for all of it.
+    context_windows: str = ""
+    output_reserve: int = 1024
+    context_budget: int = 0
+    # Marks for the provider's prefix cache: `off`, `openai`, `anthropic`, `bedrock`.
+    cache_markers: str = "off"
+    # `PATTERN=FILE` with commas between: tokenizers that lie beside the code (`.tiktoken`, `tokenizer.json`).
+    tokenizer_files: str = ""
 
     # Keys: how long a looked-up key is believed, which bounds how late a revocation takes effect.
     key_ttl: float = 30.0
@@ -92,6 +133,7 @@ class Settings:
 
 def _read(name: str, text: str, kind: type) -> Any:
     try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{name}={text!r} is not {'a whole number' if kind is int else 'a number'}") from None
+        return WORDS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        what = {int: "a whole number", bool: "true or false"}.get(kind, "a number")
+        raise ValueError(f"{name}={text!r} is not {what}") from None

@@ -3,9 +3,11 @@
 SubsecondError
   InvalidRequest        400   the request is malformed; `param` names the field
     TooLarge            413
+    ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
   NotFound              404
   NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
+  Overloaded            429   too many calls run and wait already; `retry-after` says when to try again
   Unavailable           503   something of ours that must not fail open (the key store)
   UpstreamError         ...   the model's server refused: its status, body and retry-after
     UpstreamUnreachable 502   no answer, or one that broke off
@@ -48,6 +50,20 @@ class TooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class ContextLengthExceeded(InvalidRequest):
+    """OpenAI's own code for it, so that clients which know that one act on ours."""
+
+    code = "context_length_exceeded"
+
+    def __init__(self, tokens: int, room: int, window: int, param: str) -> None:
+        super().__init__(
+            f"The request has about {tokens:,} tokens; the model's window of {window:,} has room for {max(0, room):,} "
+            f"beside the answer. It is {tokens - room:,} too long, and what may be left out was left out.",
+            param=param,
+        )
+        self.over = tokens - room
+
+
 class Unauthorized(SubsecondError):
     status = 401
     kind = "authentication_error"
@@ -69,6 +85,18 @@ class MethodNotAllowed(SubsecondError):
 class NotCached(SubsecondError):
     status = 504
     code = "not_cached"
+
+
+class Overloaded(SubsecondError):
+    """`seconds`: after which another try is worth it."""
+
+    status = 429
+    kind = "requests"
+    code = "overloaded"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many calls are running already. Try again in {seconds} s.")
+        self.retry_after = str(seconds)
 
 
 class Unavailable(SubsecondError):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Endpoint = Literal["chat", "text"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
+RuleKind = Literal["entry", "scope", "namespace", "tag", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class CacheRules:
     similarity: float = -1.0
     tags: tuple[str, ...] = ()
     coalesce: bool = True
+    # Seconds that the answer may be kept, where that is shorter than the settings say.
+    ttl: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Entry:
     """An answer in the cache. `created` and `expires` are epoch seconds.
 
     vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
-    tags: names under which it can be invalidated. negatives: digests of the texts that it was reported to answer wrongly.
+    tags: names under which it can be invalidated. negatives: digests of texts that it was reported to answer wrongly.
+    model: as it was asked for; the answer's own may be a dated version of it.
     """
 
     partition: str
@@ -108,16 +112,41 @@ class Entry:
     embedder: str = ""
     tags: tuple[str, ...] = ()
     negatives: frozenset[str] = frozenset()
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What was made until `before` is served no more: an entry (`value`: its key), a scope, the namespace, a tag or a
+    model. From `expires` on nothing that it speaks of can be left. Both in epoch seconds."""
+
+    kind: RuleKind
+    value: str
+    before: float
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A semantic hit, to be explained and reported afterwards: the entry that answered, the digest of the text that it
+    answered, when (epoch seconds), and the candidates' verdicts. No text."""
+
+    request_id: str
+    entry: str
+    asked: str
+    at: float
+    judged: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first event: from here on the status is 200. `age` and `ttl` in seconds, for hits."""
+    """The first event: from here on the status is 200. For hits: `age` and `ttl` in seconds, the entry's key."""
 
     source: Source
     model: str
     age: float | None = None
     ttl: float | None = None
+    entry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

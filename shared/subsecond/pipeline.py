@@ -1,6 +1,6 @@
 """The life of a request, top to bottom.
 
-    authenticate -> prepare -> exact -> embed -> semantic -> upstream -> store -> record
+    authenticate -> prepare -> exact -> flight -> embed -> semantic -> upstream -> store -> record
 
 There is one path, and it streams: a whole reply is a stream that somebody joined, a hit is a stored answer replayed.
 The first event is a Head, so whatever fails before it has a proper status. After Done nothing is owed to the client:
@@ -9,19 +9,24 @@ the writes come then, before the generator ends, because Lambda freezes what wou
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from subsecond.admission import Admission
 from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.failopen import fail_open
-from subsecond.model import Call, Done, Entry, Event, Prompt, Source, Tenant
-from subsecond.ports import ExactStore, Keys, Ledger, Upstream
+from subsecond.flights.claim import Turn
+from subsecond.model import Call, Done, Entry, Prompt, Source, Tenant
+from subsecond.ports import ExactStore, HitLog, Keys, Ledger, Upstream
 from subsecond.prompts.canonical import prepare
 from subsecond.stages.authenticate import authenticate
-from subsecond.stages.exact import entry_of, head_of_hit, keep, look_up, usage_of
+from subsecond.stages.exact import entry_of, keep, look_up, served
+from subsecond.stages.flight import Events, Sharing
+from subsecond.stages.hits import note
+from subsecond.stages.rules import Rules
 from subsecond.stages.upstream import ask
 from subsecond.stats.trace import Trace
 
@@ -33,74 +38,80 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One environment's gateway: the adapters that `bootstrap` chose."""
+    """One environment's gateway: the adapters that `bootstrap` chose. similar: None where the semantic cache is off."""
 
     settings: Settings
     keys: Keys
     exact: ExactStore
     upstream: Upstream
     ledger: Ledger
-    # None: the semantic cache is off.
+    admission: Admission
+    rules: Rules
+    hits: HitLog
+    sharing: Sharing
     similar: Similar | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
         return await authenticate(self.keys, token, trace)
 
-    async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
+    async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> Events:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
         trace.model = call.model
         try:
-            async with aclosing(self._answer(tenant, call, trace)) as events:
+            with trace.step("prepare"):
+                prompt = prepare(call, tenant)
+            look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
+            work = partial(self._work, tenant, prompt, trace)
+            if self.similar:
+                self.similar.begin(tenant)
+            with trace.step("exact"):
+                entry = await look()
+            share = partial(self.sharing.share, tenant, call, prompt, trace, look, work)
+            async with aclosing(served("exact", entry, trace) if entry else share()) as events:
                 async for event in events:
                     yield event
+            await note(self.hits, tenant, prompt, trace, self.settings.store_timeout)
         except BaseException as error:
             trace.fail(error)
             raise
         finally:
             await self.record(trace)
 
-    async def _answer(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
-        with trace.step("prepare"):
-            prompt = prepare(call, tenant)
+    async def _work(self, tenant: Tenant, prompt: Prompt, trace: Trace, call: Call, turn: Turn) -> Events:
+        """What comes after the exact miss: once for all who ask the same at the same time."""
+        async with turn:
+            similar, vector = await self._similar(tenant, call, prompt, trace)
+            if call.rules.only_if_cached and not similar:
+                raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
+            stored = similar or await turn.wait()
+            source: Source = "semantic" if similar else "coalesced"
+            asked = served(source, stored, trace) if stored else ask(self.upstream, self.admission, call, trace)
+            async with aclosing(asked) as events:
+                async for event in events:
+                    yield event
+            if stored is None and isinstance(event, Done):
+                made = entry_of(self.settings, call, tenant, prompt, event.answer, trace)
+                turn.stored = await self._store(made, vector, trace)
 
-        source, entry, vector = await self._cached(tenant, call, prompt, trace)
-        if entry:
-            yield head_of_hit(source, entry, trace)
-            yield Done(entry.answer)
-            trace.usage = usage_of(entry.answer)
-            return
-        if call.rules.only_if_cached:
-            raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
-
-        async with aclosing(ask(self.upstream, call, trace)) as events:
-            async for event in events:
-                yield event
-        assert isinstance(event, Done)
-
-        await self._store(entry_of(self.settings, call, tenant, prompt, event.answer), vector, trace)
-
-    async def _cached(
+    async def _similar(
         self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace
-    ) -> tuple[Source, Entry | None, Vector | None]:
-        if self.similar:
-            self.similar.begin(tenant)
-        with trace.step("exact"):
-            entry = await look_up(self.exact, self.settings, call, tenant, prompt, trace)
-        if entry or not self.similar:
-            return "exact", entry, None
+    ) -> tuple[Entry | None, Vector | None]:
+        if not self.similar:
+            return None, None
         with trace.step("embed"):
             vector = await self.similar.vector(call, prompt, trace)
         with trace.step("semantic"):
-            return "semantic", await self.similar.find(self.exact, call, tenant, prompt, vector, trace), vector
+            return await self.similar.find(self.exact, call, tenant, prompt, vector, trace), vector
 
-    async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> None:
+    async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
         if entry and self.similar:
             entry = self.similar.marked(entry, vector)
         with trace.step("store"):
             stored = entry and await keep(self.exact, self.settings, entry, trace)
         if entry and stored and self.similar:
             self.similar.learn(entry, vector)
+        return bool(stored)
 
     async def record(self, trace: Trace) -> None:
         """On every exit. The merge into the shared table comes after the last byte, every few seconds at the most."""

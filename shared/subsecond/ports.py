@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from subsecond.model import Call, Entry, Tenant
+    from subsecond.model import Call, Entry, Hit, Rule, Tenant
     from subsecond.stats.trace import Trace
 
 
@@ -29,7 +29,37 @@ class ExactStore(Protocol):
 
     async def put(self, entry: Entry) -> float | None:
         """Store it. Returns the `expires` of the live entry that it replaced, 0 when there was none, and None when it
-        wrote nothing because a newer answer is there (or there is no room)."""
+        wrote nothing because a newer answer is there (or there is no room). What was reported of the key stays."""
+
+    async def fresh(self, partition: str, key: str) -> Entry | None:
+        """As `get`, past every memory: what all environments have written is in it."""
+
+    async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
+        """Add the text's digest to the entry's negatives, or take it back. Nothing when there is no such entry."""
+
+    async def drop(self, partition: str, key: str, before: float) -> bool:
+        """Delete the entry that was created until `before`; whether there was one. One with negatives stays: what
+        comes in its place must not answer wrongly again."""
+
+
+class Invalidations(Protocol):
+    """Dated rules of what is served no more (folder `invalidations`)."""
+
+    async def add(self, partition: str, rule: Rule) -> None:
+        """A rule for the same kind and value takes the place of an earlier one, never of a later one."""
+
+    async def rules(self, partition: str) -> Sequence[Rule]:
+        """All that were added, in any order. Expired ones may be missing."""
+
+
+class HitLog(Protocol):
+    """The semantic hits of the last day (folder `hits`)."""
+
+    async def note(self, partition: str, hit: Hit) -> None:
+        """Keep it for a day."""
+
+    async def find(self, partition: str, request_id: str) -> Hit | None:
+        """None when that request was no semantic hit, or is too long ago."""
 
 
 @dataclass(frozen=True, slots=True)

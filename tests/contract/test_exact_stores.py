@@ -1,8 +1,10 @@
 """What every exact store promises. A new file in `cache/` is tested here the day it appears."""
 
+import asyncio
 import pkgutil
 import random
 import time
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import subsecond.cache
 from subsecond.cache.dynamodb import INLINE_LIMIT
 from subsecond.config import Settings
+from subsecond.model import Prompt
 from subsecond.stored import pack
 
 ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.cache.__path__)]
@@ -66,9 +69,82 @@ async def test_a_large_answer_comes_back_whole(store, entry):
 
 
 async def test_a_text_with_a_lone_surrogate_does_no_harm(store, entry):
-    from dataclasses import replace
-
     now = time.time()
     put = entry(created=now, expires=now + 60)
     await store.put(replace(put, prompt=replace(put.prompt, text="a\ud800b")))
     assert (await store.get("acme:prod", "k")).answer == put.answer
+
+
+async def test_what_an_entry_carries_comes_back(store, entry):
+    now = time.time()
+    put = replace(
+        entry(created=now, expires=now + 60), vector=b"\x01\x02", embedder="e", tags=("b", "a"), model="alias"
+    )
+    await store.put(put)
+    for got in (await store.get("acme:prod", "k"), await store.fresh("acme:prod", "k")):
+        assert (got.vector, got.embedder, set(got.tags), got.model) == (b"\x01\x02", "e", {"a", "b"}, "alias")
+
+
+async def test_a_newer_answer_has_nothing_of_the_older_one_but_what_was_reported(store, entry):
+    now = time.time()
+    old = entry(created=now, expires=now + 60)
+    big = entry(created=now + 1, expires=now + 61, body=random.Random(2).randbytes(600_000))
+    await store.put(replace(old, vector=b"\x01\x02", embedder="e", tags=("a",), model="alias"))
+    await store.report("acme:prod", "k", "d1", wrong=True)
+    for newer in (big, entry(created=now + 2, expires=now + 62)):
+        await store.put(newer)
+        got = await store.fresh("acme:prod", "k")
+        assert (got.answer, got.vector, got.embedder, got.tags, got.model) == (newer.answer, b"", "", (), "")
+        assert got.negatives == {"d1"}
+
+
+async def test_a_report_is_read_at_once_and_can_be_taken_back(store, entry):
+    now = time.time()
+    await store.put(entry(created=now, expires=now + 60))
+    await store.get("acme:prod", "k")
+    for digest, wrong, left in (
+        ("d1", True, {"d1"}),
+        ("d1", True, {"d1"}),
+        ("d2", True, {"d1", "d2"}),
+        ("d1", False, {"d2"}),
+        ("d9", False, {"d2"}),
+        ("d2", False, set()),
+    ):
+        await store.report("acme:prod", "k", digest, wrong=wrong)
+        assert (await store.fresh("acme:prod", "k")).negatives == left
+
+
+async def test_a_report_makes_no_entry_and_reaches_no_other_partition(store, entry):
+    now = time.time()
+    await store.put(entry(created=now, expires=now + 60))
+    for partition, key in (("acme:prod", "none"), ("acme:test", "k")):
+        await store.report(partition, key, "d1", wrong=True)
+        assert await store.fresh(partition, key) is None
+    assert (await store.fresh("acme:prod", "k")).negatives == frozenset()
+
+
+async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, entry):
+    now = time.time()
+    await store.put(entry(created=now, expires=now + 60))
+    assert not await store.drop("acme:prod", "k", now - 1)
+    assert not await store.drop("acme:test", "k", now + 1)
+    assert not await store.drop("acme:prod", "other", now + 1)
+    assert await store.get("acme:prod", "k")
+    assert await store.drop("acme:prod", "k", now + 1)
+    assert await store.get("acme:prod", "k") is None
+    assert await store.fresh("acme:prod", "k") is None
+    await store.put(entry("r", created=now, expires=now + 60))
+    await store.report("acme:prod", "r", "d1", wrong=True)
+    assert not await store.drop("acme:prod", "r", now + 1)
+    assert (await store.fresh("acme:prod", "r")).negatives == {"d1"}
+
+
+async def test_what_is_got_at_the_same_time_is_each_callers_own(store, entry):
+    now = time.time()
+    large = bytes(random.Random(7).randbytes(INLINE_LIMIT + 1))
+    for key, body in (("a", b"{}"), ("b", large), ("c", b"[1]")):
+        await store.put(replace(entry(created=now, expires=now + 60, body=body), prompt=Prompt(key, "s", key)))
+    asked = ["a", "none", "b", "a", "c"] * 30
+    got = await asyncio.gather(*(store.get("acme:prod", key) for key in asked))
+    assert [one and one.prompt.text for one in got] == [None if key == "none" else key for key in asked]
+    assert got[2].answer.body == large

@@ -45,7 +45,8 @@ STREAMED = {"chat-stream", "text-stream"}
 
 # What the template sets for each function, with the simulator in the upstream's place.
 COMMON = {"SUBSECOND_KEYS": "dynamodb", "SUBSECOND_LEDGER": "dynamodb"}
-READING = {**COMMON, "SUBSECOND_EXACT": "layered", "SUBSECOND_UPSTREAM": "simulator"}
+IN_TABLES = dict.fromkeys(("SUBSECOND_INVALIDATIONS", "SUBSECOND_HITS", "SUBSECOND_FLIGHTS"), "dynamodb")
+READING = {**COMMON, **IN_TABLES, "SUBSECOND_EXACT": "layered", "SUBSECOND_UPSTREAM": "simulator"}
 VARIABLES = {
     "streaming": {**READING, "SUBSECOND_DEFAULT_MODEL": "sim-t0-i0-n8"},
     "completion": {**READING, "SUBSECOND_DEFAULT_MODEL": "sim-t0-i0-n8"},

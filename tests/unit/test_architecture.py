@@ -53,6 +53,7 @@ def test_arrows_point_inwards(path):
     place = name(path)
     core = ("pipeline.py", "model.py", "ports.py", "transcript.py", "replay.py", "cacheability.py", "stored.py")
     adapters = ("cache/", "keys/", "upstreams/", "stats/ledgers/", "prompts/")
+    adapters += ("flights/leases/", "invalidations/", "hits/", "embedders/", "objects/")
     if place in core or place.startswith(adapters):
         assert not [module for module in ours if module.startswith(("api", "bootstrap", "aws_lambda"))]
     if place in core:

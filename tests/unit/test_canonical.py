@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
 from subsecond.prompts.canonical import prepare
 
@@ -154,3 +155,73 @@ def test_a_plain_prompt_is_its_own_text():
     assert found.text == "Hello"
     assert found.scope == prompt({"prompt": "Bye"}, endpoint="text").scope
     assert prompt({"prompt": [1, 2]}, endpoint="text").text == ""
+
+
+RAG = "Answer from these passages.\n{passages}\nQuestion: {question}"
+
+
+def asked(question, passages="P1 P2", *, compare=True, context=None, **fields):
+    text = RAG.format(passages=passages, question=question)
+    body = {"model": "m", "messages": [{"role": "user", "content": text}], **fields}
+    return prepare(Call("chat", "m", body, compared=question if compare else None, context=context), ACME)
+
+
+def test_the_text_to_compare_can_be_a_part_of_the_turn():
+    found = asked("What is it?")
+    assert found.text == "What is it?"
+    assert found.scope == asked("What was it?").scope
+    assert found.key == asked("What is it?", compare=False).key
+
+
+def test_what_stands_around_it_is_in_the_scope():
+    assert asked("What is it?").scope != asked("What is it?", "P1 P3").scope
+    assert asked("What is it?").scope != asked("What is it?", compare=False).scope
+    assert asked("What is it?").scope != asked("What is it?", temperature=1).scope
+
+
+def test_a_context_version_takes_the_place_of_what_stands_around_it():
+    found = asked("What is it?", context="v1")
+    assert found.scope == asked("What is it?", "P1 P3", context="v1").scope
+    assert found.scope != asked("What is it?", context="v2").scope
+    assert found.scope != asked("What is it?").scope
+    assert found.scope != asked("What is it?", context="v1", temperature=1).scope
+    assert found.key != asked("What is it?", "P1 P3", context="v1").key
+    whole = asked("What is it?", compare=False, context="v1")
+    assert whole.text.startswith("Answer")
+    assert whole.scope != asked("What is it?", compare=False).scope
+
+
+def test_a_question_that_stands_twice_is_taken_out_twice():
+    def twice(question):
+        body = {"messages": [{"role": "user", "content": f"{question}\nPassages.\n{question}"}]}
+        return prepare(Call("chat", "m", body, compared=question), ACME)
+
+    assert twice("What is it?").scope == twice("What was it?").scope
+
+
+def test_the_text_to_compare_is_in_normal_form_too():
+    decomposed = unicodedata.normalize("NFD", "café?")
+    body = {"messages": [{"role": "user", "content": "A: café?"}]}
+    assert prepare(Call("chat", "m", body, compared=f" {decomposed} "), ACME).text == "café?"
+
+
+@pytest.mark.parametrize("compared", ["elsewhere", " ", ""])
+def test_a_text_to_compare_that_is_not_in_the_last_turn_is_refused(compared):
+    with pytest.raises(InvalidRequest, match="last user turn"):
+        prepare(Call("chat", "m", {"messages": [{"role": "user", "content": "x"}]}, compared=compared), ACME)
+
+
+def test_without_a_last_user_text_the_text_to_compare_says_nothing():
+    body = {"messages": [{"role": "user", "content": "x"}, {"role": "tool", "content": "1", "tool_call_id": "c"}]}
+    assert prepare(Call("chat", "m", body, compared="elsewhere"), ACME) == prepare(Call("chat", "m", body), ACME)
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text(), st.text())
+def test_the_same_scope_means_the_same_surroundings(question, before, after):
+    """From a scope's pieces and the text compared the whole turn can be told: no two turns share both."""
+    text = f"{before}{question}{after}".strip()
+    if unicodedata.normalize("NFC", question).strip() not in unicodedata.normalize("NFC", text):
+        return
+    found = prepare(Call("text", "m", {"prompt": text}, compared=question), ACME)
+    other = prepare(Call("text", "m", {"prompt": text + "!"}, compared=question), ACME)
+    assert (found.scope, found.text) != (other.scope, other.text)

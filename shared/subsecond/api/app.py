@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from subsecond import bootstrap
 from subsecond.api import plans
+from subsecond.api.control import explain, explain_question, feedback, invalidate
 from subsecond.api.errors import on_http_exception
 from subsecond.api.exchange import Exchange
 from subsecond.api.lists import BatchReply, TextReply
@@ -48,6 +49,10 @@ def create_app(gateway: Gateway | None = None) -> FastAPI:
     route("POST", "/v1/embeddings", embeddings)
     route("GET", "/v1/models", models)
     route("GET", "/v1/cache/stats", statistics)
+    route("GET", "/v1/cache/explain", explain)
+    route("POST", "/v1/cache/explain", explain_question)
+    route("POST", "/v1/cache/feedback", feedback)
+    route("POST", "/v1/cache/invalidate", invalidate)
     app.add_route("/health", _health, methods=["GET"])
     return app
 

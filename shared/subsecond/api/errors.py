@@ -15,7 +15,10 @@ from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError
 
 log = logging.getLogger("subsecond")
 
-SERVED = "POST /v1/chat/completions, /v1/completions, /v1/embeddings; GET /v1/models, /v1/cache/stats, /health"
+SERVED = (
+    "POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/cache/explain, /v1/cache/feedback, "
+    "/v1/cache/invalidate; GET /v1/models, /v1/cache/stats, /v1/cache/explain, /health"
+)
 
 
 def error_response(error: SubsecondError, request_id: str) -> Response:

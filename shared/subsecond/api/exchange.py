@@ -28,6 +28,7 @@ class Exchange:
         self.trace = Trace()
         self.gateway = gateway
         self.headers: Mapping[str, str] = request.headers
+        self.query: Mapping[str, str] = request.query_params
         self._request = request
         self._left = False
         self._watch: asyncio.Task[None] | None = None

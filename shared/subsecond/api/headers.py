@@ -31,17 +31,22 @@ def _seconds(text: str) -> float:
     return float(min(int(text[:12]), 2**31))
 
 
-def cache_status(head: Head, *, asked: bool) -> str:
-    """What the Cache-Status header says (RFC 9211). `asked` means that the cache was allowed to answer."""
+def cache_status(head: Head, *, asked: bool, joined: bool = False) -> str:
+    """What the Cache-Status header says (RFC 9211). asked: the cache was allowed to answer. joined: the call was in
+    flight already, for another request."""
+    if joined and head.source == "upstream":
+        return "subsecond; fwd=miss; collapsed"
     if head.source == "upstream":
         return "subsecond; fwd=miss" if asked else "subsecond; fwd=bypass"
-    return f"subsecond; hit; ttl={int(head.ttl or 0)}; detail={head.source}"
+    # The key names the entry, to explain, report or invalidate it.
+    key = f'key="{head.entry}"; ' if head.entry else ""
+    return f"subsecond; hit; ttl={int(head.ttl or 0)}; {key}detail={head.source}"
 
 
 def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"x-request-id", trace.request_id.encode()),
-        (b"cache-status", cache_status(head, asked=trace.cacheable).encode()),
+        (b"cache-status", cache_status(head, asked=trace.cacheable, joined=trace.source == "coalesced").encode()),
         (b"server-timing", trace.server_timing().encode()),
     ]
     if head.age is not None:

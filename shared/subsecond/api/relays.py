@@ -43,12 +43,20 @@ def statistics(exchange: Exchange) -> Response:
         ledger = exchange.gateway.ledger
         await ledger.flush(force=True)
         found = dict(await ledger.summary(tenant.partition))
+        found |= reported(found)
         if similar := exchange.gateway.similar:
             index = similar.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)
 
     return JsonReply(exchange, make)
+
+
+def reported(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What users said of semantic hits. The rate is of all semantic hits, so it says how many are wrong at least."""
+    wrong = max(0, found["counts"].get("false_hits_reported", 0))
+    hits = found["hits"]["semantic"]
+    return {"false_hits_reported": wrong, "false_hit_rate_reported": round(wrong / hits, 4) if hits else None}
 
 
 async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:

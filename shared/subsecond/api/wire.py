@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +17,9 @@ from subsecond.model import Call, Endpoint
 # Python's own limit (about 1,000 frames) is for the whole stack; no tool schema comes near this one.
 NESTING_LIMIT = 100
 # Fields that speak to us, or say how the answer travels. They are neither sent on nor part of the key.
-OURS = frozenset({"use_cache", "max_latency_ms", "stream", "stream_options"})
+OURS = frozenset({"use_cache", "max_latency_ms", "subsecond", "stream", "stream_options"})
+# A tag is stored with each answer, and a rule's name in the table.
+TAG = r"^[\w.:/@+-]{1,64}$"
 
 
 class _Body(BaseModel):
@@ -33,6 +35,21 @@ class StreamOptions(_Body):
     include_usage: bool | None = None
 
 
+class Wishes(BaseModel):
+    """What the body's `subsecond` object may say of the cache. A word that we do not know is refused: a misspelt
+    `similar: false` would be obeyed by nobody."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    similar: bool = True
+    similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    tags: Annotated[list[Annotated[str, Field(pattern=TAG)]], Field(max_length=10)] = []
+    coalesce: bool = True
+    ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    compare: Annotated[str, Field(min_length=1)] | None = None
+    context: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+
 class Common(_Body):
     """What chat and text completions share."""
 
@@ -42,6 +59,7 @@ class Common(_Body):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     use_cache: bool | None = None
     max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    subsecond: Wishes | None = None
 
 
 class ChatBody(Common):
@@ -61,7 +79,7 @@ class EmbeddingsBody(_Body):
     input: str | list[str] | list[int] | list[list[int]]
 
 
-Body = TypeVar("Body", bound=_Body)
+Body = TypeVar("Body", bound=BaseModel)
 # How pydantic names the members of a union in an error's path: `str`, `list[str]`, `list[list[int]]`.
 _MEMBER = re.compile(r"(str|int|(list|dict)\[.*)")
 
@@ -125,10 +143,21 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
 def to_call(
     endpoint: Endpoint, body: Mapping[str, Any], checked: Common, cache_control: str, deadline: float | None
 ) -> Call:
+    wishes = checked.subsecond or Wishes()
+    rules = replace(
+        cache_rules(cache_control, use_cache=checked.use_cache is not False),
+        similar=wishes.similar,
+        similarity=wishes.similarity,
+        tags=tuple(dict.fromkeys(wishes.tags)),
+        coalesce=wishes.coalesce,
+        ttl=wishes.ttl,
+    )
     return Call(
         endpoint=endpoint,
         model=checked.model,
         body={name: value for name, value in body.items() if name not in OURS},
-        rules=cache_rules(cache_control, use_cache=checked.use_cache is not False),
+        rules=rules,
         deadline=deadline,
+        compared=wishes.compare,
+        context=wishes.context,
     )

@@ -21,6 +21,21 @@ class LayeredStore:
             await self._near.put(entry)
         return entry
 
+    async def fresh(self, partition: str, key: str) -> Entry | None:
+        """Past this environment's memory, which another one's report or newer answer does not reach."""
+        entry = await self._far.fresh(partition, key)
+        if entry:
+            await self._near.put(entry)
+        return entry
+
+    async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
+        # Only the table: what is read for a similar question is read there.
+        await self._far.report(partition, key, digest, wrong=wrong)
+
+    async def drop(self, partition: str, key: str, before: float) -> bool:
+        await self._near.drop(partition, key, before)
+        return await self._far.drop(partition, key, before)
+
     async def put(self, entry: Entry) -> float | None:
         await self._near.put(entry)
         return await self._far.put(entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from subsecond.config import Settings
 from subsecond.model import Entry
@@ -40,20 +41,42 @@ class MemoryStore:
             return None
         if old is not None:
             self._drop(place)
+            entry = replace(entry, negatives=entry.negatives | old.negatives)
         if _size(entry) > self._limit:
             return None
-        self._entries[place] = entry
+        self._keep(entry)
+        return old.expires if old is not None and old.expires > self._clock() else 0.0
+
+    async def fresh(self, partition: str, key: str) -> Entry | None:
+        return await self.get(partition, key)
+
+    async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
+        entry = await self.get(partition, key)
+        if entry is None:
+            return
+        negatives = entry.negatives | {digest} if wrong else entry.negatives - {digest}
+        self._drop((partition, key))
+        self._keep(replace(entry, negatives=negatives))
+
+    async def drop(self, partition: str, key: str, before: float) -> bool:
+        entry = self._entries.get((partition, key))
+        if entry is None or entry.created > before or entry.negatives:
+            return False
+        self._drop((partition, key))
+        return True
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries[entry.partition, entry.prompt.key] = entry
         self.bytes += _size(entry)
         while self.bytes > self._limit:
             self._drop(next(iter(self._entries)))
-        return old.expires if old is not None and old.expires > self._clock() else 0.0
 
     def _drop(self, place: tuple[str, str]) -> None:
         self.bytes -= _size(self._entries.pop(place))
 
 
 def _size(entry: Entry) -> int:
-    return entry.answer.size + 4 * len(entry.prompt.text)
+    return entry.answer.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.negatives)
 
 
 def build(settings: Settings) -> MemoryStore:

@@ -2,7 +2,10 @@
 
 The key covers every field that the client sent, known to us or not: a field that we do not know may still change the
 answer. Left out are only those that change how an answer travels (`stream`, `stream_options`) or speak to us
-(`use_cache`, `max_latency_ms`); the face takes them off before a Call is made.
+(`use_cache`, `max_latency_ms`, `subsecond`); the face takes them off before a Call is made.
+
+Where the caller names the text to compare, the scope has what stands around it, or in its place the version that the
+caller gives that (`context`), so that other passages in the prompt need not be another scope.
 """
 
 from __future__ import annotations
@@ -13,19 +16,37 @@ from hashlib import sha256
 from typing import Any
 from unicodedata import is_normalized, normalize
 
+from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def prepare(call: Call, tenant: Tenant) -> Prompt:
-    """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar."""
+    """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar.
+    Raises InvalidRequest when the text to compare is not in the last turn."""
     body = {**call.body, **_texts_normal(call.body)}
     frame = {"partition": tenant.partition, "endpoint": call.endpoint, "model": call.model}
     key = _digest({**frame, "body": body})
     masked, text = _without_last_turn(body)
-    scope = _digest({**frame, "body": masked, "similar": True}) if text else key
-    return Prompt(key, scope, text)
+    if not text:
+        return Prompt(key, key, text)
+    text, around = _compared(call, text)
+    return Prompt(key, _digest({**frame, "body": masked, "similar": True, **around}), text)
+
+
+def _compared(call: Call, text: str) -> tuple[str, dict[str, Any]]:
+    """The text to compare, and what the scope has of the rest of the turn. Raises InvalidRequest."""
+    around: dict[str, Any] = {} if call.context is None else {"context": call.context}
+    if call.compared is None:
+        return text, around
+    compared = _normal(call.compared)
+    if not compared or compared not in text:
+        raise InvalidRequest(
+            "'subsecond.compare' must be a part of the last user turn.", param="subsecond.compare", code="invalid_value"
+        )
+    # Every occurrence is taken out, so that what is left is the same for another question in the same template.
+    return compared, around or {"around": text.split(compared)}
 
 
 def _digest(value: Mapping[str, Any]) -> str:

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncGenerator
+from time import perf_counter
 from typing import Any
 
-from subsecond.cacheability import may_read, may_store
+from subsecond.cacheability import lifetime, may_read, may_store
 from subsecond.config import Settings
 from subsecond.failopen import fail_open
-from subsecond.model import Answer, Call, Entry, Head, Prompt, Source, Tenant
+from subsecond.model import Answer, Call, Done, Entry, Event, Head, Prompt, Source, Tenant
 from subsecond.ports import ExactStore
+from subsecond.stages.rules import Rules
 from subsecond.stats.trace import Trace
 
 
 async def look_up(
-    store: ExactStore, settings: Settings, call: Call, tenant: Tenant, prompt: Prompt, trace: Trace
+    store: ExactStore,
+    rules: Rules,
+    settings: Settings,
+    call: Call,
+    tenant: Tenant,
+    prompt: Prompt,
+    trace: Trace,
+    *,
+    fresh: bool = False,
 ) -> Entry | None:
-    """The stored entry, as young as the request wants it."""
+    """The stored entry, as young as the request wants it, unless it was invalidated."""
     if not may_read(call):
         return None
     trace.cacheable = True
-    entry = await fail_open(trace, "exact", store.get(tenant.partition, prompt.key), settings.store_timeout)
-    return entry if entry and young_enough(entry.created, call) else None
+    rules.begin(tenant.partition)
+    partition, box = tenant.partition, settings.store_timeout
+    read = store.fresh if fresh else store.get
+    entry = await fail_open(trace, "exact", read(partition, prompt.key), box)
+    if entry is None or not await rules.ready(partition, trace):
+        return None
+    if rules.cover(entry):
+        # This environment's memory had it; the table may have what came after the invalidation.
+        entry = await fail_open(trace, "exact", store.fresh(partition, prompt.key), box)
+    return entry if entry and not rules.cover(entry) and young_enough(entry.created, call) else None
 
 
 def young_enough(created: float, call: Call) -> bool:
@@ -35,7 +54,15 @@ def head_of_hit(source: Source, entry: Entry, trace: Trace) -> Head:
     now = time.time()
     trace.source = source
     trace.first_byte()
-    return Head(source, entry.answer.model, age=max(0.0, now - entry.created), ttl=entry.expires - now)
+    age = max(0.0, now - entry.created)
+    return Head(source, entry.answer.model, age=age, ttl=entry.expires - now, entry=entry.prompt.key)
+
+
+async def served(source: Source, entry: Entry, trace: Trace) -> AsyncGenerator[Event]:
+    """A stored answer as events."""
+    yield head_of_hit(source, entry, trace)
+    yield Done(entry.answer)
+    trace.usage = usage_of(entry.answer)
 
 
 def usage_of(answer: Answer) -> dict[str, Any] | None:
@@ -44,12 +71,21 @@ def usage_of(answer: Answer) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
-def entry_of(settings: Settings, call: Call, tenant: Tenant, prompt: Prompt, answer: Answer) -> Entry | None:
-    """What is to be stored; None when the answer is not."""
-    if not may_store(call, answer):
+def entry_of(
+    settings: Settings, call: Call, tenant: Tenant, prompt: Prompt, answer: Answer, trace: Trace | None = None
+) -> Entry | None:
+    """What is to be stored; None when the answer is not. trace: the request's, whose beginning dates the answer, so
+    that what is invalidated while the model still answers covers this answer too (and as RFC 9111, section 4.2.3,
+    counts an age); without one, it is dated now."""
+    seconds = lifetime(settings, call, prompt)
+    if not may_store(call, answer) or seconds <= 0:
         return None
     now = time.time()
-    return Entry(tenant.partition, prompt, answer, created=now, expires=now + settings.ttl)
+    created = now - (perf_counter() - trace.started) if trace else now
+    rules = call.rules
+    return Entry(
+        tenant.partition, prompt, answer, created=created, expires=now + seconds, tags=rules.tags, model=call.model
+    )
 
 
 async def keep(store: ExactStore, settings: Settings, entry: Entry, trace: Trace) -> bool:

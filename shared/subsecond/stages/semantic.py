@@ -10,14 +10,18 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from subsecond.cacheability import may_compare, may_read, may_serve_others
 from subsecond.failopen import fail_open
 from subsecond.model import Call, Entry, Prompt, Tenant
+from subsecond.negatives import objection
 from subsecond.policies import Candidate, Policy, Verdict
 from subsecond.ports import Embedder, ExactStore
 from subsecond.semantic.reader import Reader
-from subsecond.semantic.vectors import pack
+from subsecond.semantic.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import young_enough
+from subsecond.stages.rules import Rules
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -26,16 +30,21 @@ if TYPE_CHECKING:
 
 # The nearest may be vetoed ("question 17" for "question 18") where the next one answers; each costs a read.
 CANDIDATES = 3
+# Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.
+PAST = 300
+# Entries of a scope counted at the most.
+COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Similar:
-    """The stage's parts. `box` in seconds."""
+    """The stage's parts. `box` in seconds. rules None: nothing is ever invalidated."""
 
     embedder: Embedder
     reader: Reader
     policy: Policy
     box: float
+    rules: Rules | None = None
 
     def begin(self, tenant: Tenant) -> None:
         """Look for a newer index beside what else the request waits for."""
@@ -58,8 +67,10 @@ class Similar:
         if vector is None or not may_read(call):
             return None
         await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.box)
+        if self.rules and not await self.rules.ready(tenant.partition, trace):
+            return None
         least = max(self.policy.floor, call.rules.similarity)
-        for neighbour in self.reader.search(tenant.partition, prompt.scope, vector, CANDIDATES):
+        for neighbour in self.nearest(tenant.partition, prompt.scope, vector):
             if neighbour.similarity < least or not young_enough(neighbour.created, call):
                 continue
             if entry := await self._judged(store, tenant, prompt, neighbour, trace):
@@ -67,20 +78,62 @@ class Similar:
                 return entry
         return None
 
+    def nearest(self, partition: str, scope: str, vector: Vector) -> list[Neighbour]:
+        """The nearest entries of the scope, without those that the rules' own words cover."""
+        found = self.reader.search(partition, scope, vector, CANDIDATES)
+        rules = self.rules
+        if rules is None or not any(rules.outdated(partition, scope, one.key, one.created) for one in found):
+            return found
+        valid = []
+        for one in self.reader.search(partition, scope, vector, PAST):
+            if rules.outdated(partition, scope, one.key, one.created):
+                self.reader.forget(partition, one.key, scope, one.created)
+            else:
+                valid.append(one)
+        return valid[:CANDIDATES]
+
     async def _judged(
         self, store: ExactStore, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
     ) -> Entry | None:
+        # Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent read
+        # (1 unit for each 4 KB of item) for each candidate.
         read = await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
         if read is None:  # the store is away: the entry may well be there
             return None
         (entry,) = read
-        if entry is None or entry.prompt.scope != prompt.scope:
+        if entry is None or entry.prompt.scope != prompt.scope or (self.rules and self.rules.cover(entry)):
             self.reader.forget(tenant.partition, neighbour.key, prompt.scope, neighbour.created)
             return None
-        candidate = Candidate(entry.prompt.text, neighbour.similarity, max(0.0, time.time() - entry.created))
-        verdict = self.policy.judge(prompt.text, candidate)
-        trace.judged.append(_explained(neighbour, candidate, verdict))
+        candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
+        trace.judged.append(explained(neighbour.key, candidate, verdict))
         return entry if verdict.says == "hit" else None
+
+    def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[Candidate, Verdict]:
+        """The policy's verdict, unless somebody has objected."""
+        candidate = Candidate(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
+        verdict = self.policy.judge(asked, candidate)
+        if reason := objection(entry, asked):
+            verdict = Verdict("miss", (reason, *verdict.reasons), verdict.score)
+        return candidate, verdict
+
+    async def against(self, entry: Entry, asked: str) -> dict[str, object]:
+        """The verdict on this entry for that text, wherever it ranks. Raises what the embedder raises."""
+        if entry.embedder != self.embedder.id:
+            return {"says": "miss", "reasons": ["it is not in the index of this embedder"]}
+        if len(asked) > self.embedder.max_chars:
+            return {"says": "miss", "reasons": ["the text is too long to be compared"]}
+        (vector,) = await self.embedder.embed([asked])
+        similarity = float(vector @ unpack(entry.vector)) / SCALE
+        candidate, verdict = self.judge(asked, entry, similarity)
+        if similarity < self.policy.floor:
+            reason = f"similarity below {self.policy.floor:.3f}, the policy's floor"
+            verdict = Verdict("miss", (reason, *verdict.reasons), verdict.score)
+        return explained(entry.prompt.key, candidate, verdict)
+
+    def held(self, partition: str, scope: str, before: float) -> int:
+        """How many entries of the scope this environment's index has that were created until then; COUNTED at most."""
+        anything = np.eye(1, self.embedder.dim, dtype=np.float32)[0]
+        return sum(one.created <= before for one in self.reader.search(partition, scope, anything, COUNTED))
 
     def marked(self, entry: Entry, vector: Vector | None) -> Entry:
         """The entry with its vector, where similar questions may be answered with it."""
@@ -94,11 +147,11 @@ class Similar:
             self.reader.add(entry.partition, entry.prompt.key, entry.prompt.scope, entry.created, entry.expires, vector)
 
 
-def _explained(neighbour: Neighbour, candidate: Candidate, verdict: Verdict) -> dict[str, object]:
+def explained(key: str, candidate: Candidate, verdict: Verdict) -> dict[str, object]:
     """A verdict as the trace tells it: never a text."""
     return {
-        "entry": neighbour.key,
-        "similarity": round(neighbour.similarity, 4),
+        "entry": key,
+        "similarity": round(candidate.similarity, 4),
         "says": verdict.says,
         "reasons": list(verdict.reasons),
         "score": round(verdict.score, 4),
@@ -108,4 +161,4 @@ def _explained(neighbour: Neighbour, candidate: Candidate, verdict: Verdict) -> 
 
 async def _read(store: ExactStore, partition: str, key: str) -> tuple[Entry | None]:
     """What the store has, told apart from a store that could not say."""
-    return (await store.get(partition, key),)
+    return (await store.fresh(partition, key),)

@@ -1,0 +1,1 @@
+"""Hit logs: the semantic hits of the last day."""

@@ -1,0 +1,1 @@
+"""Invalidations: dated rules of what is served no more."""

@@ -1,0 +1,20 @@
+"""A semantic hit is noted, so that its request id is all that it takes to explain it and to report it."""
+
+from __future__ import annotations
+
+import time
+
+from subsecond.failopen import fail_open
+from subsecond.model import Hit, Prompt, Tenant
+from subsecond.negatives import digest
+from subsecond.ports import HitLog
+from subsecond.stats.trace import Trace
+
+
+async def note(log: HitLog, tenant: Tenant, prompt: Prompt, trace: Trace, box: float) -> None:
+    """After the answer's last byte; `box` in seconds. Other hits are their own explanation."""
+    if trace.source != "semantic" or trace.neighbour is None:
+        return
+    asked = digest(tenant.partition, prompt.text)
+    hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
+    await fail_open(trace, "note", log.note(tenant.partition, hit), box)

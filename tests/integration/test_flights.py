@@ -1,0 +1,348 @@
+"""Many who ask the same at once, for real: over HTTP, over ministack's conditional writes, under the Lambda host.
+
+The Lambda part kills the leader's environment again and again; `make soak` does that fifty times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from contextlib import aclosing, closing
+from dataclasses import dataclass, field, replace
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import boto3
+import pytest
+
+from subsecond.aws import aws_of
+from subsecond.bootstrap import gateway
+from subsecond.config import Settings
+from subsecond.model import Call, Done, Tenant
+from subsecond.stages.flight import Sharing
+from subsecond.stats.trace import Trace
+from subsecond_local.lambda_gateway import PREWARM, functions
+from subsecond_local.lambda_host import LambdaHost, Route
+from subsecond_local.ports import free_ports
+from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.stand_in import access, create_stores, ministack
+from subsecond_local.stores import named
+
+KEY = "sk-test"
+TENANT = Tenant("acme", "prod", "laptop")
+# Seconds until whoever has no answer counts as hanging.
+PATIENCE = 60
+ENVIRONMENTS = 4
+TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """ministack with the tables; gives the environment that leads to it."""
+    data = tmp_path_factory.mktemp("ministack")
+    (port,) = free_ports(1)
+    child = ministack(port, data, dict(os.environ), -1)
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(child.command, env=dict(child.environ), stdout=log, stderr=log)
+    deadline = time.monotonic() + PATIENCE
+    while not answers(child.health):
+        assert process.poll() is None, (data / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    create_stores(named({}, f"http://127.0.0.1:{port}", stand_in=True))
+    yield access(port)
+    process.kill()
+    process.wait()
+
+
+def answers(url):
+    try:
+        with urlopen(url, timeout=2) as reply:
+            return reply.status == 200
+    except URLError:
+        return False
+
+
+@pytest.fixture
+def tables(stand_in, monkeypatch):
+    for name, value in stand_in.items():
+        monkeypatch.setenv(name, value)
+    return stand_in
+
+
+# In one process, over HTTP.
+
+
+async def test_two_hundred_clients_of_one_process_whole_and_streamed_are_one_call(served, settings):
+    made = gateway(settings)
+    model = Counted(made.upstream)
+    client = await served(gateway=replace(made, upstream=model))
+    chat = [client.chat(model=f"sim-t100-i5-n{TOKENS}", stream=bool(n % 2)) for n in range(200)]
+    found = await asyncio.wait_for(asyncio.gather(*chat), PATIENCE)
+    assert model.calls == 1
+    texts = {seen.text if n % 2 else seen.json["choices"][0]["message"]["content"] for n, seen in enumerate(found)}
+    assert len(texts) == 1
+    assert all(seen.done for seen in found[1::2])
+    assert {seen.status for seen in found} == {200}
+
+
+class Counted:
+    """An upstream whose calls are counted."""
+
+    def __init__(self, upstream):
+        self._upstream = upstream
+        self.calls = self.running = 0
+
+    async def stream(self, call):
+        self.calls += 1
+        self.running += 1
+        try:
+            async for payload in self._upstream.stream(call):
+                yield payload
+        finally:
+            self.running -= 1
+
+    async def fetch(self, path, body, deadline):
+        return await self._upstream.fetch(path, body, deadline)
+
+
+# Several gateways as environments, over ministack.
+
+
+class Mortal:
+    """A store or the leases of a process that can be killed: what it says then reaches nobody."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.dead = False
+
+    def __getattr__(self, name):
+        async def call(*args, **named):
+            if self.dead:
+                await asyncio.get_running_loop().create_future()
+            return await getattr(self._inner, name)(*args, **named)
+
+        return call
+
+
+class Environment:
+    """A gateway with threads, clients and memory of its own."""
+
+    def __init__(self, number):
+        # Another number makes other settings, and so other clients.
+        settings = Settings(
+            upstream="simulator",
+            exact="layered",
+            flights="dynamodb",
+            lease_seconds=1.0,
+            lease_timeout=1.0,
+            store_timeout=5.0,
+            flush_interval=5.0 + number,
+        )
+        made = gateway(settings)
+        self.aws = aws_of(settings)
+        self.parts = Mortal(made.exact), Mortal(made.sharing.leases)
+        sharing = Sharing.of(self.parts[1], made.rules, settings)
+        self.model = Counted(made.upstream)
+        self.gateway = replace(made, exact=self.parts[0], sharing=sharing, upstream=self.model)
+
+    def kill(self):
+        for part in self.parts:
+            part.dead = True
+
+    async def ask(self, text):
+        """The answer's text and where it came from."""
+        body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+        call = Call("chat", f"sim-t200-i10-n{TOKENS}", body)
+        async with aclosing(self.gateway.complete(TENANT, call, Trace())) as events:
+            async for event in events:
+                last = event
+        assert isinstance(last, Done)
+        return json.loads(last.answer.body)["choices"][0]["message"]["content"]
+
+
+@pytest.fixture
+def environments(tables):
+    """`environments(4)`: so many."""
+    made = []
+
+    def make(count):
+        made.extend(Environment(number) for number in range(count))
+        return made
+
+    yield make
+    for environment in made:
+        environment.aws.close()
+
+
+def calls(environments):
+    return sum(environment.model.calls for environment in environments)
+
+
+async def test_two_hundred_in_four_environments_are_one_call(environments):
+    made = environments(4)
+    text = f"Two hundred? {time.time_ns()}"
+    found = await asyncio.wait_for(asyncio.gather(*(made[n % 4].ask(text) for n in range(200))), PATIENCE)
+    assert len(found) == 200
+    assert len(set(found)) == 1
+    assert calls(made) == 1
+
+
+async def test_leaders_killed_at_random_moments_cost_one_call_each(environments):
+    made = environments(5)
+    chance = random.Random(7)
+    text = f"Killed? {time.time_ns()}"
+    tasks = {one: [asyncio.create_task(one.ask(text)) for _ in range(10)] for one in made}
+    lost = []
+    for _ in range(3):
+        while not (leading := [one for one in tasks if one.model.running]):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(chance.uniform(0, 0.25))
+        leading[0].kill()
+        for task in tasks[leading[0]]:
+            task.cancel()
+        lost += tasks.pop(leading[0])
+    found = await asyncio.wait_for(asyncio.gather(*(task for left in tasks.values() for task in left)), PATIENCE)
+    assert len(set(found)) == 1
+    assert calls(made) == 1 + 3
+    assert all(isinstance(one, asyncio.CancelledError) for one in await asyncio.gather(*lost, return_exceptions=True))
+
+
+# The functions under the Lambda host.
+
+
+@dataclass
+class Seen:
+    """What the clients of one question got."""
+
+    whole: list[str] = field(default_factory=list)
+    broken: list[bytes] = field(default_factory=list)
+
+
+class Deployed:
+    """The streaming function in ENVIRONMENTS environments, with a model server that counts."""
+
+    def __init__(self, host, upstream, dynamodb):
+        self.host = host
+        self.upstream = upstream
+        self.dynamodb = dynamodb
+
+    async def ask(self, text, model, seen, *, stream):
+        """One client on a connection of its own."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(self.host.url.rpartition(":")[2]))
+        with closing(writer):
+            body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]}
+            raw = json.dumps(body).encode()
+            head = ("POST /v1/chat/completions HTTP/1.1", "host: localhost", f"authorization: Bearer {KEY}")
+            writer.write(
+                "\r\n".join((*head, "connection: close", f"content-length: {len(raw)}", "\r\n")).encode() + raw
+            )
+            try:
+                answer = await reader.read()
+            except ConnectionError as error:
+                answer = repr(error).encode()
+        note(answer, seen, stream=stream)
+
+    async def warm(self):
+        """Load in each environment what a first call loads: that may take as long as a lease lasts here."""
+        await asyncio.gather(*(self.host.invoke("streaming", PREWARM) for _ in range(ENVIRONMENTS)))
+
+    async def kill_leader(self, model, delay):
+        """Kill the process of the environment that works on it, `delay` seconds after its call has begun."""
+        while self.upstream.stats()["by_model"].get(model, 0) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(delay)
+        found = self.dynamodb.scan(TableName="subsecond-state", ConsistentRead=True)["Items"]
+        latest = max((item for item in found if item["sk"]["S"] == "lease"), key=lambda item: float(item["until"]["N"]))
+        pid = latest["owner"]["S"].partition("-")[0]
+        if pid:  # it has not released yet
+            os.kill(int(pid), signal.SIGKILL)
+        return bool(pid)
+
+
+def note(answer, seen, *, stream):
+    """Sort an answer: whole or broken. Half an answer that looks whole is an error at once."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    payloads = whole_stream(body) if stream else whole_body(head, body)
+    if payloads is None or not head.startswith(b"HTTP/1.1 200"):
+        assert b"[DONE]" not in body
+        seen.broken.append(answer[-300:])
+        return
+    choices = [choice for payload in payloads for choice in json.loads(payload)["choices"]]
+    assert choices[-1]["finish_reason"] == "stop", body
+    seen.whole.append(
+        "".join((choice.get("delta") or choice.get("message") or {}).get("content") or "" for choice in choices)
+    )
+
+
+def whole_stream(body):
+    """The chunks of a stream that was said to be done. Whoever dies after that, while it stores, took nothing away."""
+    if not body.removesuffix(b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n"):
+        return None
+    events = [line.removeprefix(b"data: ") for line in body.split(b"\n") if line.startswith(b"data: {")]
+    assert events
+    return events
+
+
+def whole_body(head, body):
+    lengths = [line.split()[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return [body] if lengths == [b"%d" % len(body)] else None
+
+
+@pytest.fixture
+async def deployed(tables, tmp_path):
+    with SimulatorProcess(key=KEY) as upstream, (tmp_path / "output").open("wb") as output:
+        environ = {
+            **tables,
+            **dict.fromkeys(("SUBSECOND_API_KEY", "SUBSECOND_UPSTREAM_KEY"), KEY),
+            "SUBSECOND_UPSTREAM_URL": upstream.base_url,
+            "SUBSECOND_UPSTREAM": "openai",
+            "SUBSECOND_EXACT": "layered",
+            "SUBSECOND_FLIGHTS": "dynamodb",
+            "SUBSECOND_LEASE_SECONDS": "3",
+            # The machine is loaded here: a slow table is no dead one.
+            "SUBSECOND_LEASE_TIMEOUT": "5",
+            "SUBSECOND_STORE_TIMEOUT": "5",
+        }
+        [streaming] = [function for function in functions(environ) if function.name == "streaming"]
+        made = replace(streaming, minimum=ENVIRONMENTS, maximum=ENVIRONMENTS)
+        dynamodb = boto3.client("dynamodb")
+        async with LambdaHost([made], [Route("/", "streaming")], output=output) as host:
+            yield Deployed(host, upstream, dynamodb)
+        dynamodb.close()
+
+
+async def test_two_hundred_clients_of_four_functions_are_one_call(deployed):
+    await deployed.warm()
+    for stream in (False, True):
+        seen = Seen()
+        model = f"sim-t300-i10-n{TOKENS}-{time.time_ns()}"
+        asked = [deployed.ask("At once?", model, seen, stream=stream) for _ in range(200)]
+        await asyncio.wait_for(asyncio.gather(*asked), PATIENCE)
+        assert (len(seen.whole), len(set(seen.whole)), seen.broken) == (200, 1, [])
+        assert deployed.upstream.stats()["by_model"][model] == 1
+
+
+@pytest.mark.parametrize(
+    ("kills", "clients"), [(2, 40), pytest.param(50, 200, marks=pytest.mark.soak)], ids=["a-few", "fifty"]
+)
+async def test_leaders_whose_environments_are_killed(deployed, kills, clients):
+    chance = random.Random(kills)
+    killed = 0
+    while killed < kills:
+        await deployed.warm()
+        seen = Seen()
+        model, stream = f"sim-t300-i30-n{TOKENS}-k{killed}-{time.time_ns()}", chance.random() < 0.5
+        asked = [deployed.ask("Killed?", model, seen, stream=stream) for _ in range(clients)]
+        death = deployed.kill_leader(model, chance.uniform(0, 0.75))
+        was_killed, *_ = await asyncio.wait_for(asyncio.gather(death, *asked), PATIENCE)
+        killed += was_killed
+        assert len(seen.broken) <= was_killed, seen.broken
+        assert len(seen.whole) + len(seen.broken) == clients
+        assert len(set(seen.whole)) == 1
+        assert deployed.upstream.stats()["by_model"][model] <= 1 + was_killed
