@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from subsecond.admission import Admission, Limits
 from subsecond.cacheability import ttl_rules
 from subsecond.config import Settings
+from subsecond.late import Late
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
 from subsecond.stages.rules import Rules
@@ -23,17 +26,17 @@ SEMANTIC = {"embedder": "embedders", "semantic": "policies", "objects": "objects
 
 def adapter(port: str, settings: Settings) -> Any:
     """The configured adapter of `port`; ValueError names the setting when there is no such file."""
+    return import_module(_module(port, settings)).build(settings)
+
+
+def _module(port: str, settings: Settings) -> str:
     name = getattr(settings, port)
     module = f"subsecond.{(FOLDERS | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
     if not name.isidentifier():
         raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
-    try:
-        found = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        raise ValueError(f"SUBSECOND_{port.upper()}={name!r}: there is no such adapter") from None
-    return found.build(settings)
+    if find_spec(module) is None:
+        raise ValueError(f"SUBSECOND_{port.upper()}={name!r}: there is no such adapter")
+    return module
 
 
 def gateway(settings: Settings | None = None) -> Gateway:
@@ -48,8 +51,28 @@ def gateway(settings: Settings | None = None) -> Gateway:
         admission=Admission(Limits.of(settings)),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
-        similar=None if settings.semantic == "off" else similar(settings, rules),
+        similar=_similar_later(settings, rules),
     )
+
+
+def _similar_later(settings: Settings, rules: Rules) -> Late[Similar] | None:
+    """Wrong names are told now; numpy and the embedder's table are loaded when a request first needs them."""
+    if settings.semantic == "off":
+        return None
+    for port in SEMANTIC:
+        _module(port, settings)
+    return Late(partial(similar, settings, rules))
+
+
+async def close(gateway: Gateway) -> None:
+    """At the process's end: merge the figures, end what still loads, close the connections."""
+    await gateway.ledger.flush(force=True)
+    similar = gateway.similar and gateway.similar.made
+    if similar:
+        await similar.reader.close()
+    for part in (gateway.upstream, similar and similar.embedder):
+        if aclose := getattr(part, "aclose", None):
+            await aclose()
 
 
 def similar(settings: Settings, rules: Rules | None = None) -> Similar:

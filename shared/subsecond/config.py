@@ -68,6 +68,8 @@ class Settings:
     objects: str = "memory"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025
+    # Seconds for loading the stage itself, once in an environment.
+    loading_timeout: float = 5.0
     # What counts of the index, for each namespace: past it the entries go that were longest not hit. And what all of it
     # may take in an environment's memory: at least 4/3 of the former, as a quarter of an index may be garbage.
     index_bytes: int = 128 * 1024 * 1024
@@ -88,8 +90,8 @@ class Settings:
     longest_poll_gap: float = 0.5
     drain: bool = False
 
-    # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit`, `select` or `concise`; `PATTERN=LEVEL` with commas between
-    # for models of their own. Only lossless is on by default: it removes blanks from system prose, nothing that is read.
+    # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit`, `select` or `concise`; `PATTERN=LEVEL` with commas
+    # between for models of their own. Only lossless is on by default: it removes blanks from system prose.
     optimise: str = "lossless"
     optimise_models: str = ""
     # `PATTERN=TOKENS` with commas between: a model's context window, for `fit`. The reserve is for the answer where the

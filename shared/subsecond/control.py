@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from subsecond.cacheability import lifetime, longest_life, may_compare, may_read
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
@@ -19,6 +19,10 @@ from subsecond.prompts.canonical import prepare
 from subsecond.stages.exact import look_up
 from subsecond.stages.rules import EVERY
 from subsecond.stats.trace import Trace
+
+if TYPE_CHECKING:
+    # numpy, which an environment without the semantic stage never loads
+    from subsecond.stages.semantic import Similar
 
 T = TypeVar("T")
 
@@ -92,7 +96,7 @@ async def explain_hit(gateway: Gateway, tenant: Tenant, request_id: str) -> dict
 async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str, Any]:
     """What would answer this request, and why; nothing is asked of the model, and nothing stored."""
     trace = Trace(partition=tenant.partition, model=call.model)
-    prompt, similar = prepare(call, tenant), gateway.similar
+    prompt, similar = prepare(call, tenant), await _similar(gateway)
     if similar:
         similar.begin(tenant)
     entry = await look_up(gateway.exact, gateway.rules, gateway.settings, call, tenant, prompt, trace)
@@ -189,14 +193,18 @@ async def _matches(
     """How many entries it covers, and how well that is known: nothing scans the table for it."""
     if kind == "entry":
         return {"matches": int(entry is not None and entry.created <= before), "accuracy": "exact"}
-    if kind == "scope" and gateway.similar:
-        await sure(gateway.similar.reader.refresh(partition))
-        return {"matches": gateway.similar.held(partition, value, before), "accuracy": "at_least"}
+    if kind == "scope" and (similar := await _similar(gateway)):
+        await sure(similar.reader.refresh(partition))
+        return {"matches": similar.held(partition, value, before), "accuracy": "at_least"}
     if kind == "namespace":
         await gateway.ledger.flush(force=True)
         summary = await gateway.ledger.summary(partition)
         return {"matches": summary["exact_cache_size"], "accuracy": "estimate"}
     return {"matches": None, "accuracy": "unknown"}
+
+
+async def _similar(gateway: Gateway) -> Similar | None:
+    return await sure(gateway.similar.get()) if gateway.similar else None
 
 
 def _shape(gateway: Gateway, entry: Entry) -> dict[str, Any]:
@@ -220,9 +228,10 @@ def _shape(gateway: Gateway, entry: Entry) -> dict[str, Any]:
 
 
 async def _verdict(gateway: Gateway, entry: Entry, asked: str, scope: str | None) -> dict[str, Any]:
-    if gateway.similar is None:
+    similar = await _similar(gateway)
+    if similar is None:
         return {"says": "miss", "reasons": ["the semantic cache is off"]}
-    found = await sure(gateway.similar.against(entry, asked))
+    found = await sure(similar.against(entry, asked))
     if scope is None:
         return found
     return {**found, "same_scope": scope == entry.prompt.scope}

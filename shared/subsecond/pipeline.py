@@ -19,7 +19,8 @@ from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.failopen import fail_open
 from subsecond.flights.claim import Turn
-from subsecond.model import Call, Done, Entry, Prompt, Source, Tenant
+from subsecond.late import Late
+from subsecond.model import Call, Done, Entry, Prompt, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger, Upstream
 from subsecond.prompts.canonical import prepare
 from subsecond.stages.authenticate import authenticate
@@ -33,7 +34,7 @@ from subsecond.stats.trace import Trace
 if TYPE_CHECKING:
     # numpy, which an environment without the semantic stage never loads
     from subsecond.semantic.vectors import Vector
-    from subsecond.stages.semantic import Similar
+    from subsecond.stages.semantic import Nearest, Similar
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Gateway:
     rules: Rules
     hits: HitLog
     sharing: Sharing
-    similar: Similar | None = None
+    similar: Late[Similar] | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
@@ -63,8 +64,8 @@ class Gateway:
                 prompt = prepare(call, tenant)
             look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
             work = partial(self._work, tenant, prompt, trace)
-            if self.similar:
-                self.similar.begin(tenant)
+            if self.similar and self.similar.made:
+                self.similar.made.begin(tenant)
             with trace.step("exact"):
                 entry = await look()
             share = partial(self.sharing.share, tenant, call, prompt, trace, look, work)
@@ -81,36 +82,34 @@ class Gateway:
     async def _work(self, tenant: Tenant, prompt: Prompt, trace: Trace, call: Call, turn: Turn) -> Events:
         """What comes after the exact miss: once for all who ask the same at the same time."""
         async with turn:
-            similar, vector = await self._similar(tenant, call, prompt, trace)
+            similar, vector = await self._near(tenant, call, prompt, trace)
             if call.rules.only_if_cached and not similar:
                 raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
             stored = similar or await turn.wait()
-            source: Source = "semantic" if similar else "coalesced"
-            asked = served(source, stored, trace) if stored else ask(self.upstream, self.admission, call, trace)
-            async with aclosing(asked) as events:
+            hit = served("semantic" if similar else "coalesced", stored, trace) if stored else None
+            async with aclosing(hit or ask(self.upstream, self.admission, call, trace)) as events:
                 async for event in events:
                     yield event
             if stored is None and isinstance(event, Done):
-                made = entry_of(self.settings, call, tenant, prompt, event.answer, trace)
-                turn.stored = await self._store(made, vector, trace)
+                entry = entry_of(self.settings, call, tenant, prompt, event.answer, trace)
+                turn.stored = await self._store(entry, vector, trace)
 
-    async def _similar(
-        self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace
-    ) -> tuple[Entry | None, Vector | None]:
+    async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace) -> Nearest:
         if not self.similar:
             return None, None
         with trace.step("embed"):
-            vector = await self.similar.vector(call, prompt, trace)
+            similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
+            vector = await similar.vector(call, prompt, trace) if similar else None
         with trace.step("semantic"):
-            return await self.similar.find(self.exact, call, tenant, prompt, vector, trace), vector
+            return await similar.find(self.exact, call, tenant, prompt, vector, trace) if similar else None, vector
 
     async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
-        if entry and self.similar:
-            entry = self.similar.marked(entry, vector)
+        similar = self.similar and self.similar.made
+        entry = similar.marked(entry, vector) if entry and similar else entry
         with trace.step("store"):
             stored = entry and await keep(self.exact, self.settings, entry, trace)
-        if entry and stored and self.similar:
-            self.similar.learn(entry, vector)
+        if entry and stored and similar:
+            similar.learn(entry, vector)
         return bool(stored)
 
     async def record(self, trace: Trace) -> None:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from subsecond.aws import aws_of
 from subsecond.config import Settings
 from subsecond.failopen import fail_open
+from subsecond.late import Late
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
+
+if TYPE_CHECKING:
+    from subsecond.stages.semantic import Similar
 
 # Seconds for each part; the upstream's package alone takes one to import on a small function.
 BOX = 10.0
@@ -38,11 +42,20 @@ async def prewarm(gateway: Gateway) -> dict[str, Any]:
     ]
     if gateway.settings.exact != "memory":
         touches.append(touch("objects", _objects(gateway.settings)))
+    if gateway.similar:
+        touches.append(touch("semantic", _similar(gateway.similar)))
     await asyncio.gather(*touches)
     return {
         "steps_ms": {part: round(seconds * 1000, 3) for part, seconds in trace.steps.items()},
         "failed": sorted(name.removesuffix("_failed") for name in trace.counts),
     }
+
+
+async def _similar(late: Late[Similar]) -> None:
+    """numpy, the policy's tables, the embedder and its model."""
+    similar = await late.get()
+    if warm := getattr(similar.embedder, "warm", None):
+        await warm()
 
 
 async def _objects(settings: Settings) -> None:

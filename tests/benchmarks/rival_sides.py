@@ -14,6 +14,7 @@ import tempfile
 import time
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import numpy as np
 from subsecond.bootstrap import adapter, gateway
 from subsecond.config import Settings
 from subsecond.errors import NotCached
+from subsecond.late import Late
 from subsecond.model import Answer, CacheRules, Call, Done, Entry, Head, Tenant
 from subsecond.objects.memory import MemoryObjects
 from subsecond.prompts.canonical import prepare
@@ -187,9 +189,11 @@ class Ours:
         for name, settings in policies.items():
             made = gateway(replace(settings, upstream="simulator", memory_bytes=ROOM))
             assert made.similar
-            similar = replace(made.similar, embedder=self._given, reader=self._reader)
+            similar = self._runner.run(made.similar.get())
+            late = Late(partial(replace, similar, embedder=self._given, reader=self._reader))
+            self._runner.run(late.get())
             first = first or made
-            self._gateways[name] = replace(made, exact=first.exact, upstream=self._told, similar=similar)
+            self._gateways[name] = replace(made, exact=first.exact, upstream=self._told, similar=late)
         self._keys: dict[str, int] = {}
 
     def close(self) -> None:

@@ -79,8 +79,9 @@ class Pair:
         seen = await self.here.chat(text, x_subsecond_trace="1")
         explained = await self.here.post("/v1/cache/explain", chat(text))
         entry = await self.gateways[0].exact.fresh("a:n", explained.json["key"])
-        (vector,) = await self.gateways[1].similar.embedder.embed([text])
-        self.gateways[1].similar.learn(entry, vector)
+        similar = await self.gateways[1].similar.get()
+        (vector,) = await similar.embedder.embed([text])
+        similar.learn(entry, vector)
         return seen, entry.prompt.key
 
     async def gap(self):
@@ -371,10 +372,11 @@ async def test_many_invalidated_neighbours_do_not_hide_a_valid_one(pair):
     made = pair.gateways[0]
     _, key = await pair.teach()
     scope = (await pair.here.send("GET", f"/v1/cache/explain?entry={key}")).json["scope"]
-    (vector,) = await made.similar.embedder.embed([PARAPHRASE])
+    similar = await made.similar.get()
+    (vector,) = await similar.embedder.embed([PARAPHRASE])
     old = time.time() - 100
     for n in range(40):
-        made.similar.reader.add("a:n", f"{n:064x}", scope, old, time.time() + 600, vector)
+        similar.reader.add("a:n", f"{n:064x}", scope, old, time.time() + 600, vector)
     await pair.here.post("/v1/cache/invalidate", {"by": "scope", "value": scope, "before": time.time() - 50})
     assert answered(await unstored(pair.here, PARAPHRASE)) == "semantic"
 

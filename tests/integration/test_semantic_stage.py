@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.bootstrap import gateway
+from subsecond.bootstrap import gateway, similar
+from subsecond.late import Late
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"
 
@@ -94,7 +95,7 @@ async def test_a_broken_embedder_is_a_counted_miss(served, near):
             raise RuntimeError(f"no weights for {len(texts)}")
 
     made = gateway(near)
-    client = await served(near, gateway=replace(made, similar=replace(made.similar, embedder=Broken())))
+    client = await served(near, gateway=replace(made, similar=Late(lambda: replace(similar(near), embedder=Broken()))))
     assert (await client.chat(ASKED)).status == 200
     stats = (await client.send("GET", "/v1/cache/stats")).json
     assert stats["fail_open"]["embed"] == 1

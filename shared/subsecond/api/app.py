@@ -30,7 +30,7 @@ def create_app(gateway: Gateway | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         yield
-        await served.ledger.flush(force=True)
+        await bootstrap.close(served)
 
     # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
     app = FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)

@@ -44,7 +44,7 @@ def statistics(exchange: Exchange) -> Response:
         await ledger.flush(force=True)
         found = dict(await ledger.summary(tenant.partition))
         found |= reported(found)
-        if similar := exchange.gateway.similar:
+        if (late := exchange.gateway.similar) and (similar := late.made):
             index = similar.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)

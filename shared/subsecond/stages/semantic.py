@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from subsecond.semantic.matrix import Neighbour
     from subsecond.semantic.vectors import Vector
 
+    # What may answer, and the question's vector.
+    Nearest = tuple[Entry | None, Vector | None]
+
 # The nearest may be vetoed ("question 17" for "question 18") where the next one answers; each costs a read.
 CANDIDATES = 3
 # Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.

@@ -1,0 +1,32 @@
+"""What is made when it is first needed, once, in a thread: a hit does not pay for what only a miss uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Late(Generic[T]):
+    """`made` is None until somebody has asked for it."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._making: asyncio.Future[T] | None = None
+        self.made: T | None = None
+
+    async def get(self) -> T:
+        """Raises what making it raised; the next call tries again. A caller who is cancelled takes nobody along."""
+        if self.made is None:
+            if self._making is None:
+                self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+                self._making.add_done_callback(self._ended)
+            self.made = await asyncio.shield(self._making)
+        return self.made
+
+    def _ended(self, making: asyncio.Future[T]) -> None:
+        self._making = None
+        if not making.cancelled():
+            making.exception()  # taken, so that the loop does not report it where nobody waits any more
