@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from weakref import WeakValueDictionary
 
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, Overloaded
@@ -24,16 +25,19 @@ SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Calls at once of one model, and of one tenant over all models; calls that may wait, and for how many seconds."""
+    """Calls at once of one model, of one tenant over all models, of one batch; calls that may wait, and for how many
+    seconds. The others of a batch wait for their turn beside that."""
 
     model: int
     tenant: int
     waiting: int
     patience: float
+    batch: int = 8
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        return cls(settings.model_calls, settings.tenant_calls, settings.waiting_calls, settings.waiting_time)
+        calls = settings.model_calls, settings.tenant_calls, settings.waiting_calls
+        return cls(*calls, settings.waiting_time, settings.batch_concurrency)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +58,7 @@ class Admission:
         # Each tenant's line; whose turn it is stands first.
         self._lines: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._average = 0.0
+        self._batches: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @property
     def waiting(self) -> int:
@@ -64,9 +69,32 @@ class Admission:
         return self._models.total()
 
     @asynccontextmanager
-    async def place(self, model: str, tenant: str, deadline: float | None = None) -> AsyncGenerator[None]:
+    async def place(
+        self, model: str, tenant: str, deadline: float | None = None, batch: str = ""
+    ) -> AsyncGenerator[None]:
         """A place among the running calls while the context lasts. Raises Overloaded (429) when there is none in time,
-        DeadlineExceeded when `deadline` (monotonic seconds) comes first."""
+        DeadlineExceeded when `deadline` (monotonic seconds) comes first. batch: names what the call is part of."""
+        async with self._turn(batch, deadline), self._among_all(model, tenant, deadline):
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, batch: str, deadline: float | None) -> AsyncGenerator[None]:
+        if not batch:
+            yield
+            return
+        turns = self._batches.setdefault(batch, asyncio.Semaphore(self._limits.batch))
+        try:
+            async with asyncio.timeout(None if deadline is None else deadline - self._ticks()):
+                await turns.acquire()
+        except TimeoutError:
+            raise DeadlineExceeded("The time is used up: the batch's other prompts were before this one.") from None
+        try:
+            yield
+        finally:
+            turns.release()
+
+    @asynccontextmanager
+    async def _among_all(self, model: str, tenant: str, deadline: float | None) -> AsyncGenerator[None]:
         if self._has_room(model, tenant):
             self._take(model, tenant)
         else:

@@ -14,11 +14,14 @@ from subsecond.late import Late
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
 from subsecond.stages.rules import Rules
+from subsecond.stages.upstream import Models
 
 if TYPE_CHECKING:
+    from subsecond.prompts.optimiser import Optimiser
     from subsecond.stages.semantic import Similar
 
-FOLDERS = {"upstream": "upstreams", "keys": "keys", "exact": "cache", "ledger": "stats.ledgers", "hits": "hits"}
+FOLDERS = {"keys": "keys", "exact": "cache", "ledger": "stats.ledgers", "hits": "hits"}
+UPSTREAM = {"upstream": "upstreams"}
 RULES = {"invalidations": "invalidations"}
 FLIGHTS = {"flights": "flights.leases"}
 SEMANTIC = {"embedder": "embedders", "semantic": "policies", "objects": "objects"}
@@ -31,7 +34,7 @@ def adapter(port: str, settings: Settings) -> Any:
 
 def _module(port: str, settings: Settings) -> str:
     name = getattr(settings, port)
-    module = f"subsecond.{(FOLDERS | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
+    module = f"subsecond.{(FOLDERS | UPSTREAM | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
     if not name.isidentifier():
         raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
     if find_spec(module) is None:
@@ -44,11 +47,12 @@ def gateway(settings: Settings | None = None) -> Gateway:
     settings = settings or Settings.from_env()
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in FOLDERS}
+    upstream = adapter("upstream", settings)
     rules = Rules(adapter("invalidations", settings))
     return Gateway(
         settings=settings,
         **parts,
-        admission=Admission(Limits.of(settings)),
+        models=Models(upstream, Admission(Limits.of(settings)), Late(partial(optimiser, settings))),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
         similar=_similar_later(settings, rules),
@@ -70,9 +74,16 @@ async def close(gateway: Gateway) -> None:
     similar = gateway.similar and gateway.similar.made
     if similar:
         await similar.reader.close()
-    for part in (gateway.upstream, similar and similar.embedder):
+    for part in (gateway.models.upstream, similar and similar.embedder):
         if aclose := getattr(part, "aclose", None):
             await aclose()
+
+
+def optimiser(settings: Settings) -> Optimiser:
+    """It loads the tables of the levels that are used."""
+    from subsecond.prompts.optimiser import Optimiser  # noqa: PLC0415 -- 20 ms that a hit does not need
+
+    return Optimiser(settings)
 
 
 def similar(settings: Settings, rules: Rules | None = None) -> Similar:

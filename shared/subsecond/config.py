@@ -104,6 +104,32 @@ class Settings:
     # `PATTERN=FILE` with commas between: tokenizers that lie beside the code (`.tiktoken`, `tokenizer.json`).
     tokenizer_files: str = ""
 
+    # The models, as JSON, or where that lies: `file:PATH`, `ssm:NAME`, `secretsmanager:NAME`. Without it every name goes
+    # to the one upstream, and nothing is routed. Of the questions asked of an alias, the share for the best tier; what
+    # counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the tokens
+    # that an answer is taken to have.
+    catalogue: str = ""
+    quality: float = 0.5
+    prefer: str = "latency"
+    difficulty: str = "default"
+    expected_answer: int = 256
+
+    # Routing, with a catalogue only. Where the models' figures are kept; how long a first token may take while another
+    # model is left to be tried.
+    healths: str = "memory"
+    fallback_after: float = 15.0
+    # A second call to an equivalent deployment once this share of first tokens would have come: at most for
+    # `hedge_share` of all requests (0: never), `hedge_allowance` at first. With tools only where allowed.
+    hedge_share: float = 0.03
+    hedge_after: float = 0.97
+    hedge_allowance: float = 10.0
+    hedge_tools: bool = False
+    # A fast model first, and a strong one behind it: seconds until the strong one starts (0: together), and for how
+    # long its first token waits for the fast one's end. Off.
+    speculate: bool = False
+    speculation_stagger: float = 0.25
+    speculation_grace: float = 0.5
+
     # Keys: how long a looked-up key is believed, which bounds how late a revocation takes effect.
     key_ttl: float = 30.0
     # One key known from the start, for STORES=memory and tests; tables hold the others.

@@ -104,7 +104,7 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
     if entry is None and similar:
         source, vector = "semantic", await similar.vector(call, prompt, trace)
         entry = await similar.find(gateway.exact, call, tenant, prompt, vector, trace)
-    near = [] if similar is None or vector is None else similar.nearest(tenant.partition, prompt.scope, vector)
+    near = [] if similar is None or vector is None else await similar.nearest(tenant.partition, prompt.scope, vector)
     return {
         "source": source if entry else "upstream",
         "reasons": _reasons(gateway, call, prompt, entry, trace),

@@ -63,6 +63,10 @@ class Call:
     deadline: float | None = None
     compared: str | None = None
     context: str | None = None
+    # The request that it is part of, with other calls.
+    batch: str = ""
+    # What the optimiser shall do, where the request says so.
+    optimise: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The life of a request, top to bottom.
 
-    authenticate -> prepare -> exact -> flight -> embed -> semantic -> upstream -> store -> record
+    authenticate -> prepare -> exact -> flight -> embed -> semantic -> optimise -> upstream -> store -> record
 
 There is one path, and it streams: a whole reply is a stream that somebody joined, a hit is a stored answer replayed.
 The first event is a Head, so whatever fails before it has a proper status. After Done nothing is owed to the client:
@@ -14,21 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from subsecond.admission import Admission
 from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.failopen import fail_open
 from subsecond.flights.claim import Turn
 from subsecond.late import Late
 from subsecond.model import Call, Done, Entry, Prompt, Tenant
-from subsecond.ports import ExactStore, HitLog, Keys, Ledger, Upstream
+from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.prompts.canonical import prepare
 from subsecond.stages.authenticate import authenticate
 from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
 from subsecond.stages.hits import note
 from subsecond.stages.rules import Rules
-from subsecond.stages.upstream import ask
+from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -44,9 +43,8 @@ class Gateway:
     settings: Settings
     keys: Keys
     exact: ExactStore
-    upstream: Upstream
+    models: Models
     ledger: Ledger
-    admission: Admission
     rules: Rules
     hits: HitLog
     sharing: Sharing
@@ -87,7 +85,7 @@ class Gateway:
                 raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
             stored = similar or await turn.wait()
             hit = served("semantic" if similar else "coalesced", stored, trace) if stored else None
-            async with aclosing(hit or ask(self.upstream, self.admission, call, trace)) as events:
+            async with aclosing(hit or self.models.ask(call, trace)) as events:
                 async for event in events:
                     yield event
             if stored is None and isinstance(event, Done):

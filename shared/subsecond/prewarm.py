@@ -38,7 +38,7 @@ async def prewarm(gateway: Gateway) -> dict[str, Any]:
     touches = [
         touch("keys", gateway.keys.tenant(NOBODY)),
         touch("answers", gateway.exact.get(NOBODY, NOBODY)),
-        touch("upstream", gateway.upstream.fetch("/models", None, None)),
+        touch("upstream", gateway.models.upstream.fetch("/models", None, None)),
     ]
     if gateway.settings.exact != "memory":
         touches.append(touch("objects", _objects(gateway.settings)))

@@ -80,8 +80,8 @@ def tables(stand_in, monkeypatch):
 
 async def test_two_hundred_clients_of_one_process_whole_and_streamed_are_one_call(served, settings):
     made = gateway(settings)
-    model = Counted(made.upstream)
-    client = await served(gateway=replace(made, upstream=model))
+    model = Counted(made.models.upstream)
+    client = await served(gateway=replace(made, models=replace(made.models, upstream=model)))
     chat = [client.chat(model=f"sim-t100-i5-n{TOKENS}", stream=bool(n % 2)) for n in range(200)]
     found = await asyncio.wait_for(asyncio.gather(*chat), PATIENCE)
     assert model.calls == 1
@@ -148,8 +148,8 @@ class Environment:
         self.aws = aws_of(settings)
         self.parts = Mortal(made.exact), Mortal(made.sharing.leases)
         sharing = Sharing.of(self.parts[1], made.rules, settings)
-        self.model = Counted(made.upstream)
-        self.gateway = replace(made, exact=self.parts[0], sharing=sharing, upstream=self.model)
+        self.model = Counted(made.models.upstream)
+        self.gateway = replace(made, exact=self.parts[0], sharing=sharing, models=replace(made.models, upstream=self.model))
 
     def kill(self):
         for part in self.parts:

@@ -57,8 +57,8 @@ def body(model, *, stream):
 
 async def test_leaving_mid_stream_or_before_the_first_token_closes_the_upstream_call(served, settings):
     made = gateway(settings)
-    watched = Watched(made.upstream)
-    client = await served(gateway=replace(made, upstream=watched))
+    watched = Watched(made.models.upstream)
+    client = await served(gateway=replace(made, models=replace(made.models, upstream=watched)))
     for model, stream, marker in (
         ("sim-t0-i20-n1000", True, b"content"),
         ("sim-t60000-i0-n1", True, None),

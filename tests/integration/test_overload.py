@@ -27,7 +27,7 @@ async def test_hits_are_served_while_the_upstream_is_full(served, settings):
     made = gateway(replace(settings, model_calls=1, waiting_calls=0))
     client = await served(gateway=made)
     await client.chat("Known?", model=SLOW)
-    async with made.admission.place(SLOW, "another's"):
+    async with made.models.admission.place(SLOW, "another's"):
         assert (await client.chat("New?", model=SLOW)).status == 429
         assert (await client.chat("Known?", model=SLOW)).headers["cache-status"].startswith("subsecond; hit")
 

@@ -93,4 +93,4 @@ async def test_at_twice_the_capacity_the_goodput_stays_and_the_rest_is_shed(caps
         assert stormy.ends["answered"] + stormy.ends["shed"] == 2 * CAPACITY * SECONDS
         assert upstream.stats()["aborted"] == 0
         assert grown < 5 * MEGABYTE
-        await made.upstream.aclose()
+        await made.models.upstream.aclose()

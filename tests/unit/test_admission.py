@@ -156,6 +156,30 @@ async def test_who_is_cancelled_in_the_moment_of_being_admitted_gives_the_place_
     assert busy.running == busy.waiting == 0
 
 
+async def test_a_batch_runs_no_more_of_its_prompts_at_once_than_its_bound_and_they_wait_without_a_429():
+    busy = Admission(Limits(model=9, tenant=9, waiting=0, patience=0.0, batch=2))
+    most = 0
+
+    async def prompt():
+        nonlocal most
+        async with busy.place("m", "t", batch="b"):
+            most = max(most, busy.running)
+            await settle()
+
+    await asyncio.gather(*(prompt() for _ in range(7)))
+    assert most == 2
+    assert not busy._batches
+
+
+async def test_a_prompt_whose_deadline_comes_before_its_turn_in_the_batch_is_504():
+    busy = Admission(Limits(model=9, tenant=9, waiting=0, patience=0.0, batch=1))
+    async with busy.place("m", "t", batch="b"):
+        with pytest.raises(DeadlineExceeded):
+            await busy.place("m", "t", deadline=0.0, batch="b").__aenter__()
+        async with busy.place("m", "t", batch="another"):
+            assert busy.running == 2
+
+
 CALLS = st.tuples(
     st.sampled_from(["come", "go", "cancel"]), st.integers(0, 9), st.sampled_from("ab"), st.sampled_from("xyz")
 )

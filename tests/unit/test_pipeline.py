@@ -52,6 +52,10 @@ async def events_of(made, tenant, call, trace=None):
         return [event async for event in events]
 
 
+def asking(made, upstream):
+    return replace(made, models=replace(made.models, upstream=upstream))
+
+
 @pytest.fixture
 def made(settings):
     return gateway(settings)
@@ -77,7 +81,7 @@ async def test_the_answer_is_stored_before_the_generator_ends_but_after_done(mad
 
 
 async def test_a_broken_stream_is_not_stored(made, tenant, ask):
-    broken = replace(made, upstream=Scripted(piece("a"), piece("b", "stop"), end=dies))
+    broken = asking(made, Scripted(piece("a"), piece("b", "stop"), end=dies))
     with pytest.raises(UpstreamUnreachable):
         await events_of(broken, tenant, ask())
     assert len(made.exact) == 0
@@ -85,19 +89,19 @@ async def test_a_broken_stream_is_not_stored(made, tenant, ask):
 
 @pytest.mark.parametrize("finish", ["content_filter", None, "error"])
 async def test_an_answer_that_did_not_finish_well_is_passed_on_and_not_stored(made, tenant, ask, finish):
-    events = await events_of(replace(made, upstream=Scripted(piece("a", finish))), tenant, ask())
+    events = await events_of(asking(made, Scripted(piece("a", finish))), tenant, ask())
     assert isinstance(events[-1], Done)
     assert len(made.exact) == 0
 
 
 async def test_a_stream_without_an_event_fails_before_the_head(made, tenant, ask):
     with pytest.raises(UpstreamUnreachable):
-        await events_of(replace(made, upstream=Scripted()), tenant, ask())
+        await events_of(asking(made, Scripted()), tenant, ask())
 
 
 async def test_leaving_the_stream_closes_the_upstream_and_stores_nothing(made, tenant, ask):
     upstream = Scripted(piece("a"), piece("b"), piece("c", "stop"))
-    async with aclosing(replace(made, upstream=upstream).complete(tenant, ask(), Trace())) as events:
+    async with aclosing(asking(made, upstream).complete(tenant, ask(), Trace())) as events:
         await anext(events)
         await anext(events)
     assert upstream.closed == 1
@@ -112,7 +116,7 @@ async def test_cancelling_closes_the_upstream(made, tenant, ask):
         await asyncio.Event().wait()
 
     upstream = Scripted(piece("a"), end=hang)
-    task = asyncio.create_task(events_of(replace(made, upstream=upstream), tenant, ask()))
+    task = asyncio.create_task(events_of(asking(made, upstream), tenant, ask()))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -185,7 +189,7 @@ async def test_every_exit_is_recorded(made, tenant, ask):
     await events_of(counted, tenant, ask())
     await events_of(counted, tenant, ask())
     with pytest.raises(UpstreamUnreachable):
-        await events_of(replace(counted, upstream=Scripted(piece("a"), end=dies)), tenant, ask("other"))
+        await events_of(asking(counted, Scripted(piece("a"), end=dies)), tenant, ask("other"))
     async with aclosing(counted.complete(tenant, ask("third"), Trace())) as events:
         await anext(events)
     assert [(trace.source, trace.error) for trace in ledger.traces] == [
@@ -230,7 +234,7 @@ async def test_nobody_is_answered_with_what_another_asked(asked):
             yield piece(repr((self.asker, call.model, dict(call.body))), "stop")
 
     echo = Echo()
-    made = replace(gateway(Settings(upstream="simulator")), upstream=echo, exact=MemoryStore(1 << 20))
+    made = asking(replace(gateway(Settings(upstream="simulator")), exact=MemoryStore(1 << 20)), echo)
     for tenant, call in asked:
         echo.asker = tenant.partition
         events = await events_of(made, tenant, call)

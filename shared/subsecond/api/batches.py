@@ -1,5 +1,6 @@
 """Several prompts in one request: `prompt` as a list, and `/v1/completions/batch`. Each goes its own way through the
-pipeline, side by side with a bound, and comes back in the order that it was asked."""
+pipeline, all side by side, so that they share lookups (`gathering.py`) and duplicates one flight; `admission.py` bounds
+the upstream calls. They come back in the order that they were asked."""
 
 from __future__ import annotations
 
@@ -31,16 +32,14 @@ class Answered:
 
 async def answer_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) -> list[Answered | SubsecondError]:
     """Each call's outcome, in order; one that fails fails alone."""
-    room = asyncio.Semaphore(gateway.settings.batch_concurrency)
 
     async def one(call: Call) -> Answered | SubsecondError:
-        async with room:
-            try:
-                return await _answer(gateway, tenant, call)
-            except SubsecondError as error:
-                return error
-            except Exception as error:  # noqa: BLE001 -- a fault of ours in one prompt must not take the others along
-                return unexpected(error, "a batch")
+        try:
+            return await _answer(gateway, tenant, call)
+        except SubsecondError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 -- a fault of ours in one prompt must not take the others along
+            return unexpected(error, "a batch")
 
     return await asyncio.gather(*map(one, calls))
 
@@ -100,11 +99,10 @@ async def stream_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) ->
     The first failure ends it. The queue is bounded, so that a slow client slows the upstreams and not the memory.
     """
     queue: asyncio.Queue[tuple[int, Chunk] | BaseException | None] = asyncio.Queue(64)
-    room = asyncio.Semaphore(gateway.settings.batch_concurrency)
 
     async def tell(place: int, call: Call) -> None:
         try:
-            async with room, aclosing(_chunks(gateway, tenant, call)) as chunks:
+            async with aclosing(_chunks(gateway, tenant, call)) as chunks:
                 async for chunk in chunks:
                     await queue.put((place, chunk))
             await queue.put(None)

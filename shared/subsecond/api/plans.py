@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from subsecond.api.exchange import Exchange
@@ -10,6 +11,7 @@ from subsecond.api.wire import BatchBody, ChatBody, Common, TextBody, Travel, ch
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint
 
+OPTIMISE = "x-subsecond-optimise"
 GRANULARITIES = ("token", "sentence")
 
 
@@ -30,7 +32,7 @@ def texts(exchange: Exchange, body: dict[str, Any], *, streamed: bool) -> tuple[
     if not isinstance(prompt, list) or not prompt or isinstance(prompt[0], int):
         return [_call(exchange, "text", body, checked)], how
     _bounded(exchange, len(prompt), "prompt")
-    return [_call(exchange, "text", {**body, "prompt": one}, checked) for one in prompt], how
+    return _alike([_call(exchange, "text", {**body, "prompt": one}, checked) for one in prompt], exchange), how
 
 
 def batch(exchange: Exchange, body: dict[str, Any]) -> list[Call]:
@@ -38,7 +40,8 @@ def batch(exchange: Exchange, body: dict[str, Any]) -> list[Call]:
     checked = check(BatchBody, body)
     _bounded(exchange, len(checked.prompts), "prompts")
     rest = {name: value for name, value in body.items() if name != "prompts"}
-    return [_call(exchange, "text", {**rest, "prompt": prompt}, checked) for prompt in checked.prompts]
+    calls = [_call(exchange, "text", {**rest, "prompt": prompt}, checked) for prompt in checked.prompts]
+    return _alike(calls, exchange)
 
 
 def travel(exchange: Exchange, checked: Common, *, streamed: bool = False) -> Travel:
@@ -59,7 +62,22 @@ def travel(exchange: Exchange, checked: Common, *, streamed: bool = False) -> Tr
 
 def _call(exchange: Exchange, endpoint: Endpoint, body: dict[str, Any], checked: Common) -> Call:
     cache_control = exchange.headers.get("cache-control", "")
-    return to_call(endpoint, body, checked, cache_control, exchange.deadline(checked.max_latency_ms))
+    call = to_call(endpoint, body, checked, cache_control, exchange.deadline(checked.max_latency_ms))
+    asked = exchange.headers.get(OPTIMISE, "")
+    return replace(call, optimise=_optimise(exchange, call.model, asked)) if asked else call
+
+
+def _optimise(exchange: Exchange, model: str, asked: str) -> str:
+    """What the header asks of the optimiser, refused before anything is looked up where it makes no sense."""
+    from subsecond.prompts.optimiser.plan import plan_for  # noqa: PLC0415 -- for those who send the header
+
+    plan_for(exchange.gateway.settings, model, asked)
+    return asked
+
+
+def _alike(calls: list[Call], exchange: Exchange) -> list[Call]:
+    """The calls of one request."""
+    return [replace(call, batch=exchange.trace.request_id) for call in calls]
 
 
 def _with_default_model(exchange: Exchange, body: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,6 @@ async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any]
     trace.model = str(body["model"]) if body else None
     trace.source = "upstream"
     with trace.step("upstream"):
-        reply = await exchange.gateway.upstream.fetch(path, body, None)
+        reply = await exchange.gateway.models.upstream.fetch(path, body, None)
     await exchange.gateway.record(trace)
     return reply.content_type, reply.body

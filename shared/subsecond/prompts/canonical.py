@@ -27,6 +27,8 @@ def prepare(call: Call, tenant: Tenant) -> Prompt:
     Raises InvalidRequest when the text to compare is not in the last turn."""
     body = {**call.body, **_texts_normal(call.body)}
     frame = {"partition": tenant.partition, "endpoint": call.endpoint, "model": call.model}
+    if call.optimise:  # who asks for less context may not be served to who asks for all of it
+        frame["optimise"] = call.optimise
     key = _digest({**frame, "body": body})
     masked, text = _without_last_turn(body)
     if not text:

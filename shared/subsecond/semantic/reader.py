@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from subsecond.gathering import Gathering
 from subsecond.objects import Objects, ObjectsFailed
 from subsecond.semantic.matrix import Block, Matrix, Neighbour, block_of, sketched
 from subsecond.semantic.recent import deleted, written
@@ -36,6 +37,8 @@ log = logging.getLogger("subsecond")
 
 # Segments loaded at once: each takes two calls, and the gateway's other calls need threads too.
 LOADED_AT_ONCE = 3
+# Questions of one product: with 100,000 rows its result has 25 MB.
+SEARCHED_AT_ONCE = 64
 # What a partition costs that holds nothing.
 OVERHEAD = 4096
 
@@ -48,6 +51,14 @@ class ReaderLimits:
     every: float = 1.0
     memory: int = 256 * 1024 * 1024
     own_rows: int = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    partition: str
+    scope: str
+    vector: Vector
+    k: int
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +100,7 @@ class Reader:
         self._ticks = ticks
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._loading = asyncio.Semaphore(LOADED_AT_ONCE)
+        self._searches: Gathering[_Search, list[Neighbour]] = Gathering(self._search_all, most=SEARCHED_AT_ONCE)
 
     def begin(self, partition: str) -> asyncio.Task[None] | None:
         """Start to come near the manifest, unless that was done within `every`. The task is shared: not to be
@@ -106,6 +118,21 @@ class Reader:
         May be cancelled: the loading goes on."""
         if task := self.begin(partition):
             await asyncio.shield(task)
+
+    async def search_soon(self, partition: str, scope: str, vector: Vector, k: int) -> list[Neighbour]:
+        """`search`; those that come at the same time for one scope, as a batch's prompts do, are one product."""
+        return await self._searches.ask(_Search(partition, scope, vector, k))
+
+    async def _search_all(self, searches: Sequence[_Search]) -> list[list[Neighbour]]:
+        alike: defaultdict[tuple[str, str, int], list[int]] = defaultdict(list)
+        for place, one in enumerate(searches):
+            alike[one.partition, one.scope, one.k].append(place)
+        found: list[list[Neighbour]] = [[] for _ in searches]
+        for (partition, scope, k), places in alike.items():
+            vectors = np.stack([searches[place].vector for place in places])
+            for place, nearest in zip(places, self.search_many(partition, scope, vectors, k), strict=True):
+                found[place] = nearest
+        return found
 
     def search(self, partition: str, scope: str, vector: Vector, k: int = 1) -> list[Neighbour]:
         """The at most `k` nearest entries of the scope (hex), the nearest first. vector: (dim,), L2-normalised."""

@@ -73,7 +73,7 @@ class Similar:
         if self.rules and not await self.rules.ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
-        for neighbour in self.nearest(tenant.partition, prompt.scope, vector):
+        for neighbour in await self.nearest(tenant.partition, prompt.scope, vector):
             if neighbour.similarity < least or not young_enough(neighbour.created, call):
                 continue
             if entry := await self._judged(store, tenant, prompt, neighbour, trace):
@@ -81,9 +81,9 @@ class Similar:
                 return entry
         return None
 
-    def nearest(self, partition: str, scope: str, vector: Vector) -> list[Neighbour]:
+    async def nearest(self, partition: str, scope: str, vector: Vector) -> list[Neighbour]:
         """The nearest entries of the scope, without those that the rules' own words cover."""
-        found = self.reader.search(partition, scope, vector, CANDIDATES)
+        found = await self.reader.search_soon(partition, scope, vector, CANDIDATES)
         rules = self.rules
         if rules is None or not any(rules.outdated(partition, scope, one.key, one.created) for one in found):
             return found

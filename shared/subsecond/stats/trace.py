@@ -7,7 +7,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subsecond.prompts.optimiser.report import Report
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call of a model. kind: `first`, `fallback`, `hedge`. seconds: to its first token, or its failure."""
+
+    model: str
+    kind: str
+    outcome: str = ""
+    seconds: float = 0.0
+
+    def public(self) -> dict[str, Any]:
+        return {"model": self.model, "kind": self.kind, "outcome": self.outcome, "ms": round(self.seconds * 1000, 3)}
 
 
 @dataclass(slots=True)
@@ -33,6 +49,12 @@ class Trace:
     # The semantic stage's candidates, each with the policy's verdict and its reasons.
     judged: list[dict[str, object]] = field(default_factory=list)
     stored_expiry: float | None = None
+    # The calls of models in their order, the optional stages that the deadline left no time for, and what became of
+    # asking a fast model first.
+    attempts: list[Attempt] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    speculation: dict[str, object] | None = None
+    optimise: Report | None = None
 
     def step(self, name: str) -> Step:
         """`with trace.step("exact"): ...` adds the time spent inside to the step's duration."""
@@ -53,7 +75,12 @@ class Trace:
 
     def server_timing(self) -> str:
         """The `Server-Timing` header's value (W3C): durations in milliseconds."""
-        return ", ".join(f"{name};dur={seconds * 1000:.2f}" for name, seconds in self.steps.items())
+        return ", ".join(f"{name};dur={seconds * 1000:.2f}{self._told(name)}" for name, seconds in self.steps.items())
+
+    def _told(self, step: str) -> str:
+        if step == "optimise" and self.optimise and (described := self.optimise.description()):
+            return f';desc="{described}"'
+        return ""
 
     def public(self) -> dict[str, Any]:
         """The trace as a client that asked for it gets it (`x-subsecond-trace: 1`); times in milliseconds."""
@@ -64,11 +91,22 @@ class Trace:
             "similarity": self.similarity and round(self.similarity, 4),
             "judged": self.judged,
             "model": self.model,
+            "optimise": self.optimise and self.optimise.public(self.usage),
             "steps_ms": {name: round(seconds * 1000, 3) for name, seconds in self.steps.items()},
             "first_ms": None if self.first is None else round(self.first * 1000, 3),
             "elapsed_ms": round((perf_counter() - self.started) * 1000, 3),
             "counts": dict(self.counts),
+            **self._routed(),
         }
+
+    def _routed(self) -> dict[str, Any]:
+        """What only routed requests have."""
+        found = {
+            "attempts": [attempt.public() for attempt in self.attempts],
+            "skipped": self.skipped,
+            "speculation": self.speculation,
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 class Step:

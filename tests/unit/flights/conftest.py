@@ -188,7 +188,12 @@ class World:
         at = Environment(name, most=most, random=random or Random(1))
         store, leases = Remote(self.store, at), Remote(self.leases, at)
         sharing = Sharing.of(leases, made.rules, self.settings)
-        return replace(made, exact=store, upstream=Line(self.model, at), sharing=sharing), at
+        return replace(
+            made,
+            exact=store,
+            models=replace(made.models, upstream=Line(self.model, at), optimiser=None),
+            sharing=sharing,
+        ), at
 
     async def ask(self, made, text="Hello?", told=None, call=None, pace=0.0, tenant=TENANT):
         """One client's request, read to its end; `pace`: seconds that it takes for each event."""

@@ -1,0 +1,72 @@
+"""A chat body's messages: their roles, and their texts wherever those stand. Nothing here changes what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+Message = Mapping[str, Any]
+
+INSTRUCTING = frozenset({"system", "developer"})
+# How callers mark where the provider's cached prefix ends: Anthropic, Bedrock, OpenAI.
+MARKS = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
+
+
+def messages_of(body: Mapping[str, Any]) -> list[Message]:
+    found = body.get("messages")
+    return [message for message in found if isinstance(message, dict)] if isinstance(found, list) else []
+
+
+def texts(message: Message) -> Iterator[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        yield from (part["text"] for part in content if _is_text(part))
+
+
+def with_texts(message: Message, edit: Callable[[str], str]) -> Message:
+    """The message with each text edited; the same object where no text changed. A text is never emptied."""
+    content = message.get("content")
+    if isinstance(content, str):
+        new = edit(content)
+        return message if new == content or not new.strip() else {**message, "content": new}
+    if not isinstance(content, list):
+        return message
+    parts = [{**part, "text": edit(part["text"]) or part["text"]} if _is_text(part) else part for part in content]
+    return message if parts == content else {**message, "content": parts}
+
+
+def last_user(messages: Sequence[Message]) -> int:
+    """The place of the last user message; their number where there is none."""
+    return next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), len(messages))
+
+
+def query(messages: Sequence[Message]) -> str:
+    """The last user message's text."""
+    at = last_user(messages)
+    return "\n".join(texts(messages[at])) if at < len(messages) else ""
+
+
+def marked_until(body: Mapping[str, Any], messages: Sequence[Message]) -> int:
+    """How many messages the caller's own marks hold: those up to the last that carries one. Top level: all of them."""
+    if any(body.get(mark) for mark in MARKS):
+        return len(messages)
+    return next((at + 1 for at in range(len(messages) - 1, -1, -1) if is_marked(messages[at])), 0)
+
+
+def is_marked(value: Any) -> bool:
+    """Whether a mark stands in it, at any depth (the wire bounds that at 100)."""
+    if isinstance(value, Mapping):
+        return any(mark in value for mark in MARKS) or any(map(is_marked, value.values()))
+    return isinstance(value, list) and any(map(is_marked, value))
+
+
+def is_formatted(body: Mapping[str, Any]) -> bool:
+    """Whether the answer's format is prescribed, so that the prompt's own format may matter."""
+    wanted = body.get("response_format")
+    return bool(wanted) and not (isinstance(wanted, Mapping) and wanted.get("type") == "text")
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)

@@ -1,0 +1,128 @@
+"""Context that a prompt carries: passages between marks that say so.
+
+Known marks: an element such as <context> or <documents> whose tag begins a line, and a line `Context:` (`Documents:`,
+`Sources:`, ...) up to a line `Question:`. In a user message the label counts only with its question behind it. The
+passages within are child elements, or paragraphs. What is not so marked is no context, and is never selected from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from subsecond.prompts.optimiser.protect import units
+
+_NAMES = "contexts?|documents?|docs|passages?|sources|search_results|retrieved_context|knowledge|excerpts"
+_OPEN = re.compile(rf"^<({_NAMES})(?: [^<>\n]*)?>", re.MULTILINE | re.IGNORECASE)
+_LABEL = re.compile(
+    r"^(?:#+ )?(?:\*\*)?(?:retrieved |relevant )?(?:context|documents|passages|sources|search results|excerpts)"
+    r"(?:\*\*)?:(?:\*\*)?[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_QUESTION = re.compile(
+    r"^(?:#+ )?(?:\*\*)?(?:(?:user )?question|query|task|instructions?)(?:\*\*)?:", re.MULTILINE | re.IGNORECASE
+)
+_CHILD = re.compile(r"\s*<([A-Za-z_][\w.-]*)(?: [^<>\n]*)?>")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    start: int
+    end: int
+
+
+# One call asks for the same text's passages several times: for repeats, for the budget, for the window.
+@lru_cache(maxsize=4)
+def passages_of(text: str) -> tuple[Passage, ...]:
+    """All passages, in their order."""
+    found: list[Passage] = []
+    for start, end in regions(text):
+        found += _children(text, start, end)
+    return tuple(found)
+
+
+def outside(text: str) -> str:
+    """The text without its context: the question, and what is said around it."""
+    kept, at = [], 0
+    for start, end in regions(text):
+        kept.append(text[at:start])
+        at = end
+    return "".join([*kept, text[at:]])
+
+
+def regions(text: str) -> list[tuple[int, int]]:
+    """Where context stands, marks excluded."""
+    found: list[tuple[int, int]] = []
+    at = fences = counted = 0
+    missing: set[str] = set()
+    while opened := _OPEN.search(text, at):
+        at = opened.end()
+        name = opened[1]
+        fences += text.count("```", counted, at)
+        counted = at
+        if fences % 2:
+            continue  # inside a fence it is an example of context, and code
+        end = -1 if name in missing else _closing(text, name, at)
+        if end < 0:
+            # Looked for once: what is not closed after here is not closed after a later place.
+            missing.add(name)
+            continue
+        found.append((opened.end(), end))
+        at = end
+    return found or _labelled(text)
+
+
+def _labelled(text: str) -> list[tuple[int, int]]:
+    label = _LABEL.search(text)
+    if not label:
+        return []
+    question = _QUESTION.search(text, label.end())
+    return [(label.end(), question.start())] if question else []
+
+
+def _closing(text: str, name: str, at: int) -> int:
+    """Where the element's closing tag begins, nested ones of its name passed over; -1 where it is not closed."""
+    depth = 1
+    for tag in re.compile(rf"<(/?){re.escape(name)}(?![\w.-])").finditer(text, at):
+        depth += -1 if tag[1] else 1
+        if not depth:
+            return tag.start()
+    return -1
+
+
+def _children(text: str, start: int, end: int) -> list[Passage]:
+    inner = text[start:end]
+    found: list[Passage] = []
+    at = 0
+    while child := _CHILD.match(inner, at):
+        close = _closing(inner, child[1], child.end())
+        if close < 0:
+            break
+        after = inner.find(">", close) + 1
+        if not after:
+            break
+        found.append(Passage(start + child.start() + len(child[0]) - len(child[0].lstrip()), start + after))
+        at = after
+    if found and not inner[at:].strip():
+        return found
+    return [Passage(start + one, start + two) for one, two in units(inner)]
+
+
+def without(text: str, gone: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> str:
+    """The text without some of its spans. Each takes the white space behind it along, up to what follows."""
+    if not gone:
+        return text
+    removed = set(gone)
+    kept, at = [], 0
+    for start, end in spans:
+        if (start, end) not in removed:
+            continue
+        kept.append(text[at:start])
+        at = end
+        while at < len(text) and text[at] in " \t\r\n":
+            at += 1
+    joined = "".join(kept)
+    rest = text[at:]
+    return joined + rest if rest else joined.rstrip(" \t\r\n")
