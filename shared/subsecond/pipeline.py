@@ -70,7 +70,7 @@ class Gateway:
             async with aclosing(served("exact", entry, trace) if entry else share()) as events:
                 async for event in events:
                     yield event
-            await note(self.hits, tenant, prompt, trace, self.settings.store_timeout)
+            await note(self.hits, self.exact, tenant, prompt, trace, self.settings.store_timeout)
         except BaseException as error:
             trace.fail(error)
             raise

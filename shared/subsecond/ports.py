@@ -37,6 +37,10 @@ class ExactStore(Protocol):
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
         """Add the text's digest to the entry's negatives, or take it back. Nothing when there is no such entry."""
 
+    async def touch(self, partition: str, key: str) -> None:
+        """It has just served a similar question: an index that runs full keeps it longer. May be noted but once in a
+        while. Nothing when there is no such entry."""
+
     async def drop(self, partition: str, key: str, before: float) -> bool:
         """Delete the entry that was created until `before`; whether there was one. One with negatives stays: what
         comes in its place must not answer wrongly again."""

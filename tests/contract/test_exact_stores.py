@@ -148,3 +148,14 @@ async def test_what_is_got_at_the_same_time_is_each_callers_own(store, entry):
     got = await asyncio.gather(*(store.get("acme:prod", key) for key in asked))
     assert [one and one.prompt.text for one in got] == [None if key == "none" else key for key in asked]
     assert got[2].answer.body == large
+
+
+async def test_a_touched_entry_is_the_same_and_a_touch_of_nothing_makes_nothing(store, entry):
+    now = time.time()
+    put = entry(created=now, expires=now + 60)
+    await store.put(put)
+    for key in ("k", "none"):
+        await store.touch("acme:prod", key)
+        await store.touch("acme:prod", key)
+    assert (await store.get("acme:prod", "k")).answer == put.answer
+    assert await store.get("acme:prod", "none") is None

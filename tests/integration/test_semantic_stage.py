@@ -1,9 +1,11 @@
 """The same question in other words, through the face."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
+from subsecond.aws import aws_of
 from subsecond.bootstrap import gateway, similar
 from subsecond.late import Late
 
@@ -106,3 +108,20 @@ async def test_a_long_text_skips_the_stage(served, near):
     seen = await client.chat("word " * 2_000, x_subsecond_trace="1")
     assert seen.status == 200
     assert seen.json["subsecond"]["similarity"] is None
+
+
+async def test_a_semantic_hit_is_told_to_the_index_but_not_more_than_once_an_hour(served, near, aws_tables):
+    settings = replace(near, exact="dynamodb")
+    client = await served(settings)
+    await client.chat(ASKED)
+    table, dynamodb = settings.answers_table, aws_of(settings).dynamodb
+    updates = []
+    dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", lambda **_: updates.append(1), unique_id="count")
+    try:
+        for _ in range(3):
+            assert kind(await client.chat(PARAPHRASE))[0] == "hit"
+    finally:
+        dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", unique_id="count")
+    [item] = dynamodb.scan(TableName=table)["Items"]
+    assert abs(int(item["used"]["N"]) - time.time()) < 60
+    assert len(updates) == 1

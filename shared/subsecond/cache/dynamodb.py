@@ -1,7 +1,7 @@
 """Answers in DynamoDB; those over 300 KB lie in S3 and the item points to them.
 
 Item: pk `<partition>#<key>`, scope, text, answer (bytes) or s3 (object key), created, expires (the table's TTL), vector
-and embedder, tags, model, and negatives, which stay when a newer answer comes.
+and embedder, tags, model; negatives and used (when it last served a similar question) stay when a newer answer comes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ INLINE_LIMIT = 300 * 1024
 # DynamoDB takes 100 keys at once; with answers of 16 KB that is a tenth of what it sends in one reply.
 BATCH = 100
 BATCH_TRIES = 5
+# Seconds between two notes of an entry's use by one environment, each a write; and how many it remembers.
+TOUCHED_EVERY = 3_600.0
+TOUCHES = 4_096
 # What an answer may have or not.
 OPTIONAL = ("text", "answer", "s3", "vector", "embedder", "tags", "model")
 
@@ -37,6 +40,7 @@ class DynamoStore:
         self._table = table
         self._bucket = bucket
         self._clock = clock
+        self._touched: dict[tuple[str, str], float] = {}
         # The prompts of a batch, and requests that meet, share a call.
         self._gathering: Gathering[tuple[str, str], Entry | None] = Gathering(self._read_all, most=BATCH)
 
@@ -51,6 +55,15 @@ class DynamoStore:
 
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
         await self._aws.run(lambda: self._mark(partition, key, digest, "ADD" if wrong else "DELETE"))
+
+    async def touch(self, partition: str, key: str) -> None:
+        now = self._clock()
+        if now - self._touched.get((partition, key), 0.0) < TOUCHED_EVERY:
+            return
+        self._touched[partition, key] = now
+        if len(self._touched) > TOUCHES:
+            del self._touched[next(iter(self._touched))]
+        await self._aws.run(lambda: self._use(partition, key, int(now)))
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
         return await self._aws.run(lambda: self._delete(partition, key, before))
@@ -130,6 +143,19 @@ class DynamoStore:
             )
         except dynamodb.exceptions.ConditionalCheckFailedException:
             return  # gone meanwhile: there is nothing left to answer wrongly
+
+    def _use(self, partition: str, key: str, now: int) -> None:
+        dynamodb = self._aws.dynamodb
+        try:
+            dynamodb.update_item(
+                TableName=self._table,
+                Key=_pk(partition, key),
+                UpdateExpression="SET used = :now",
+                ConditionExpression="attribute_exists(pk)",
+                ExpressionAttributeValues={":now": {"N": str(now)}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return  # gone meanwhile
 
     def _delete(self, partition: str, key: str, before: float) -> bool:
         dynamodb = self._aws.dynamodb

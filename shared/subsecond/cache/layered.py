@@ -32,6 +32,9 @@ class LayeredStore:
         # Only the table: what is read for a similar question is read there.
         await self._far.report(partition, key, digest, wrong=wrong)
 
+    async def touch(self, partition: str, key: str) -> None:
+        await self._far.touch(partition, key)
+
     async def drop(self, partition: str, key: str, before: float) -> bool:
         await self._near.drop(partition, key, before)
         return await self._far.drop(partition, key, before)

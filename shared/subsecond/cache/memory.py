@@ -58,6 +58,9 @@ class MemoryStore:
         self._drop((partition, key))
         self._keep(replace(entry, negatives=negatives))
 
+    async def touch(self, partition: str, key: str) -> None:
+        await self.get(partition, key)
+
     async def drop(self, partition: str, key: str, before: float) -> bool:
         entry = self._entries.get((partition, key))
         if entry is None or entry.created > before or entry.negatives:

@@ -1,4 +1,5 @@
-"""A semantic hit is noted, so that its request id is all that it takes to explain it and to report it."""
+"""A semantic hit is noted: its request id is then all that it takes to explain it and to report it, and an index that
+runs full keeps what is hit."""
 
 from __future__ import annotations
 
@@ -7,14 +8,15 @@ import time
 from subsecond.failopen import fail_open
 from subsecond.model import Hit, Prompt, Tenant
 from subsecond.negatives import digest
-from subsecond.ports import HitLog
+from subsecond.ports import ExactStore, HitLog
 from subsecond.stats.trace import Trace
 
 
-async def note(log: HitLog, tenant: Tenant, prompt: Prompt, trace: Trace, box: float) -> None:
+async def note(log: HitLog, store: ExactStore, tenant: Tenant, prompt: Prompt, trace: Trace, box: float) -> None:
     """After the answer's last byte; `box` in seconds. Other hits are their own explanation."""
     if trace.source != "semantic" or trace.neighbour is None:
         return
     asked = digest(tenant.partition, prompt.text)
     hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
     await fail_open(trace, "note", log.note(tenant.partition, hit), box)
+    await fail_open(trace, "note", store.touch(tenant.partition, trace.neighbour), box)
