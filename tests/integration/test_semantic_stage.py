@@ -116,12 +116,13 @@ async def test_a_semantic_hit_is_told_to_the_index_but_not_more_than_once_an_hou
     await client.chat(ASKED)
     table, dynamodb = settings.answers_table, aws_of(settings).dynamodb
     updates = []
-    dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", lambda **_: updates.append(1), unique_id="count")
+    event = "before-parameter-build.dynamodb.UpdateItem"
+    dynamodb.meta.events.register(event, lambda params, **_: updates.append(params["UpdateExpression"]), unique_id="n")
     try:
         for _ in range(3):
             assert kind(await client.chat(PARAPHRASE))[0] == "hit"
     finally:
-        dynamodb.meta.events.unregister("before-call.dynamodb.UpdateItem", unique_id="count")
+        dynamodb.meta.events.unregister(event, unique_id="n")
     [item] = dynamodb.scan(TableName=table)["Items"]
     assert abs(int(item["used"]["N"]) - time.time()) < 60
-    assert len(updates) == 1
+    assert updates.count("SET used = :now") == 1
