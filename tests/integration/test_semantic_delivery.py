@@ -28,7 +28,7 @@ ENDLESS = "sim-t0-i0-n24-fstall4"
 @contextmanager
 def running(data, **environ):
     """A run's base URL and key; it has ended well with the block."""
-    environ = {"PORT": "0", "UPSTREAM": "simulator", "SUBSECOND_SIMILARITY": "0.8", **environ}
+    environ = {"PORT": "0", "UPSTREAM": "simulator", **environ}
     command = (sys.executable, "-m", "subsecond_local.cli", "--data", str(data), "run")
     with subprocess.Popen(
         command, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -86,7 +86,7 @@ def found(client):
 
 
 def test_a_paraphrase_is_answered_in_another_environment_and_after_a_restart(tmp_path, client, capsys):
-    with running(tmp_path, SUBSECOND_SEMANTIC="threshold") as (base, key):
+    with running(tmp_path) as (base, key):
         user = client(base, key)
         status, answer = chat(user)
         assert "hit" not in status
@@ -111,14 +111,14 @@ def test_a_paraphrase_is_answered_in_another_environment_and_after_a_restart(tmp
 
     # The table is the truth: without index and stream, both of which are gone, the index is made of it.
     shutil.rmtree(next((tmp_path / "s3").glob("*/subsecond-index/index")))
-    with running(tmp_path, SUBSECOND_SEMANTIC="threshold", MODE="app") as (base, key):
+    with running(tmp_path, MODE="app") as (base, key):
         status, pieces = found(client(base, key))
         assert "detail=semantic" in status
         assert pieces == answer
 
 
 def test_in_memory_one_process_finds_what_it_has_stored(tmp_path, client):
-    with running(tmp_path, SUBSECOND_SEMANTIC="threshold", STORES="memory") as (base, key):
+    with running(tmp_path, STORES="memory") as (base, key):
         user = client(base, key)
         _, answer = chat(user)
         status, pieces = chat(user, PARAPHRASE)

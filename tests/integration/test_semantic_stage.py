@@ -21,8 +21,8 @@ def kind(seen):
     return seen.headers["cache-status"].removeprefix("subsecond; ").split("; ")
 
 
-async def test_it_is_off_until_asked_for(served):
-    client = await served()
+async def test_off_means_off(served, settings):
+    client = await served(replace(settings, semantic="off"))
     await client.chat(ASKED)
     assert kind(await client.chat(PARAPHRASE)) == ["fwd=miss"]
 

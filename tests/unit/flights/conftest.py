@@ -180,7 +180,7 @@ class World:
         self.model = model or Model()
         self.store = MemoryStore(1 << 20)
         self.leases = MemoryLeases(now)
-        self.settings = Settings(upstream="simulator", **settings)
+        self.settings = Settings(**{"upstream": "simulator", "semantic": "off"} | settings)
 
     def environment(self, name="environment", most=0.0, random=None):
         """A gateway in a process of its own; its parts are at hand as `.environment`, `.store`, `.leases`."""

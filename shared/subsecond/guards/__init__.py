@@ -1,0 +1,1 @@
+"""Whether a stored answer may serve another text: pure, table-driven, and without a clock."""
