@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from subsecond_local import cache_command, keys_command, knobs, optimize_command
+from subsecond_local import cache_command, keys_command, knobs, optimize_command, prewarm_command, route_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
 
@@ -28,12 +28,13 @@ def _run(options: argparse.Namespace) -> int:
     data: Path | None = options.data
     if options.command == "keys":
         return keys_command.run(options, knobs.folder(os.environ, data), os.environ)
+    if options.command == "prewarm":
+        return prewarm_command.run(options, knobs.folder(os.environ, data))
     if options.command == "cache":
         return cache_command.run(options, knobs.folder(os.environ, data), os.environ)
-    if options.command == "eval":
-        return eval_command.run(options, os.environ)
-    if options.command == "optimize":
-        return optimize_command.run(options, os.environ)
+    dry = {"eval": eval_command, "optimize": optimize_command, "route": route_command}
+    if options.command in dry:
+        return int(dry[options.command].run(options, os.environ))
     if options.command == "simulator":
         return _simulate(options)
     from subsecond_local import runner  # noqa: PLC0415 (what the command does not need is not loaded)
@@ -75,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     keys_command.add_to(commands)
     optimize_command.add_to(commands)
     cache_command.add_to(commands)
+    prewarm_command.add_to(commands)
     eval_command.add_to(commands)
+    route_command.add_to(commands)
     return parser
 
 

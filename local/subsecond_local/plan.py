@@ -29,6 +29,7 @@ IN_TABLES = {
     "SUBSECOND_INVALIDATIONS": "dynamodb",
     "SUBSECOND_HITS": "dynamodb",
     "SUBSECOND_FLIGHTS": "dynamodb",
+    "SUBSECOND_HEALTHS": "dynamodb",
     "SUBSECOND_OBJECTS": "s3",
 }
 IN_MEMORY = dict.fromkeys(IN_TABLES, "memory")
@@ -99,12 +100,14 @@ class Plan:
         return "table" if self._stores.stand_in else "stream"
 
     def _gateway_environ(self) -> Mapping[str, str]:
+        told = self._named("SUBSECOND_")
         chosen = {
             "SUBSECOND_UPSTREAM_URL": self._upstream.url,
             "SUBSECOND_UPSTREAM_KEY": self._upstream.key,
-            "SUBSECOND_DEFAULT_MODEL": self._upstream.default_model,
+            # With a catalogue the upstream's own names are not known.
+            "SUBSECOND_DEFAULT_MODEL": "auto" if told.get("SUBSECOND_CATALOGUE") else self._upstream.default_model,
         }
-        told = {**self._named("SUBSECOND_"), **chosen}
+        told |= chosen
         if self._stores is None:
             return {**self._plain, **ONE_THREAD, **told, **IN_MEMORY, "SUBSECOND_API_KEY": self._key}
         # The key is in the table, where it can be revoked.

@@ -17,11 +17,13 @@ from subsecond.stages.rules import Rules
 from subsecond.stages.upstream import Models
 
 if TYPE_CHECKING:
+    from subsecond.ports import Upstream
     from subsecond.prompts.optimiser import Optimiser
+    from subsecond.stages.route import Routed
     from subsecond.stages.semantic import Similar
 
 FOLDERS = {"keys": "keys", "exact": "cache", "ledger": "stats.ledgers", "hits": "hits"}
-UPSTREAM = {"upstream": "upstreams"}
+MODELS = {"upstream": "upstreams", "healths": "routing.healths"}
 RULES = {"invalidations": "invalidations"}
 FLIGHTS = {"flights": "flights.leases"}
 SEMANTIC = {"embedder": "embedders", "semantic": "policies", "objects": "objects"}
@@ -34,7 +36,7 @@ def adapter(port: str, settings: Settings) -> Any:
 
 def _module(port: str, settings: Settings) -> str:
     name = getattr(settings, port)
-    module = f"subsecond.{(FOLDERS | UPSTREAM | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
+    module = f"subsecond.{(FOLDERS | MODELS | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
     if not name.isidentifier():
         raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
     if find_spec(module) is None:
@@ -47,16 +49,42 @@ def gateway(settings: Settings | None = None) -> Gateway:
     settings = settings or Settings.from_env()
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in FOLDERS}
-    upstream = adapter("upstream", settings)
     rules = Rules(adapter("invalidations", settings))
     return Gateway(
         settings=settings,
         **parts,
-        models=Models(upstream, Admission(Limits.of(settings)), Late(partial(optimiser, settings))),
+        models=_models(settings),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
         similar=_similar_later(settings, rules),
     )
+
+
+def _models(settings: Settings) -> Models:
+    upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
+    routed = _routed(settings, upstream, admission) if settings.catalogue else None
+    return Models(upstream, admission, Late(partial(optimiser, settings)), routed)
+
+
+def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Routed | None:
+    """What a gateway without a catalogue never loads. ValueError names what does not fit in it."""
+    from subsecond.routing.attempts import Terms  # noqa: PLC0415 -- as the docstring says
+    from subsecond.routing.health import Health  # noqa: PLC0415
+    from subsecond.routing.hedging import Hedges  # noqa: PLC0415
+    from subsecond.routing.records import Prior  # noqa: PLC0415
+    from subsecond.routing.router import Router  # noqa: PLC0415
+    from subsecond.routing.speculation import Speculation  # noqa: PLC0415
+    from subsecond.stages.route import Routed  # noqa: PLC0415
+
+    router = Router.of(settings)
+    if router is None:
+        return None
+    catalogue = router.catalogue
+    upstreams = {name: adapter("upstream", server.settings(settings)) for name, server in catalogue.servers.items()}
+    priors = {one.name: Prior(one.ttft, one.speed) for one in catalogue.models.values()}
+    health = Health(adapter("healths", settings), priors, interval=settings.flush_interval)
+    terms = Terms(admission, health, settings.fallback_after, Hedges.of(settings))
+    return Routed(router, {"": upstream} | upstreams, terms, Speculation.of(settings) if settings.speculate else None)
 
 
 def _similar_later(settings: Settings, rules: Rules) -> Late[Similar] | None:
@@ -74,7 +102,9 @@ async def close(gateway: Gateway) -> None:
     similar = gateway.similar and gateway.similar.made
     if similar:
         await similar.reader.close()
-    for part in (gateway.models.upstream, similar and similar.embedder):
+    routed = gateway.models.routed
+    servers = routed.upstreams.values() if routed else [gateway.models.upstream]
+    for part in (*servers, similar and similar.embedder):
         if aclose := getattr(part, "aclose", None):
             await aclose()
 

@@ -58,9 +58,9 @@ class Settings:
     timebound_ttl: float = 60.0
     memory_bytes: int = 64 * 1024 * 1024
 
-    # The semantic cache: `off`, or the policy that says when a neighbour may answer. Off, because a plain threshold
-    # answers wrong questions too ("not", another number); `similarity` is the cosine that `threshold` wants.
-    semantic: str = "off"
+    # The semantic cache: `off`, or the policy that says when a neighbour may answer: `guarded`, or `threshold`, which
+    # answers wrong questions too ("not", another number); `similarity` is the cosine that it wants.
+    semantic: str = "guarded"
     similarity: float = 0.9
     # How sure the policy `guarded` must be: strict, balanced or bold (docs/guards.md has what each one gets wrong).
     caution: str = "strict"
@@ -104,10 +104,10 @@ class Settings:
     # `PATTERN=FILE` with commas between: tokenizers that lie beside the code (`.tiktoken`, `tokenizer.json`).
     tokenizer_files: str = ""
 
-    # The models, as JSON, or where that lies: `file:PATH`, `ssm:NAME`, `secretsmanager:NAME`. Without it every name goes
-    # to the one upstream, and nothing is routed. Of the questions asked of an alias, the share for the best tier; what
-    # counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the tokens
-    # that an answer is taken to have.
+    # The models, as JSON, or where that lies: `file:PATH`, `ssm:NAME`, `secretsmanager:NAME`. Without it every name
+    # goes to the one upstream, and nothing is routed. Of the questions asked of an alias, the share for the best tier;
+    # what counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the
+    # tokens that an answer is taken to have.
     catalogue: str = ""
     quality: float = 0.5
     prefer: str = "latency"
@@ -140,8 +140,20 @@ class Settings:
     max_batch: int = 64
     batch_concurrency: int = 8
 
+    # Prewarming. The functions to warm, by name or ARN with commas between, the first of which answers prompts; how
+    # many environments of each; seconds that one waits for the others at the most. The partitions (`tenant:namespace`)
+    # that have a list of prompts in the bucket (`prewarm/<partition>.jsonl`); what a run may spend on each.
+    warm_functions: str = ""
+    warm_environments: int = 1
+    warm_wait: float = 10.0
+    warm_prompts: str = ""
+    warm_calls: int = 100
+    warm_tokens: int = 100_000
+
     # Statistics.
     flush_interval: float = 5.0
+    # The base URL's origin for the page of a function that has no answers itself (empty: the page's own).
+    public_url: str = ""
 
     # The simulator adapter.
     simulator_seed: int = 0
@@ -157,6 +169,12 @@ class Settings:
             if name in source:
                 found[field.name] = _read(name, source[name], types[field.name])
         return cls(**found)
+
+
+def started_ahead(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether Lambda starts this environment before there is a request: for a snapshot, or provisioned."""
+    source = os.environ if environ is None else environ
+    return source.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") in ("snap-start", "provisioned-concurrency")
 
 
 def _read(name: str, text: str, kind: type) -> Any:

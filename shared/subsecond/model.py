@@ -67,6 +67,10 @@ class Call:
     batch: str = ""
     # What the optimiser shall do, where the request says so.
     optimise: str = ""
+    # What the router shall heed: the share of calls that a strong model is worth, the lowest tier, what comes first.
+    quality: float | None = None
+    floor: str | None = None
+    prefer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

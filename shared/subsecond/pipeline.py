@@ -1,6 +1,6 @@
 """The life of a request, top to bottom.
 
-    authenticate -> prepare -> exact -> flight -> embed -> semantic -> optimise -> upstream -> store -> record
+    authenticate -> prepare -> exact -> flight -> embed -> semantic -> route -> optimise -> upstream -> store -> record
 
 There is one path, and it streams: a whole reply is a stream that somebody joined, a hit is a stored answer replayed.
 The first event is a Head, so whatever fails before it has a proper status. After Done nothing is owed to the client:
@@ -31,8 +31,7 @@ from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    # numpy, which an environment without the semantic stage never loads
-    from subsecond.semantic.vectors import Vector
+    from subsecond.semantic.vectors import Vector  # it loads numpy, which a hit does not need
     from subsecond.stages.semantic import Nearest, Similar
 
 
@@ -59,9 +58,10 @@ class Gateway:
         trace.model = call.model
         try:
             with trace.step("prepare"):
+                self.models.know(call.model)
                 prompt = prepare(call, tenant)
             look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
-            work = partial(self._work, tenant, prompt, trace)
+            work = partial(self._work, tenant, prompt, call.deadline, trace)
             if self.similar and self.similar.made:
                 self.similar.made.begin(tenant)
             with trace.step("exact"):
@@ -77,7 +77,9 @@ class Gateway:
         finally:
             await self.record(trace)
 
-    async def _work(self, tenant: Tenant, prompt: Prompt, trace: Trace, call: Call, turn: Turn) -> Events:
+    async def _work(
+        self, tenant: Tenant, prompt: Prompt, within: float | None, trace: Trace, call: Call, turn: Turn
+    ) -> Events:
         """What comes after the exact miss: once for all who ask the same at the same time."""
         async with turn:
             similar, vector = await self._near(tenant, call, prompt, trace)
@@ -85,7 +87,7 @@ class Gateway:
                 raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
             stored = similar or await turn.wait()
             hit = served("semantic" if similar else "coalesced", stored, trace) if stored else None
-            async with aclosing(hit or self.models.ask(call, trace)) as events:
+            async with aclosing(hit or self.models.ask(tenant, call, within, trace)) as events:
                 async for event in events:
                     yield event
             if stored is None and isinstance(event, Done):
@@ -115,3 +117,4 @@ class Gateway:
         trace.finish()
         self.ledger.record(trace)
         await fail_open(trace, "flush", self.ledger.flush(), self.settings.store_timeout)
+        await fail_open(trace, "health", self.models.flush(), self.settings.store_timeout)

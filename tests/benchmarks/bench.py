@@ -142,7 +142,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the JSON file for all figures")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="two rounds: does it run at all?")
-    parser.add_argument("--only", default="", help="scenarios whose name holds this word")
+    parser.add_argument("--only", default="", help="scenarios whose name holds this word, or `cold starts`")
     parser.add_argument("--targets", nargs="*", default=[], help="these only: naive naive_cache subsecond gptcache")
     parser.add_argument(
         "--extra", action="append", default=[], metavar="NAME: VAR=VALUE ...", help="one more Subsecond"
@@ -171,7 +171,7 @@ def main() -> None:
         scenarios = uvloop.run(measure(options, targets, upstream))
         resident = {target.name: resident_megabytes(target.pid) for target in targets}
         ours = next((plan.environ for plan in chosen if plan.name == "subsecond"), None)
-        starts = uvloop.run(cold.measure(ours, _progress)) if ours and not options.only else {}
+        starts = uvloop.run(cold.measure({**ours, **tables}, _progress)) if ours and options.only in cold.NAME else {}
     found = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

@@ -1,7 +1,12 @@
-"""From a request that meets no environment to its first byte, under the Lambda host: ours beside a bare handler."""
+"""From a request that meets no environment to its first byte, under the Lambda host: ours beside two floors.
+
+The floors are the least that such a gateway is made of: AWS's own runtime client, FastAPI, Mangum and a DynamoDB
+client, with and without the `openai` package. A bare handler stands below them, for scale. All have bytecode.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from subprocess import DEVNULL
@@ -9,73 +14,118 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from raw_client import Connection, request
-from scenarios import SCENARIOS
-from servers import KEY, PATH, ROOT, resident_megabytes
+from servers import PATH, ROOT, cpu_seconds, resident_megabytes
 
+from subsecond_local.key_admin import KeyTable
 from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.stores import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from raw_client import Sample
 
-BARE = "bare handler, stock runtime"
-STREAMING = "streaming function"
-ROUNDS = 5
-_MODEL = SCENARIOS[0].model
+NAME = "cold starts"
+BARE = "bare handler"
+FLOOR = "floor: FastAPI, Mangum, DynamoDB"
+FLOOR_OPENAI = "floor with openai"
+ROUNDS = 7
+KNOWN = "Asked before?"
+# The model answers at once: what is measured is ours.
+MODEL = "sim-t0-i0-n8"
+TABLES = dict.fromkeys(("KEYS", "LEDGER", "INVALIDATIONS", "HITS", "FLIGHTS"), "dynamodb") | {"EXACT": "layered"}
 
 
-def variants(ours: Mapping[str, str]) -> dict[str, Function]:
-    """What is started. `ours`: the gateway's settings."""
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """floor: what it is a multiple of. known: it asks what was answered before, so that it hits."""
+
+    function: Function
+    floor: str = FLOOR
+    streamed: bool = False
+    known: bool = False
+
+
+def variants(ours: Mapping[str, str]) -> dict[str, Variant]:
+    """What is started. `ours`: the gateway's settings, and the way to the tables."""
+    aws = {name: value for name, value in ours.items() if name.startswith("AWS_")}
+    openai = {
+        "FLOOR_UPSTREAM_URL": ours["SUBSECOND_UPSTREAM_URL"],
+        "FLOOR_UPSTREAM_KEY": ours["SUBSECOND_UPSTREAM_KEY"],
+    }
+    plain = Function("plain", ROOT / "tests" / "data" / "functions", handler="plain.echo", environment=aws)
+    floor = replace(plain, name="floor", handler="floor.handler")
+    gateway = {**ours, **{f"SUBSECOND_{name}": value for name, value in TABLES.items()}}
+    completion = Function("completion", ROOT / "functions" / "completion", environment=gateway)
+    streaming = replace(
+        completion,
+        name="streaming",
+        directory=ROOT / "functions" / "streaming",
+        mode="RESPONSE_STREAM",
+        runtime="subsecond.aws_lambda.runtime",
+    )
     return {
-        BARE: Function("bare", ROOT / "tests" / "data" / "functions", handler="plain.echo"),
-        STREAMING: Function(
-            "streaming",
-            ROOT / "functions" / "streaming",
-            environment=ours,
-            mode="RESPONSE_STREAM",
-            runtime="subsecond.aws_lambda.runtime",
-        ),
+        BARE: Variant(plain),
+        FLOOR: Variant(floor),
+        "streaming function, hit": Variant(streaming, streamed=True, known=True),
+        "completion function, hit": Variant(completion, known=True),
+        FLOOR_OPENAI: Variant(replace(floor, environment=aws | openai), FLOOR_OPENAI),
+        "streaming function, miss": Variant(streaming, FLOOR_OPENAI, streamed=True),
+        "completion function, miss": Variant(completion, FLOOR_OPENAI),
     }
 
 
-async def measure(ours: Mapping[str, str], progress: Callable[[str], None]) -> dict[str, Any]:
-    """Milliseconds until the first byte of the first request and of the second one, medians over fresh environments,
-    in turn; memory of the process after them."""
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants(ours)}
-    for number in range(ROUNDS + 1):
-        for name, function in variants(ours).items():
-            progress(f"cold start: round {number} of {ROUNDS}, {name}")
-            sample = await _once(function)
-            if number:  # the first fills the page cache
+async def measure(ours: Mapping[str, str], progress: Callable[[str], None], rounds: int = ROUNDS) -> dict[str, Any]:
+    """Milliseconds until the first byte of the first request and of the second one, and CPU milliseconds until the
+    first one's end: medians over fresh environments, in turn. Memory of the process after them."""
+    stores = named(ours, ours["AWS_ENDPOINT_URL"], stand_in=True)
+    key, _ = KeyTable(stores.dynamodb(), stores.state_table).create("cold", "default", "default")
+    # The table holds the key, as on AWS.
+    chosen = variants({name: value for name, value in ours.items() if name != "SUBSECOND_API_KEY"})
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
+    for number in range(rounds + 1):
+        for name, variant in chosen.items():
+            progress(f"cold start: round {number} of {rounds}, {name}")
+            sample = await _once(variant, key)
+            if number:  # the first fills the page cache, and asks what is known from then on
                 found[name].append(sample)
+    return {name: _figures(chosen[name], each, found) for name, each in found.items()}
+
+
+def _figures(
+    variant: Variant, each: list[dict[str, float]], found: Mapping[str, list[dict[str, float]]]
+) -> dict[str, Any]:
+    middle = {name: median(one[name] for one in each) for name in each[0]}
+    floor = {name: median(one[name] for one in found[variant.floor]) for name in ("cold_ms", "cpu_ms")}
     return {
-        name: {
-            "cold_ms": median(cold for cold, _, _ in each),
-            "runs_ms": [cold for cold, _, _ in each],
-            "warm_ms": median(warm for _, warm, _ in each),
-            "megabytes": median(memory for _, _, memory in each),
-        }
-        for name, each in found.items()
+        **middle,
+        "runs_ms": [one["cold_ms"] for one in each],
+        "floor": variant.floor,
+        "of_floor": middle["cold_ms"] / floor["cold_ms"],
+        "cpu_of_floor": middle["cpu_ms"] / floor["cpu_ms"],
     }
 
 
-async def _once(function: Function) -> tuple[float, float, float]:
+async def _once(variant: Variant, key: str) -> dict[str, float]:
     before = _children()
-    async with LambdaHost([function], [Route("/", function.name)], output=DEVNULL) as host:
+    async with LambdaHost([variant.function], [Route("/", variant.function.name)], output=DEVNULL) as host:
         port = int(host.url.rpartition(":")[2])
         connection = await Connection.open("127.0.0.1", port)
-        cold = await _ask(connection, port, "first")
-        warm = await _ask(connection, port, "second")
+        cold = await _ask(variant, connection, port, key, KNOWN if variant.known else f"First? {perf_counter()}")
         (environment,) = _children() - before
+        cpu = cpu_seconds(environment)
+        warm = await _ask(variant, connection, port, key, f"Second? {perf_counter()}")
         memory = resident_megabytes(environment)
         connection.close()
-    return cold.first * 1000, warm.first * 1000, memory
+    return {"cold_ms": cold.first * 1000, "warm_ms": warm.first * 1000, "cpu_ms": cpu * 1000, "megabytes": memory}
 
 
-async def _ask(connection: Connection, port: int, text: str) -> Sample:
-    body = {"model": _MODEL, "stream": True, "messages": [{"role": "user", "content": f"{text} {perf_counter()}"}]}
-    return await connection.ask(request(port, PATH, KEY, body), streamed=True)
+async def _ask(variant: Variant, connection: Connection, port: int, key: str, text: str) -> Sample:
+    body = {"model": MODEL, "stream": variant.streamed, "messages": [{"role": "user", "content": text}]}
+    sample = await connection.ask(request(port, PATH, key, body), streamed=variant.streamed)
+    if sample.status not in (200, 202):  # the bare handler says 202
+        raise RuntimeError(f"{variant.function.name} answers {sample.status}")
+    return sample
 
 
 def _children() -> set[int]:

@@ -193,7 +193,9 @@ class Ours:
             late = Late(partial(replace, similar, embedder=self._given, reader=self._reader))
             self._runner.run(late.get())
             first = first or made
-            self._gateways[name] = replace(made, exact=first.exact, models=replace(made.models, upstream=self._told), similar=late)
+            self._gateways[name] = replace(
+                made, exact=first.exact, models=replace(made.models, upstream=self._told), similar=late
+            )
         self._keys: dict[str, int] = {}
 
     def close(self) -> None:

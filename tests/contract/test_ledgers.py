@@ -102,7 +102,45 @@ async def test_partitions_do_not_see_each_other(ledger, counted):
     ledger.record(trace(partition="acme:test"))
     assert (await counted(trace()))["requests"] == 1
     assert (await ledger.summary("acme:test"))["requests"] == 1
-    assert (await ledger.summary("acme"))["requests"] == 0
+
+
+async def test_a_tenants_namespaces_add_up(ledger, counted):
+    ledger.record(trace(partition="acme:test", source="exact"))
+    ledger.record(trace(partition="acme-two:test"))
+    await counted(trace(source="upstream", cacheable=True))
+    found = await ledger.summary("acme")
+    assert (found["requests"], found["hit_rate"], found["complete"]) == (2, 0.5, True)
+    assert {name: part["requests"] for name, part in found["namespaces"].items()} == {"prod": 1, "test": 1}
+    assert (await ledger.summary("nobody"))["requests"] == 0
+
+
+async def test_the_last_semantic_hits_and_the_entries_that_answered_most_are_shown(ledger, counted):
+    judged = [{"entry": "e1", "says": "hit", "reasons": ["near"]}]
+    usage = {"total_tokens": 30}
+    near = trace(source="semantic", model="m", neighbour="e1", similarity=0.91234, judged=judged, usage=usage)
+    exact = [trace(source="exact", entry="e2", usage=usage) for _ in range(3)]
+    found = await counted(
+        near, *exact, trace(source="upstream"), trace(source="exact", partition="acme:test", entry="e")
+    )
+    [hit] = found["recent_hits"]
+    assert (hit["request_id"], hit["entry"], hit["similarity"], hit["judged"]) == (
+        near.request_id,
+        "e1",
+        0.9123,
+        judged,
+    )
+    assert [(top["entry"], top["hits"], top["tokens_saved"]) for top in found["top_entries"]] == [
+        ("e2", 3, 90),
+        ("e1", 1, 30),
+    ]
+
+
+async def test_what_is_shown_is_bounded(ledger, counted):
+    hits = [trace(source="semantic", neighbour=f"e{number}", similarity=0.9) for number in range(100)]
+    found = await counted(*hits)
+    assert 10 <= len(found["recent_hits"]) <= 20
+    assert hits[-1].request_id in [hit["request_id"] for hit in found["recent_hits"]]
+    assert len(found["top_entries"]) <= 20
 
 
 async def test_no_trace_is_too_odd_to_be_recorded(counted):

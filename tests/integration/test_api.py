@@ -203,7 +203,7 @@ async def test_every_reply_carries_its_id_and_its_timing(served):
     seen = await client.chat()
     assert seen.headers["x-request-id"].startswith("req_")
     steps = [part.split(";")[0] for part in seen.headers["server-timing"].split(", ")]
-    assert steps == ["auth", "parse", "prepare", "exact", "flight", "optimise", "upstream"]
+    assert steps == ["auth", "parse", "prepare", "exact", "embed", "semantic", "flight", "optimise", "upstream"]
 
 
 async def test_the_trace_comes_when_asked_for(served):
@@ -302,5 +302,5 @@ async def test_the_statistics_count_what_happened(served):
     assert stats["misses"] == 2
     assert stats["hit_rate"] == pytest.approx(1 / 3, abs=0.001)
     assert stats["exact_cache_size"] == 2
-    assert stats["semantic_cache_size"] == 0
+    assert stats["semantic_cache_size"] == 2
     json.dumps(stats)

@@ -56,6 +56,8 @@ class Template:
             return self.source["Mappings"][name][first][second]
         if function == "Fn::Sub":
             return re.sub(r"\$\{(\w+)\}", lambda match: self.resolve({"Ref": match[1]}, parameters), argument)
+        if function == "Fn::Join":
+            return argument[0].join(self.resolve(one, parameters) for one in argument[1])
         if function == "Fn::If":
             condition, yes, no = argument
             return self.resolve(yes if self.holds(condition, parameters) else no, parameters)
@@ -65,8 +67,10 @@ class Template:
         return self.source["Parameters"][name]["Default"] if name in self.source["Parameters"] else name
 
     def holds(self, condition: str, parameters: dict[str, str]) -> bool:
-        """All conditions here have the form: this parameter is, or is not, that value."""
+        """All conditions here have the form: this parameter is, or is not, that value; or it is one of two."""
         [(function, argument)] = self.source["Conditions"][condition].items()
+        if function == "Fn::Or":
+            return any(self.resolve(one["Fn::Equals"][0], parameters) == one["Fn::Equals"][1] for one in argument)
         if function == "Fn::Not":
             [(function, argument)] = argument[0].items()
             return self.resolve(argument[0], parameters) != argument[1]

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from subsecond import bootstrap
+from subsecond import bootstrap, fleet
 from subsecond.config import PREFIX, Settings
 from subsecond_local.stand_in import create_stores
 from subsecond_local.stores import Stores
@@ -186,8 +186,8 @@ def test_without_the_semantic_cache_nothing_of_it_runs_or_may_be_read(template):
     assert {
         name for name, one in template.source["Resources"].items() if one.get("Condition") in ("Semantic", "Bedrock")
     } == {"Indexing", "ReadIndex", "AskBedrock"}
-    assert not template.holds("Semantic", {})
-    assert template.holds("Semantic", SEMANTIC)
+    assert not template.holds("Semantic", {"SemanticCache": "off"})
+    assert template.holds("Semantic", {})
     assert not template.holds("Bedrock", {})
     assert template.holds("Bedrock", {"Embedder": "bedrock"})
 
@@ -278,6 +278,9 @@ STORE = {
 AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "PutItem", "UpdateItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "health") for action in ("Query", "UpdateItem")}
+CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", "")}
+AGREE |= CATALOGUE
 SECRET = {("secretsmanager:GetSecretValue", "UpstreamSecret", ""), ("ssm:GetParameter", "UpstreamParameter", "")}
 LIST = {("s3:ListBucket", "Bucket", "")}
 # The index, for those who search it: read, and say what is damaged.
@@ -288,12 +291,16 @@ STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("Descri
 STREAM |= {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("GetShardIterator", "ListStreams")}
 # Lambda does that in the function's name.
 FEED = STREAM | {("sqs:SendMessage", "Unindexed", "")}
-ANSWER = AUTHENTICATE | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
+MEET = {(f"dynamodb:{action}", "State", "prewarm#*") for action in ("GetItem", "UpdateItem")}
+# To warm the functions that answer, by their names or the alias, and the lists of prompts.
+WARM = {("lambda:InvokeFunction", name, "") for name in ("Streaming", "${Streaming.Arn}:live", "Completion")}
+WARM |= {("s3:GetObject", "prewarm/*", "")}
+ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
 ALLOWED = {
     "Streaming": ANSWER,
     "Completion": ANSWER,
     "CacheStats": AUTHENTICATE | COUNT,
-    "Prewarm": AUTHENTICATE | READ | SECRET,
+    "Prewarm": AUTHENTICATE | READ | SECRET | WARM,
     "Indexer": MAINTAIN | FEED | {("dynamodb:Scan", "Answers", "")},
 }
 # What boto3 calls a method, IAM calls an action.
@@ -313,6 +320,7 @@ METHODS = {
     "delete_object": "s3:DeleteObject",
     "list_objects_v2": "s3:ListBucket",
     "invoke_model": "bedrock:InvokeModel",
+    "invoke": "lambda:InvokeFunction",
 }
 
 
@@ -323,8 +331,10 @@ def grants(template):
             assert statement["Effect"] == "Allow"
             actions = statement["Action"]
             for action in [actions] if isinstance(actions, str) else actions:
-                for role in properties["Roles"]:
-                    yield role["Ref"], action, place(statement["Resource"]), bound(statement.get("Condition"))
+                resources = statement["Resource"]
+                for resource in resources if isinstance(resources, list) else [resources]:
+                    for role in properties["Roles"]:
+                        yield role["Ref"], action, place(resource), bound(statement.get("Condition"))
 
 
 def place(resource) -> str:
@@ -332,10 +342,12 @@ def place(resource) -> str:
         return ".".join(resource["Fn::GetAtt"]).removesuffix(".Arn")
     text = json.dumps(resource)
     assert '"*"' not in text
-    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index)/[^\"]+)", text):
+    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm)/[^\"]+)", text):
         return found[1]
     assert "*" not in text.replace("??????", "")
-    [name] = re.findall(r"Upstream(?:Secret|Parameter)|(?<=foundation-model/)[\w.:-]+", text)
+    if resource.get("Fn::Sub") == "${Streaming.Arn}:live":
+        return "${Streaming.Arn}:live"
+    [name] = re.findall(r"Upstream(?:Secret|Parameter)|CatalogueParameter|(?<=foundation-model/)[\w.:-]+", text)
     return name
 
 
@@ -416,7 +428,7 @@ def calls(files: set[Path]) -> set[str]:
 def test_a_function_may_do_just_what_its_code_calls(function, template):
     parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
     called = calls(reached(function, settings_of(template, function, **parameters)))
-    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - FEED}
+    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - FEED}
     if function == "Prewarm":
         # It only touches: the writing half of the stores' files is never called there.
         assert allowed < called
@@ -424,8 +436,7 @@ def test_a_function_may_do_just_what_its_code_calls(function, template):
         # To embed anew is the command line's.
         assert allowed == called - {"dynamodb:UpdateItem"}
     else:
-        # Without the right to list, S3 does not say that there is no index yet.
-        assert allowed - {"s3:ListBucket"} == called
+        assert allowed == called
 
 
 def test_only_a_stored_secret_can_be_read_and_only_where_one_is_named(template):
@@ -439,8 +450,8 @@ def test_only_a_stored_secret_can_be_read_and_only_where_one_is_named(template):
 
 def test_the_urls_are_public_because_the_app_checks_the_key(template):
     urls = template.of_type("AWS::Lambda::Url")
-    assert set(urls) == {f"{name}Url" for name in WITH_URL}
-    for name in WITH_URL:
+    assert set(urls) == {f"{name}Url" for name in (*WITH_URL, "StreamingLive")}
+    for name in (*WITH_URL, "StreamingLive"):
         url = urls[f"{name}Url"]
         assert url["AuthType"] == "NONE"
         assert "authorization" in url["Cors"]["AllowHeaders"]
@@ -454,14 +465,86 @@ def test_the_urls_are_public_because_the_app_checks_the_key(template):
 
 def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(template):
     schedules = template.of_type("AWS::Scheduler::Schedule")
-    assert len(schedules) == 3
-    assert template.default("PrewarmState") == template.default("UpkeepState") == "DISABLED"
-    for schedule in schedules.values():
-        target = schedule["Target"]
-        indexer = target["Arn"]["Fn::GetAtt"][0] == "Indexer"
-        assert schedule["State"] == {"Ref": "UpkeepState" if indexer else "PrewarmState"}
-        event = ROOT / "events" / f"{FOLDERS[target['Arn']['Fn::GetAtt'][0]]}-schedule.json"
-        assert json.loads(target["Input"]) == json.loads(event.read_text())
+    states = {
+        "IndexerSchedule": {"UpkeepState": "ENABLED"},
+        "PrewarmSchedule": {"WarmMode": "Ping"},
+        "PrewarmPrompts": {"PrewarmPrompts": "default:default"},
+    }
+    events = {
+        "IndexerSchedule": "indexer-schedule",
+        "PrewarmSchedule": "prewarm-schedule",
+        "PrewarmPrompts": "prewarm-prompts",
+    }
+    assert set(schedules) == set(states)
+    for name, schedule in schedules.items():
+        assert template.resolve(schedule["State"], {}) == "DISABLED"
+        assert template.resolve(schedule["State"], states[name]) == "ENABLED"
+        assert json.loads(schedule["Target"]["Input"]) == json.loads((ROOT / f"events/{events[name]}.json").read_text())
+
+
+# Warm environments
+
+
+def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(template):
+    versioned = {name for name, one in template.source["Resources"].items() if one.get("Condition") == "Versioned"}
+    assert versioned == {
+        "StreamingVersion",
+        "StreamingLive",
+        "StreamingLiveUrl",
+        "StreamingLiveUrlPermission",
+        "StreamingLiveInvokePermission",
+    }
+    modes = template.source["Parameters"]["WarmMode"]["AllowedValues"]
+    assert {mode for mode in modes if template.holds("Versioned", {"WarmMode": mode})} == {"SnapStart", "Provisioned"}
+    applied = template.resources["Streaming"]["Properties"]["SnapStart"]["ApplyOn"]
+    for mode in modes:
+        wanted = "PublishedVersions" if mode == "SnapStart" else "None"
+        assert template.resolve(applied, {"WarmMode": mode}) == wanted
+    plain, live = (template.resources[name]["Properties"] for name in ("StreamingUrl", "StreamingLiveUrl"))
+    for name in ("AuthType", "InvokeMode", "Cors"):
+        assert plain[name] == live[name]
+
+
+def test_a_version_is_made_anew_by_whatever_it_is_made_of(template):
+    """An update of a version's description replaces it; nothing else of it can change."""
+    described = template.resources["StreamingVersion"]["Properties"]["Description"]["Fn::Sub"]
+    named = set(re.findall(r"\$\{(\w+)\}", described))
+    function = dict(template.resources["Streaming"]["Properties"])
+    # Of the function, and not of a version.
+    del function["ReservedConcurrentExecutions"]
+    text = json.dumps(function)
+    parts = set(re.findall(r'"Ref": "(\w+)"|\$\{(\w+)\}', text))
+    used = {one for pair in parts for one in pair if one in template.source["Parameters"]}
+    for condition in re.findall(r'"Fn::If": \["(\w+)"', text):
+        used |= set(re.findall(r'"Ref": "(\w+)"', json.dumps(template.source["Conditions"][condition])))
+    assert used <= named, "name the new parameter in StreamingVersion's Description"
+    assert [name for name in named if name.startswith("Shared")]
+    # Descriptions have 256 characters at the most.
+    arn = "arn:aws:lambda:ap-southeast-1:123456789012:layer:Shared:1234"
+    assert len(template.resolve({"Fn::Sub": described}, {}).replace("Shared", arn)) < 200
+
+
+def test_provisioned_environments_come_and_go_by_the_clock(template):
+    scaling = template.source["Resources"]["StreamingScaling"]
+    assert scaling["Condition"] == "Provisioned"
+    properties = scaling["Properties"]
+    assert properties["ResourceId"] == {"Fn::Sub": "function:${Streaming}:live"}
+    assert template.resolve(properties["ScheduledActions"], {}) == "AWS::NoValue"
+    [begin, end] = template.resolve(properties["ScheduledActions"], {"WarmFrom": "cron(0 6 * * ? *)"})
+    assert begin["ScalableTargetAction"] == {"MinCapacity": {"Ref": "WarmEnvironments"}} | {
+        "MaxCapacity": {"Ref": "WarmEnvironments"}
+    }
+    assert end["ScalableTargetAction"] == {"MinCapacity": 0, "MaxCapacity": 0}
+
+
+def test_the_prewarming_function_warms_those_that_answer(template):
+    settings = settings_of(template, "Prewarm", WarmEnvironments="3", PrewarmPrompts="a:b,c:d")
+    assert settings.warm_functions == "Streaming,Completion"
+    assert settings_of(template, "Prewarm", WarmMode="SnapStart").warm_functions == "StreamingLive,Completion"
+    assert (settings.warm_environments, settings.warm_prompts) == (3, "a:b,c:d")
+    # A prompt may take as long as any, and is begun until fleet.LONGEST.
+    assert settings.total_timeout + fleet.LONGEST < template.functions["Prewarm"]["Timeout"] <= 900
+    assert template.source["Parameters"]["WarmEnvironments"]["MaxValue"] == fleet.MOST
 
 
 def test_the_file_of_variables_sets_what_the_template_names(template):
@@ -485,7 +568,9 @@ def test_every_sam_local_line_names_a_function_an_event_and_the_variables():
 
 def test_the_outputs_lead_to_everything(template):
     outputs = template.source["Outputs"]
-    assert outputs["BaseUrl"]["Value"] == {"Fn::Sub": "${StreamingUrl.FunctionUrl}v1"}
+    plain, live = ({"Fn::Sub": f"${{{name}.FunctionUrl}}v1"} for name in ("StreamingUrl", "StreamingLiveUrl"))
+    assert outputs["BaseUrl"]["Value"] == {"Fn::If": ["Versioned", live, plain]}
+    assert outputs["PrewarmFunction"]["Value"] == {"Ref": "Prewarm"}
     assert outputs["StateTable"]["Value"] == {"Ref": "State"}
     assert outputs["AnswersTable"]["Value"] == {"Ref": "Answers"}
     assert outputs["Bucket"]["Value"] == {"Ref": "Bucket"}

@@ -1,4 +1,4 @@
-"""`subsecond eval pairs | conversations | stream | search`. Imports nothing heavy: `--help` does not wait for it."""
+"""`subsecond eval pairs | conversations | stream | search | routing`. Imports nothing heavy: `--help` need not wait."""
 
 from __future__ import annotations
 
@@ -30,6 +30,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     search = actions.add_parser("search", help="CPU, recall and memory of the semantic stage, on made questions")
     search.add_argument("--rows", type=_count, default=10_000, metavar="N", help="entries (default: %(default)s)")
     _add_setting(search)
+    _add_routing(actions)
+
+
+def _add_routing(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "how much of the strong model's gain a difficulty score recovers, along the share of strong calls"
+    routing = actions.add_parser("routing", help=about, description=f"JSON Lines with prompt, weak, strong: {about}")
+    routing.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON Lines: prompt, weak, strong")
+    routing.add_argument("--scorer", help="default, file:PATH (default: SUBSECOND_DIFFICULTY, else default)")
+    routing.add_argument("--limit", type=_count, metavar="N", help="the first N rows alone")
+    routing.add_argument("--picture", type=Path, metavar="FILE.svg", help="where to draw the curve")
+    routing.add_argument("--no-picture", action="store_true", help="draw nothing (--json: unless --picture says so)")
+    routing.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
 
 
 def _add_setting(parser: argparse.ArgumentParser) -> None:
@@ -45,27 +57,30 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     """LocalError when the file, the policy or the embedder cannot be used."""
     # Before NumPy: its threads spin while they wait and would count as our CPU.
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from subsecond_local.evaluate import progress, runs, setting, tables  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import progress, routing, runs, setting, tables  # noqa: PLC0415 -- numpy
 
+    if options.action == "routing":
+        options.picture = _picture(options, options.files[0])
+        return routing.run(options, environ)
     bars = progress.silent if options.json else progress.on_terminal
     tried = setting.chosen(environ, options.policy, options.threshold, options.embedder)
     if options.action == "search":
         report = asyncio.run(runs.searched(options.rows, tried, bars))
         said = tables.searched(report)
     else:
-        order = runs.Order(options.file, options.limit, _picture(options))
+        order = runs.Order(options.file, options.limit, _picture(options, options.file))
         report = asyncio.run(runs.RUNS[options.action](order, tried, bars))
         said = (tables.streamed if options.action == "stream" else tables.decided)(report)
     print(json.dumps(report) if options.json else said + _drawn(report))
     return 0
 
 
-def _picture(options: argparse.Namespace) -> Path | None:
+def _picture(options: argparse.Namespace, file: Path) -> Path | None:
     """With --json nothing is written that was not asked for."""
     if options.picture or options.json or options.no_picture:
         picture: Path | None = options.picture
         return picture
-    return Path(f"eval-{options.action}-{options.file.stem}.svg")
+    return Path(f"eval-{options.action}-{file.stem}.svg")
 
 
 def _drawn(report: dict[str, Any]) -> str:

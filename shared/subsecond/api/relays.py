@@ -10,6 +10,9 @@ from starlette.responses import Response
 from subsecond.api.exchange import Exchange
 from subsecond.api.reply import JsonReply
 from subsecond.api.wire import EmbeddingsBody, check
+from subsecond.errors import InvalidRequest
+from subsecond.stages.upstream import Models
+from subsecond.stats.prices import money, prices_of
 from subsecond.transcript import dump
 
 JSON = "application/json"
@@ -21,6 +24,7 @@ def embeddings(exchange: Exchange) -> Response:
         body = await exchange.body()
         check(EmbeddingsBody, body)
         exchange.watch()
+        exchange.trace.operation = "embeddings"
         return await _passed_through(exchange, "/embeddings", body)
 
     return JsonReply(exchange, make)
@@ -29,6 +33,8 @@ def embeddings(exchange: Exchange) -> Response:
 def models(exchange: Exchange) -> Response:
     async def make() -> tuple[str, bytes]:
         await exchange.authenticate()
+        if routed := exchange.gateway.models.routed:
+            return JSON, dump(routed.router.catalogue.listing())
         exchange.watch()
         return await _passed_through(exchange, "/models", None)
 
@@ -36,14 +42,22 @@ def models(exchange: Exchange) -> Response:
 
 
 def statistics(exchange: Exchange) -> Response:
-    """The figures of the key's own partition, this environment's merged in first."""
+    """The figures of the key's own partition, this environment's merged in first; with `?of=tenant` of all namespaces
+    of its tenant. Sums only: what was asked there can not be seen."""
 
     async def make() -> tuple[str, bytes]:
         tenant = await exchange.authenticate()
+        of = exchange.query.get("of", "namespace")
+        if of not in ("namespace", "tenant"):
+            raise InvalidRequest("'of' is `namespace` or `tenant`.", param="of", code="invalid_value")
         ledger = exchange.gateway.ledger
         await ledger.flush(force=True)
-        found = dict(await ledger.summary(tenant.partition))
+        found = dict(await ledger.summary(tenant.partition if of == "namespace" else tenant.id))
         found |= reported(found)
+        found["money"] = money(found["models"], await prices_of(exchange.gateway.settings.catalogue))
+        if of == "tenant":
+            return JSON, dump(found)
+        found["health"] = _health(exchange.gateway.models)
         if (late := exchange.gateway.similar) and (similar := late.made):
             index = similar.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
@@ -57,6 +71,24 @@ def reported(found: Mapping[str, Any]) -> dict[str, Any]:
     wrong = max(0, found["counts"].get("false_hits_reported", 0))
     hits = found["hits"]["semantic"]
     return {"false_hits_reported": wrong, "false_hit_rate_reported": round(wrong / hits, 4) if hits else None}
+
+
+def _health(models: Models) -> dict[str, Any]:
+    """What this environment's router expects of each model now; empty without a catalogue."""
+    if models.routed is None:
+        return {}
+    health = models.routed.terms.health
+    predicted = {name: health.predict(name) for name in models.routed.router.catalogue.models}
+    return {
+        name: {
+            "resting": one.resting,
+            "error_rate": round(one.error_rate, 4),
+            "ttft_p50_ms": round(one.ttft_p50 * 1000, 3),
+            "ttft_p95_ms": round(one.ttft_p95 * 1000, 3),
+            "tokens_per_second": round(one.tokens_per_second, 1),
+        }
+        for name, one in predicted.items()
+    }
 
 
 async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,7 +23,7 @@ TAG = r"^[\w.:/@+-]{1,64}$"
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
 
 class Message(_Body):
@@ -36,10 +36,10 @@ class StreamOptions(_Body):
 
 
 class Wishes(BaseModel):
-    """What the body's `subsecond` object may say of the cache. A word that we do not know is refused: a misspelt
+    """What the body's `subsecond` object may say of the cache and the route. A word that we do not know is refused: a misspelt
     `similar: false` would be obeyed by nobody."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     similar: bool = True
     similarity: Annotated[float, Field(ge=-1, le=1)] = -1.0
@@ -48,6 +48,9 @@ class Wishes(BaseModel):
     ttl: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     compare: Annotated[str, Field(min_length=1)] | None = None
     context: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    floor: Literal["fast", "balanced", "quality"] | None = None
+    prefer: Literal["latency", "price"] | None = None
 
 
 class Common(_Body):
@@ -160,4 +163,7 @@ def to_call(
         deadline=deadline,
         compared=wishes.compare,
         context=wishes.context,
+        quality=wishes.quality,
+        floor=wishes.floor,
+        prefer=wishes.prefer,
     )

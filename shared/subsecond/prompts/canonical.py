@@ -19,6 +19,7 @@ from unicodedata import is_normalized, normalize
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
 
+ROUTE = ("quality", "floor", "prefer")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -27,6 +28,8 @@ def prepare(call: Call, tenant: Tenant) -> Prompt:
     Raises InvalidRequest when the text to compare is not in the last turn."""
     body = {**call.body, **_texts_normal(call.body)}
     frame = {"partition": tenant.partition, "endpoint": call.endpoint, "model": call.model}
+    # A fast model's answer is none to who asks for the quality tier.
+    frame |= {name: value for name in ROUTE if (value := getattr(call, name)) is not None}
     if call.optimise:  # who asks for less context may not be served to who asks for all of it
         frame["optimise"] = call.optimise
     key = _digest({**frame, "body": body})

@@ -11,13 +11,14 @@ from subsecond.admission import Admission
 from subsecond.errors import SubsecondError
 from subsecond.failopen import fail_open
 from subsecond.late import Late
-from subsecond.model import Call, Done, Event, Head
+from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Upstream
 from subsecond.stats.trace import Trace
 from subsecond.transcript import Transcript
 
 if TYPE_CHECKING:
     from subsecond.prompts.optimiser import Optimiser
+    from subsecond.stages.route import Routed
 
 # Seconds for the optimiser, its loading included. It does not wait for anybody.
 BOX = 5.0
@@ -25,17 +26,38 @@ BOX = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The stage's parts. optimiser: None where nothing is ever trimmed."""
+    """The stage's parts. optimiser: None where nothing is ever trimmed. routed: None without a catalogue; then every
+    name goes to the one upstream."""
 
     upstream: Upstream
     admission: Admission
     optimiser: Late[Optimiser] | None = None
+    routed: Routed | None = None
 
-    async def ask(self, call: Call, trace: Trace) -> AsyncGenerator[Event]:
-        """Head once the first payload is there and no error, then Chunks, then Done.
+    def know(self, name: str) -> None:
+        """Raises NotFound with the nearest names, where there is a catalogue."""
+        if self.routed:
+            self.routed.router.catalogue.find(name)
 
-        Raises UpstreamError, Overloaded, ContextLengthExceeded.
+    async def ask(self, tenant: Tenant, call: Call, within: float | None, trace: Trace) -> AsyncGenerator[Event]:
+        """Head once the first payload is there and no error, then Chunks, then Done. within: the deadline of the
+        request that leads, where the call has none because others share it.
+
+        Raises UpstreamError, Overloaded, ContextLengthExceeded, Unavailable.
         """
+        routed = self.routed and self.routed.ask(tenant, call, within, trace, self._optimised)
+        async with aclosing(routed or self._of_one(call, trace)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    self._learn(call, trace)
+                yield event
+
+    async def flush(self) -> None:
+        """Merge what was seen of the models into the shared figures, where the last merge is old enough."""
+        if self.routed:
+            await self.routed.terms.health.flush()
+
+    async def _of_one(self, call: Call, trace: Trace) -> AsyncGenerator[Event]:
         trace.source = "upstream"
         place = self.admission.place(call.model, trace.partition or "", call.deadline, call.batch)
         async with place:
@@ -43,32 +65,31 @@ class Models:
                 sent = await self._optimised(call, trace)
             async with aclosing(_streamed(self.upstream, sent, trace)) as events:
                 async for event in events:
-                    if isinstance(event, Done):
-                        self._learn(sent, trace)
                     yield event
 
-    async def _optimised(self, call: Call, trace: Trace) -> Call:
+    async def _optimised(self, call: Call, trace: Trace, window: int = 0) -> Call:
         if self.optimiser is None:
             return call
-        outcome = await fail_open(trace, "optimise", self._run(call, trace), BOX)
+        outcome = await fail_open(trace, "optimise", self._run(call, trace, window), BOX)
         if isinstance(outcome, SubsecondError):
             raise outcome
         return outcome or call
 
-    async def _run(self, call: Call, trace: Trace) -> Call | SubsecondError:
+    async def _run(self, call: Call, trace: Trace, window: int) -> Call | SubsecondError:
         """What is to be sent; what the client is to be told is no failure of ours."""
         assert self.optimiser
         optimiser = await self.optimiser.get()
         try:
-            sent, trace.optimise = optimiser.run(call, call.optimise, trace.partition or "")
+            sent, trace.optimise = optimiser.run(call, call.optimise, trace.partition or "", window)
         except SubsecondError as error:
             return error
         trace.counts.update(trace.optimise.counts())
         return sent
 
-    def _learn(self, sent: Call, trace: Trace) -> None:
-        if trace.optimise and self.optimiser and self.optimiser.made:
-            self.optimiser.made.learn(trace.optimise, sent.model, trace.usage)
+    def _learn(self, call: Call, trace: Trace) -> None:
+        # Of several attempts nobody knows whose prompt the report is about.
+        if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) < 2:  # noqa: PLR2004
+            self.optimiser.made.learn(trace.optimise, trace.model or call.model, trace.usage)
 
 
 async def _streamed(upstream: Upstream, call: Call, trace: Trace) -> AsyncGenerator[Event]:

@@ -2,12 +2,15 @@
 
 A figure has a sheet and a name. Sheets, each of which is one item in a table:
 
-    2026112305           that hour (UTC): `n|requests`, `n|hits|exact`, `n|errors|5xx`, `n|tokens|upstream|prompt`, ...
-    2026112305|MODEL     that hour and model: `h|ttft|SOURCE|BUCKET`, `h|total|SOURCE|BUCKET`; BUCKET `sum` in us
+    2026112305           that hour (UTC): `n|requests`, `n|hits|exact`, `n|errors|5xx`, `n|codes|429|Overloaded`, ...
+    2026112305|MODEL     that hour and model: `h|ttft|SOURCE|BUCKET`, `h|total|SOURCE|BUCKET`; BUCKET `sum` in us;
+                         `n|tokens|upstream|prompt`, `n|tokens|saved|completion`, `n|calls|answered`, ...
+    2026112305#steps     that hour: `h|hit|STEP|BUCKET`, `h|miss|STEP|BUCKET`
     live#2026112305      answers that expire in that hour: `n|exact`. A replaced answer takes its expiry back, so the
                          sum over this hour and those to come is what lives: no scan, the TTL honoured to the hour
 
-A sheet for each model keeps the items small: an update costs what the whole item weighs.
+A sheet for each model keeps the items small: an update costs what the whole item weighs. So do the steps' buckets, of
+which four are taken as one.
 """
 
 from __future__ import annotations
@@ -19,15 +22,18 @@ from typing import TYPE_CHECKING, TypeAlias
 from subsecond.stats.histogram import bucket_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from subsecond.stats.trace import Trace
 
 Figure: TypeAlias = tuple[str, str, int]
+# The name under which a model is counted: its own, or `other`.
+Named: TypeAlias = "Callable[[object], str]"
 
 HOUR = 3_600
 LIVE = "live#"
+STEPS = "#steps"
 OTHER = "other"
 HITS = ("exact", "semantic", "coalesced")
 TOKENS = {"prompt_tokens": "prompt", "completion_tokens": "completion"}
@@ -35,6 +41,8 @@ TOKENS = {"prompt_tokens": "prompt", "completion_tokens": "completion"}
 GONE = frozenset({"CancelledError", "GeneratorExit"})
 # A count beyond this is not a count. The upstream sends it, so it is not to be believed blindly.
 MOST_TOKENS = 1_000_000_000
+# Buckets of a step's time that are counted as their third: a quantile is then wrong by a quarter at the most.
+COARSE = 4
 
 
 @lru_cache(maxsize=256)
@@ -47,12 +55,19 @@ def hour_of(epoch: float) -> str:
     return _hour(int(epoch // HOUR))
 
 
-def figures(trace: Trace, model: str, now: float) -> list[Figure]:
-    """What this request adds. `model`: its name where it is one of those that are counted by name, else `other`."""
+def figures(trace: Trace, named: Named, now: float) -> list[Figure]:
+    """What this request adds. `named` is asked for names of models that gave an answer, and of no others."""
     hour = hour_of(now)
     found = [(hour, name, n) for name, n in _counts(trace)]
-    if trace.error is None and trace.source and trace.model:
-        found += _latencies(trace, f"{hour}|{model}")
+    answered = trace.error is None
+    if answered and trace.source and trace.model:
+        found += _latencies(trace, f"{hour}|{named(trace.model)}")
+        found += _steps(trace, hour + STEPS)
+    if trace.usage and trace.source:
+        model = named(trace.served or trace.model) if answered else OTHER
+        found += _tokens(trace.usage, f"{hour}|{model}", "upstream" if trace.source == "upstream" else "saved")
+    for attempt in trace.attempts:
+        found.append((f"{hour}|{named(attempt.model)}", f"n|calls|{_outcome(attempt.outcome)}", 1))
     if trace.stored_expiry is not None:
         found.append((LIVE + hour_of(trace.stored_expiry), "n|exact", 1))
         if trace.replaced_expiry is not None:
@@ -69,8 +84,10 @@ def _counts(trace: Trace) -> list[tuple[str, int]]:
         found += [("n|upstream_calls", 1), ("n|misses" if trace.cacheable else "n|bypassed", 1)]
     if trace.error is not None:
         found.append((f"n|errors|{_class(trace.error, trace.status)}", 1))
-    if trace.usage and source:
-        found += _tokens(trace.usage, "upstream" if source == "upstream" else "saved")
+        if trace.error not in GONE:
+            found.append((f"n|codes|{trace.status or 500} {trace.error}", 1))
+    if trace.stored_expiry is not None and trace.stored_bytes:
+        found += [("n|stored|answers", 1), ("n|stored|bytes", trace.stored_bytes)]
     found += [(f"n|counts|{name}", n) for name, n in trace.counts.items()]
     return found
 
@@ -82,12 +99,17 @@ def _class(error: str, status: int | None) -> str:
     return f"{status // 100}xx"
 
 
-def _tokens(usage: Mapping[str, Any], kind: str) -> list[tuple[str, int]]:
+def _outcome(outcome: str) -> str:
+    """Of a model's call: `answered`, `cancelled` (another was faster, or nobody waits any more) or `failed`."""
+    return outcome if outcome in ("answered", "cancelled") else "failed"
+
+
+def _tokens(usage: Mapping[str, Any], sheet: str, kind: str) -> list[Figure]:
     found = []
     for field, name in TOKENS.items():
         count = usage.get(field)
         if isinstance(count, int) and 0 < count < MOST_TOKENS:
-            found.append((f"n|tokens|{kind}|{name}", int(count)))
+            found.append((sheet, f"n|tokens|{kind}|{name}", int(count)))
     return found
 
 
@@ -100,4 +122,15 @@ def _latencies(trace: Trace, sheet: str) -> list[Figure]:
                 (sheet, f"{prefix}{bucket_of(seconds * 1_000)}", 1),
                 (sheet, f"{prefix}sum", round(seconds * 1_000_000)),
             ]
+    return found
+
+
+def _steps(trace: Trace, sheet: str) -> list[Figure]:
+    """Where the time went, apart for hits and misses: they take other ways."""
+    found = []
+    kind = "hit" if trace.source in HITS else "miss"
+    for step, seconds in trace.steps.items():
+        prefix = f"h|{kind}|{step}|"
+        bucket = bucket_of(seconds * 1_000) // COARSE * COARSE + COARSE // 2
+        found += [(sheet, f"{prefix}{bucket}", 1), (sheet, f"{prefix}sum", round(seconds * 1_000_000))]
     return found

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import calendar
+import time
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.figures import HITS, HOUR, LIVE, hour_of
+from subsecond.stats.figures import HITS, HOUR, LIVE, STEPS, hour_of
 from subsecond.stats.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 HOURS = 24
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 FAILED = "_failed"
+# Requests that were refused because too many ran already.
+SHED = "429 Overloaded"
+CALLS = ("answered", "failed", "cancelled")
 
 
 def oldest_sheets(now: float, hours: int = HOURS) -> tuple[str, str]:
@@ -35,37 +40,45 @@ def summarise(
 
     A sheet may come several times (one part from the table, one from memory). `complete` is passed on.
     """
-    counts: Counter[str] = Counter()
-    live: Counter[str] = Counter()
-    times = _Times()
+    sums = _Sums()
     for sheet, names in sheets:
-        if is_over(sheet, now, hours):
-            continue
-        kept = live if sheet.startswith(LIVE) else counts
-        for name, n in names.items():
-            kind, _, rest = name.partition("|")
-            if kind == "h":
-                times.add(sheet.partition("|")[2], rest, n)
-            else:
-                kept[rest] += n
-    hits = {kind: counts[f"hits|{kind}"] for kind in HITS}
-    looked_up = sum(hits.values()) + counts["misses"]
+        if not is_over(sheet, now, hours):
+            sums.add(sheet, names)
+    counts = sums.counts
+    codes = _below(counts, "codes|")
     return {
         "hours": hours,
         "complete": complete,
         "requests": counts["requests"],
-        "hits": hits,
+        "hits": _hits(counts),
         "misses": counts["misses"],
         "bypassed": counts["bypassed"],
-        "hit_rate": round(sum(hits.values()) / looked_up, 4) if looked_up else None,
+        "hit_rate": hit_rate(counts),
         "upstream_calls": counts["upstream_calls"],
         "errors": {"4xx": 0, "5xx": 0, "closed": 0} | _below(counts, "errors|"),
+        "errors_by_code": codes,
+        "shed": codes.get(SHED, 0),
+        "cold_starts": counts["counts|cold_starts"],
         "tokens": {kind: _tokens(counts, kind) for kind in ("upstream", "saved")},
-        "latencies": times.public(),
-        "exact_cache_size": max(0, live["exact"]),
-        "semantic_cache_size": max(0, live["semantic"]),
+        "latencies": sums.times.public(),
+        "steps": sums.steps.plain(),
+        "models": sums.public_models(),
+        "series": sums.series(now, hours),
+        "exact_cache_size": max(0, sums.live["exact"]),
+        "exact_cache_bytes": _bytes(counts, sums.live),
+        "semantic_cache_size": max(0, sums.live["semantic"]),
         **_own(_below(counts, "counts|")),
     }
+
+
+def hit_rate(counts: Mapping[str, int]) -> float | None:
+    hits = sum(counts.get(f"hits|{kind}", 0) for kind in HITS)
+    looked_up = hits + counts.get("misses", 0)
+    return round(hits / looked_up, 4) if looked_up else None
+
+
+def _hits(counts: Counter[str]) -> dict[str, int]:
+    return {kind: counts[f"hits|{kind}"] for kind in HITS}
 
 
 def _below(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
@@ -76,12 +89,88 @@ def _tokens(counts: Counter[str], kind: str) -> dict[str, int]:
     return {name: counts[f"tokens|{kind}|{name}"] for name in ("prompt", "completion")}
 
 
+def _bytes(counts: Counter[str], live: Counter[str]) -> int:
+    """About what the live answers take: as many as there are, each as large as those that were stored lately."""
+    stored = counts["stored|answers"]
+    return round(max(0, live["exact"]) * counts["stored|bytes"] / stored) if stored else 0
+
+
 def _own(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """What the stages counted themselves: the steps that failed open, and the rest."""
     return {
         "fail_open": {name.removesuffix(FAILED): n for name, n in counts.items() if name.endswith(FAILED)},
         "counts": {name: n for name, n in counts.items() if not name.endswith(FAILED)},
     }
+
+
+class _Sums:
+    """All sheets added up: over the whole time, by hour and by model."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.live: Counter[str] = Counter()
+        self.times = _Times()
+        self.steps = _Times()
+        self._hours: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._first: defaultdict[str, _Times] = defaultdict(_Times)
+        self._models: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, sheet: str, names: Mapping[str, int]) -> None:
+        if sheet.startswith(LIVE):
+            for name, n in names.items():
+                self.live[name.partition("|")[2]] += n
+            return
+        # yyyymmddhh, then what kind of sheet it is.
+        hour, kind = sheet[:10], sheet[10:]
+        for name, n in names.items():
+            letter, _, rest = name.partition("|")
+            if letter == "n":
+                self._count(hour, kind, rest, n)
+            elif kind == STEPS:
+                self.steps.add("", rest, n)
+            else:
+                self.times.add(kind[1:], rest, n)
+                self._over_time(hour, rest, n)
+
+    def _count(self, hour: str, kind: str, name: str, n: int) -> None:
+        self.counts[name] += n
+        self._hours[hour][name] += n
+        if kind:
+            self._models[kind[1:]][name] += n
+
+    def _over_time(self, hour: str, name: str, n: int) -> None:
+        kind, source, bucket = name.split("|")
+        if kind == "ttft":
+            self._first[hour].add("", f"{'hit' if source in HITS else 'upstream'}|ttft|{bucket}", n)
+
+    def public_models(self) -> dict[str, Any]:
+        """By model: its tokens, and what became of the calls that the router made."""
+        return {
+            model: {
+                "tokens": {kind: _tokens(counts, kind) for kind in ("upstream", "saved")},
+                "calls": {outcome: counts[f"calls|{outcome}"] for outcome in CALLS},
+            }
+            for model, counts in sorted(self._models.items())
+        }
+
+    def series(self, now: float, hours: int) -> list[dict[str, Any]]:
+        """Hour by hour, the oldest first; only those in which something happened."""
+        first, last = hour_of(now - (hours - 1) * HOUR), hour_of(now)
+        return [self._hour(hour) for hour in sorted(self._hours) if first <= hour <= last]
+
+    def _hour(self, hour: str) -> dict[str, Any]:
+        counts = self._hours[hour]
+        begun = calendar.timegm(time.strptime(hour, "%Y%m%d%H"))
+        return {
+            "hour": time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(begun)),
+            "requests": counts["requests"],
+            "hits": _hits(counts),
+            "misses": counts["misses"],
+            "hit_rate": hit_rate(counts),
+            "errors": sum(_below(counts, "errors|").values()),
+            "tokens": {kind: sum(_tokens(counts, kind).values()) for kind in ("upstream", "saved")},
+            "ttft_ms": {source: found["ttft"] for source, found in self._first[hour].plain().items()},
+        }
 
 
 class _Times:
@@ -110,6 +199,13 @@ class _Times:
         for (source, kind), histogram in whole.items():
             sources[source]["all"][f"{kind}_ms"] = _shape(histogram)
         return sources
+
+    def plain(self) -> dict[str, Any]:
+        """Where there is one model: by kind and source."""
+        found: dict[str, Any] = {}
+        for (source, _, kind), histogram in sorted(self._found.items()):
+            found.setdefault(kind, {})[source] = _shape(histogram)
+        return found
 
 
 def _shape(histogram: Histogram) -> dict[str, float | int | None]:

@@ -33,7 +33,7 @@ class Tally:
     def record(self, trace: Trace, now: float) -> None:
         """Add what a finished request adds. `now`: epoch seconds."""
         partition = trace.partition or NOBODY
-        found = figures(trace, self._model(partition, trace), now)
+        found = figures(trace, lambda model: self._named(partition, model), now)
         with self._lock:
             for sheet, name, n in found:
                 sums = self._sheets.setdefault((partition, sheet), {})
@@ -78,16 +78,19 @@ class Tally:
         with self._lock:
             return [(sheet, dict(sums)) for (owner, sheet), sums in self._sheets.items() if owner == partition]
 
-    def _model(self, partition: str, trace: Trace) -> str:
-        """The model's name where it is counted by name. Failed requests name none: any name can be asked for."""
-        model = trace.model
-        if trace.error is not None or not isinstance(model, str):
+    def partitions(self) -> set[str]:
+        with self._lock:
+            return {partition for partition, _ in self._sheets}
+
+    def _named(self, partition: str, model: object) -> str:
+        """The model's name where it is counted by name."""
+        if not isinstance(model, str):
             return OTHER
         known = self._models.setdefault(partition, set())
         if model in known:
             return model
         # Printable: neither control characters nor lone surrogates, which no table takes.
-        if len(known) == NAMED_MODELS or len(model) > LONGEST_NAME or not model.isprintable():
+        if not model or len(known) == NAMED_MODELS or len(model) > LONGEST_NAME or not model.isprintable():
             return OTHER
         known.add(model)
         return model

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of a model. kind: `first`, `fallback`, `hedge`. seconds: to its first token, or its failure."""
+    """One call of a model. kind: `first`, `fallback`, `hedge`, `fast`, `strong`. seconds: to its first text, or end."""
 
     model: str
     kind: str
@@ -55,6 +55,15 @@ class Trace:
     skipped: list[str] = field(default_factory=list)
     speculation: dict[str, object] | None = None
     optimise: Report | None = None
+    # Which model was chosen and why: for the trace, and in one line for the header.
+    route: dict[str, Any] | None = None
+    route_line: str = ""
+    # Of the answer: the entry that it came from, and whose it was when it was stored; what storing it takes (bytes).
+    entry: str | None = None
+    served: str | None = None
+    stored_bytes: int = 0
+    # `chat`, `text` or `embeddings`.
+    operation: str | None = None
 
     def step(self, name: str) -> Step:
         """`with trace.step("exact"): ...` adds the time spent inside to the step's duration."""
@@ -91,6 +100,7 @@ class Trace:
             "similarity": self.similarity and round(self.similarity, 4),
             "judged": self.judged,
             "model": self.model,
+            "route": self.route,
             "optimise": self.optimise and self.optimise.public(self.usage),
             "steps_ms": {name: round(seconds * 1000, 3) for name, seconds in self.steps.items()},
             "first_ms": None if self.first is None else round(self.first * 1000, 3),

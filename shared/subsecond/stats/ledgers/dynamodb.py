@@ -1,5 +1,8 @@
 """Statistics in the state table: pk `stats#<partition>`, sk the sheet, one number attribute for each figure, `ttl`.
 
+Beside them: sk `recent#<slot>`, what an environment has to show (`highlights.py`), and pk `stats#<tenant>`, sk
+`namespaces`: a set of those that were ever asked in.
+
 Environments only ever ADD, so they need not know of each other. An update whose reply was lost is sent again, so a
 figure can be counted twice then: the price of not paying twice for each (a transaction could tell).
 """
@@ -7,20 +10,24 @@ figure can be counted twice then: the price of not paying twice for each (a tran
 from __future__ import annotations
 
 import calendar
+import json
 import logging
 import time
 from itertools import islice
 from math import inf
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from subsecond.aws import Aws, aws_of
 from subsecond.stats.figures import HOUR, LIVE, hour_of
+from subsecond.stats.highlights import KEPT as KEPT_RECENT
+from subsecond.stats.highlights import Highlights, merged
 from subsecond.stats.summary import HOURS, oldest_sheets, summarise
 from subsecond.stats.tally import Tally
+from subsecond.stats.tenants import MOST, is_tenant, overall, tenant_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from subsecond.config import Settings
     from subsecond.stats.trace import Trace
@@ -35,6 +42,9 @@ AT_ONCE = 100
 # Figures that wait while the table cannot be reached (about 10 MB), and the longest pause between two attempts.
 MOST_WAITING = 50_000
 LONGEST_PAUSE = 60.0
+RECENT, NAMESPACES = "recent#", "namespaces"
+
+Sheets: TypeAlias = "list[tuple[str, dict[str, int]]]"
 
 
 class DynamoLedger:
@@ -50,6 +60,9 @@ class DynamoLedger:
         self._interval = self._pause = interval
         self._clock = clock
         self._tally = Tally()
+        self._highlights = Highlights()
+        # Namespaces that are in their tenant's set, as far as this environment has seen to it.
+        self._listed: set[str] = set()
         self._merged = -inf
         # Held by the thread that merges: what it holds is in neither place.
         self._merging = Lock()
@@ -57,7 +70,9 @@ class DynamoLedger:
         self.lost = 0
 
     def record(self, trace: Trace) -> None:
-        self._tally.record(trace, self._clock())
+        now = self._clock()
+        self._tally.record(trace, now)
+        self._highlights.record(trace, now)
 
     async def flush(self, *, force: bool = False) -> None:
         """One thread does it all, so a caller that stops waiting leaves nothing half counted."""
@@ -69,8 +84,11 @@ class DynamoLedger:
     async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
         """`complete` is False when the table could not be read: then only this environment is sure to be in it."""
         now = self._clock()
+        if is_tenant(partition):
+            return await self._aws.run(lambda: self._overall(partition, now, hours))
         sheets, complete = await self._aws.run(lambda: self._read(partition, now, hours))
-        return summarise(sheets, now, hours, complete=complete)
+        recent = await self._aws.run(lambda: self._recent(partition))
+        return summarise(sheets, now, hours, complete=complete) | merged(recent, now)
 
     def _merge(self) -> None:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- boto3 loads in the pool only
@@ -81,6 +99,7 @@ class DynamoLedger:
                 for place in list(sheets):
                     self._write(*place, sheets[place])
                     del sheets[place]
+                self._show()
                 self._pause = self._interval
             except (BotoCoreError, ClientError) as error:
                 self.failures += 1
@@ -90,8 +109,40 @@ class DynamoLedger:
                 self._tally.add(sheets)
                 self.lost += self._tally.shrink(MOST_WAITING)
 
+    def _show(self) -> None:
+        """Write what this environment has to show, over what stood in its slot."""
+        found = self._highlights.take()
+        try:
+            for partition in list(found):
+                text = json.dumps(found[partition], separators=(",", ":"))
+                expiry = int(self._clock() + KEPT_RECENT)
+                self._put(_pk(partition), f"{RECENT}{self._highlights.slot:02d}", {"doc": {"S": text}}, expiry)
+                del found[partition]
+        finally:
+            self._highlights.give_back(found)
+
+    def _put(self, pk: str, sk: str, values: Mapping[str, Any], expiry: int) -> None:
+        # An update, because the functions may write nothing else here.
+        [(name, value)] = values.items()
+        self._aws.dynamodb.update_item(
+            TableName=self._table,
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            UpdateExpression="SET #ttl = :ttl, #name = :value" if "S" in value else "SET #ttl = :ttl ADD #name :value",
+            ExpressionAttributeNames={"#ttl": "ttl", "#name": name},
+            ExpressionAttributeValues={":ttl": {"N": str(expiry)}, ":value": value},
+        )
+
+    def _list(self, partition: str) -> None:
+        """Note the namespace with its tenant: once in an environment."""
+        if partition in self._listed or is_tenant(partition):
+            return
+        tenant, _, namespace = partition.partition(":")
+        self._put(_pk(tenant), NAMESPACES, {"names": {"SS": [namespace]}}, int(self._clock()) + KEPT)
+        self._listed.add(partition)
+
     def _write(self, partition: str, sheet: str, sums: dict[str, int]) -> None:
         """Add the sums to the sheet's item; each is gone from `sums` once it is there."""
+        self._list(partition)
         client = self._aws.dynamodb
         while part := dict(islice(sums.items(), AT_ONCE)):
             added = {name: n for name, n in part.items() if n}
@@ -106,27 +157,56 @@ class DynamoLedger:
             for name in part:
                 del sums[name]
 
-    def _read(self, partition: str, now: float, hours: int) -> tuple[list[tuple[str, dict[str, int]]], bool]:
+    def _read(self, partition: str, now: float, hours: int) -> tuple[Sheets, bool]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
         figures, live = oldest_sheets(now, hours)
         with self._merging:
             found = self._tally.of(partition)
             try:
-                found += self._query(partition, figures, hour_of(now + HOUR))
-                found += self._query(partition, live, LIVE + "~")
+                for first, last in ((figures, hour_of(now + HOUR)), (live, LIVE + "~")):
+                    found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
             except (BotoCoreError, ClientError):
                 return found, False
         return found, True
 
-    def _query(self, partition: str, first: str, last: str) -> list[tuple[str, dict[str, int]]]:
+    def _recent(self, partition: str) -> list[dict[str, Any]]:
+        """What the environments have to show: this one's from memory, the others' where they can be read."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            items = list(self._query(partition, RECENT, RECENT + "~"))
+        except (BotoCoreError, ClientError):
+            items = []
+        found = [json.loads(item["doc"]["S"]) for item in items]
+        return [self._highlights.of(partition), *(one for one in found if one["id"] != self._highlights.id)]
+
+    def _overall(self, tenant: str, now: float, hours: int) -> Mapping[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        owned = {name for name in self._tally.partitions() if name != tenant and tenant_of(name) == tenant}
+        complete = True
+        try:
+            for item in self._query(tenant, NAMESPACES, NAMESPACES):
+                owned |= {f"{tenant}:{name}" for name in item["names"]["SS"]}
+        except (BotoCoreError, ClientError):
+            complete = False
+        found = {}
+        # One more than are added up, so that it shows that there are more.
+        for name in sorted(owned)[: MOST + 1]:
+            found[name], was_read = self._read(name, now, hours)
+            complete = complete and was_read
+        return overall(found, now, hours, complete=complete)
+
+    def _query(self, partition: str, first: str, last: str) -> Iterator[dict[str, Any]]:
         pages = self._aws.dynamodb.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues={":pk": {"S": _pk(partition)}, ":first": {"S": first}, ":last": {"S": last}},
             ConsistentRead=True,
         )
-        return [(item["sk"]["S"], _sums(item)) for page in pages for item in page["Items"]]
+        for page in pages:
+            yield from page["Items"]
 
 
 def _pk(partition: str) -> str:

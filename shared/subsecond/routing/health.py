@@ -1,0 +1,390 @@
+"""How fast and how sound each model is at the moment, in all environments.
+
+Histograms by slices of ten seconds; a slice counts half after a minute, and nothing after four. What is predicted are
+quantiles of first tokens, a failure among them as one that came after a minute. Where there is little data, the prior
+counts as two calls.
+
+    well -----> five of its last six calls slow or failed, three failures in a row, or a `retry-after` -----> resting
+    resting --> when its time is over, ONE call at a time tries it (half-open): two good -> well, a bad one -> resting
+
+Decay alone would be too slow for that: after a busy minute, hundreds of good calls outvote the bad ones of now. A model
+that nobody has called for a while is predicted no worse than its prior: so it is tried again, and judged anew.
+Environments merge their figures after an answer's last byte, every few seconds: one write, one read.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from subsecond.routing.healths import Healths
+from subsecond.routing.records import (
+    HALF_LIFE,
+    SLICE,
+    SLICES,
+    SPREAD,
+    Prior,
+    Record,
+    View,
+    decode,
+    encode,
+    slice_of,
+    view_of,
+)
+from subsecond.stats.histogram import bucket_of
+
+# A first token is slow when it takes so many times the median; below so many milliseconds nobody minds. A second call
+# leaves after so many medians at the latest.
+SLOW = 4.0
+UNNOTICED = 100.0
+LATEST = 8.0
+# So many of the last ones slow: a spell. So many failed in a row: it is down.
+LAST, BAD = 6, 5
+FAILURES = 3
+# So many good ones end a rest: one call in thirty is fast enough by chance when a model is ten times slower.
+GOOD = 2
+# Seconds of rest, doubled up to the longest, each up to half as long again, so that environments do not try at once.
+# The longest, made so much longer, is still within a minute. A server's own `retry-after` may be as long as that.
+FIRST_REST, LONGEST_REST = 10.0, 30.0
+LONGEST_WISH = 60.0
+# After so many trials in vain this is how it is now, and not a spell.
+TRIALS = 8
+# Seconds without a call after which a model may be better than its figures say; and until figures are made
+# again where no merge has made them.
+IDLE = 40.0
+FRESH = 15.0
+
+Reason = Literal["slow", "failing", "limited"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Times in seconds. error_rate: 0 to 1. resting: to be called only where nothing else will do."""
+
+    ttft_p50: float
+    ttft_p95: float
+    tokens_per_second: float
+    error_rate: float
+    resting: bool = False
+
+    def total(self, tokens: int) -> float:
+        """Seconds that an answer of so many tokens takes, as the median goes."""
+        return self.ttft_p50 + tokens / self.tokens_per_second
+
+
+@dataclass(slots=True)
+class _Rest:
+    """limit: milliseconds past which a first token is slow. seen: when it was last known to be bad. Seconds else."""
+
+    reason: Reason
+    limit: float
+    since: float
+    until: float
+    seen: float
+    pause: float = FIRST_REST
+    trials: int = 0
+    good: int = 0
+    probe: Watch | None = None
+
+
+@dataclass(slots=True)
+class _Model:
+    """What this environment alone knows. recent: when the last calls spoke or failed, and whether that was bad."""
+
+    prior: Prior
+    recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=LAST))
+    flying: dict[Watch, None] = field(default_factory=dict)
+    failures: int = 0
+    touched: float = 0.0
+    forgotten: int = 0
+    rest: _Rest | None = None
+    view: View | None = None
+
+
+class Watch:
+    """One call's stopwatch. One of `first`, `failed` and `gone` ends the wait for the first token; after `first`,
+    `finished` or `failed` ends the answer."""
+
+    __slots__ = ("_first", "_health", "begun", "model", "started", "trial")
+
+    def __init__(self, health: Health, model: str, begun: float, started: float) -> None:
+        self._health = health
+        self.model = model
+        self.begun = begun
+        self.started = started
+        # Whether it was made to see if the model is better than its figures.
+        self.trial = False
+        self._first = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self._health.ticks() - self.started
+
+    def first(self) -> None:
+        """The first token is there."""
+        self._first = self._health.ticks()
+        self._health.spoke(self, (self._first - self.started) * 1_000)
+
+    def finished(self, tokens: int) -> None:
+        """The answer is complete; `tokens` long."""
+        seconds = self._health.ticks() - self._first
+        if tokens > 1 and seconds > 0:
+            self._health.spoken(self, (tokens - 1) / seconds)
+
+    def failed(self, retry_after: float | None = None) -> None:
+        """It failed, or gave nothing in time. retry_after: seconds for which the server wants peace."""
+        self._health.broke(self, retry_after)
+
+    def gone(self) -> None:
+        """Nobody waits for it any more: no fault of its own, unless that was late already."""
+        self._health.left(self)
+
+
+class Health:
+    """Used from one event loop. `clock`: epoch seconds, which environments share; `ticks`: monotonic seconds."""
+
+    def __init__(
+        self,
+        store: Healths,
+        priors: Mapping[str, Prior] | None = None,
+        *,
+        interval: float = 5.0,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.ticks = ticks
+        self._store = store
+        self._priors = priors or {}
+        self._interval = interval
+        self._clock = clock
+        self._chance = chance
+        self._models: dict[str, _Model] = {}
+        # By slice and model: what all have merged, and what is ours alone yet.
+        self._shared: dict[int, dict[str, Record]] = {}
+        self._own: dict[int, dict[str, Record]] = {}
+        self._merged = self._read = float("-inf")
+
+    def predict(self, name: str) -> Prediction:
+        now = self._clock()
+        model = self._model(name)
+        resting = self._is_resting(name, model, now)
+        view = self._view(name, model, now)
+        p50, p95 = view.p50, view.p95
+        if resting and model.rest:
+            p50, p95 = max(p50, model.rest.limit), max(p95, 2 * model.rest.limit)
+        elif self._may_be_better(model, view, now):
+            prior = model.prior.ttft * 1_000
+            p50, p95 = min(p50, prior), min(p95, prior * SPREAD[-1])
+        return Prediction(p50 / 1_000, p95 / 1_000, view.speed, view.error_rate, resting)
+
+    def late(self, name: str, share: float) -> float:
+        """Seconds after which a first token is later than usual: that share of them had come by then. Never more than
+        eight medians: where many calls stall or fail, the share would only be reached after those."""
+        view = self._view(name, self._model(name), self._clock())
+        return min(view.ttft.quantile(share) or 0.0, LATEST * view.p50) / 1_000
+
+    def resting(self, name: str) -> bool:
+        """Whether it shall be left in peace. Not so for the one call that may try it when its time is over."""
+        return self._is_resting(name, self._model(name), self._clock())
+
+    def begin(self, name: str) -> Watch:
+        """A call leaves now."""
+        now = self._clock()
+        model = self._model(name)
+        watch = Watch(self, name, now, self.ticks())
+        watch.trial = not model.rest and self._may_be_better(model, self._view(name, model, now), now)
+        model.flying[watch] = None
+        model.touched = now
+        if model.rest and now >= model.rest.until and model.rest.probe is None:
+            model.rest.probe = watch
+        return watch
+
+    async def flush(self, *, force: bool = False) -> None:
+        """Merge when the last merge is old enough, or at once. Raises what the store raises; nothing is lost then."""
+        now = self._clock()
+        if not self._own or not (force or not 0 <= now - self._merged < self._interval):
+            return
+        self._merged = now
+        here = slice_of(now)
+        taken, self._own = self._own, {}
+        sums: dict[str, Record] = {}
+        for records in taken.values():
+            _add(sums, records)
+        try:
+            found = await self._store.share(here, encode(sums), int(max(here - SLICES, self._read - 1)))
+        except BaseException:
+            for at, records in taken.items():
+                _add(self._own.setdefault(at, {}), records)
+            raise
+        read = {at: decode(figures) for at, figures in found.items()}
+        news = self._news(read, sums)
+        self._shared = {at: records for at, records in (self._shared | read).items() if at > here - SLICES}
+        self._read = here
+        for name, model in self._models.items():
+            self._hear(name, model, news.get(name, Record()), now)
+            # Now, after a last byte, and not in the next request's time.
+            model.view = self._look(name, model, now)
+
+    # What a Watch reports.
+
+    def spoke(self, watch: Watch, ttft: float) -> None:
+        """`ttft`: milliseconds."""
+        now = self._clock()
+        model = self._model(watch.model)
+        slow = bucket_of(ttft) > bucket_of(self._limit(watch.model, model, now))
+        self._record(watch.model, now).ttft.add(ttft)
+        model.failures = 0
+        if watch.trial and ttft <= model.prior.ttft * 1_000 * SPREAD[-1]:
+            model.forgotten, model.view = slice_of(now) - 1, None
+        self._judge(watch, model, now, bad=slow)
+
+    def spoken(self, watch: Watch, speed: float) -> None:
+        self._record(watch.model, self._clock()).speed.add(speed)
+
+    def broke(self, watch: Watch, retry_after: float | None) -> None:
+        now = self._clock()
+        model = self._model(watch.model)
+        self._record(watch.model, now).failed += 1
+        model.failures += 1
+        self._judge(watch, model, now, bad=True)
+        rest = model.rest
+        if retry_after is not None:
+            rest = rest or self._let_rest(watch.model, model, "limited", now)
+            rest.reason, rest.until = "limited", max(rest.until, now + min(retry_after, LONGEST_WISH))
+        elif model.failures >= FAILURES and not rest:
+            self._let_rest(watch.model, model, "failing", now)
+
+    def left(self, watch: Watch) -> None:
+        model = self._model(watch.model)
+        waited = watch.seconds * 1_000
+        if watch in model.flying and waited >= self._view(watch.model, model, self._clock()).p95:
+            self.spoke(watch, waited)
+        model.flying.pop(watch, None)
+        if model.rest and model.rest.probe is watch:
+            model.rest.probe = None
+
+    # What is made of it.
+
+    def _judge(self, watch: Watch, model: _Model, now: float, *, bad: bool) -> None:
+        model.flying.pop(watch, None)
+        model.touched = now
+        rest = model.rest
+        if rest is None:
+            model.recent.append((now, bad))
+            if self._is_spell(model, now, self._limit(watch.model, model, now)):
+                self._let_rest(watch.model, model, "slow", now)
+        elif not bad and watch.begun >= rest.since:
+            rest.good += 1
+            rest.probe, rest.until = None, min(rest.until, now)
+            if rest.good >= GOOD:
+                self._recover(model)
+        elif rest.probe is watch:
+            self._renew(model, rest, now)
+
+    def _is_spell(self, model: _Model, now: float, limit: float) -> bool:
+        """Calls that wait longer than `limit` milliseconds already count: their outcome may take a minute."""
+        bad = [was for when, was in model.recent if now - when < HALF_LIFE]
+        for watch in model.flying:
+            if watch.seconds * 1_000 <= limit or len(bad) >= 2 * LAST:
+                break
+            bad.append(True)
+        return sum(bad[-LAST:]) >= BAD
+
+    def _let_rest(self, name: str, model: _Model, reason: Reason, now: float) -> _Rest:
+        model.rest = _Rest(reason, self._limit(name, model, now), now, now + self._rest(FIRST_REST), now)
+        model.recent.clear()
+        return model.rest
+
+    def _renew(self, model: _Model, rest: _Rest, now: float) -> None:
+        rest.probe = None
+        rest.good = 0
+        rest.trials += 1
+        if rest.trials >= TRIALS and rest.reason == "slow":
+            model.rest = None
+            return
+        rest.pause = min(2 * rest.pause, LONGEST_REST)
+        rest.seen, rest.until = now, max(rest.until, now + self._rest(rest.pause))
+
+    def _recover(self, model: _Model) -> None:
+        """It is well again: what it was like in the spell, and before, is over."""
+        assert model.rest
+        model.forgotten = slice_of(model.rest.seen)
+        model.rest = model.view = None
+        model.failures = 0
+
+    def _news(self, read: Mapping[int, Mapping[str, Record]], sent: Mapping[str, Record]) -> dict[str, Record]:
+        """What others have added since the last merge."""
+        news: dict[str, Record] = {}
+        for at, records in read.items():
+            _add(news, records)
+            _add(news, self._shared.get(at, {}), -1)
+        _add(news, sent, -1)
+        return news
+
+    def _hear(self, name: str, model: _Model, news: Record, now: float) -> None:
+        """What the others' figures say of it."""
+        rest = model.rest
+        limit = self._limit(name, model, now)
+        if rest is None:
+            # The others' bad calls count as ours would, in proportion. Their good ones may be from before the spell.
+            bad = round(min(LAST, news.calls) * news.slow(limit) / news.calls) if news.calls > 0 else 0
+            model.recent.extend([(now, True)] * bad)
+            if self._is_spell(model, now, limit):
+                self._let_rest(name, model, "slow", now)
+        elif rest.probe is None and not (rest.reason == "limited" and now < rest.until):
+            heard = Record()
+            for at, records in self._shared.items():
+                if at > slice_of(rest.seen) and name in records:
+                    heard.add(records[name])
+            if heard.calls - heard.slow(limit) >= GOOD:
+                self._recover(model)
+            elif heard.calls and heard.calls == heard.slow(limit):
+                self._renew(model, rest, now)
+
+    def _is_resting(self, name: str, model: _Model, now: float) -> bool:
+        if not model.rest and model.flying and self._is_spell(model, now, self._limit(name, model, now)):
+            self._let_rest(name, model, "slow", now)
+        return model.rest is not None and (now < model.rest.until or model.rest.probe is not None)
+
+    def _may_be_better(self, model: _Model, view: View, now: float) -> bool:
+        idle = now - max(model.touched, (view.newest + 1) * SLICE)
+        return model.rest is not None or (idle >= IDLE and not model.flying)
+
+    def _limit(self, name: str, model: _Model, now: float) -> float:
+        return model.rest.limit if model.rest else max(SLOW * self._view(name, model, now).p50, UNNOTICED)
+
+    def _rest(self, seconds: float) -> float:
+        return seconds * (1 + self._chance() / 2)
+
+    def _model(self, name: str) -> _Model:
+        model = self._models.get(name)
+        if model is None:
+            model = self._models[name] = _Model(self._priors.get(name, Prior()))
+        return model
+
+    def _record(self, name: str, now: float) -> Record:
+        here = slice_of(now)
+        if here not in self._own:
+            self._own = {at: records for at, records in self._own.items() if at > here - SLICES} | {here: {}}
+        return self._own[here].setdefault(name, Record())
+
+    def _view(self, name: str, model: _Model, now: float) -> View:
+        view = model.view
+        if view is None or not 0 <= now - view.at < FRESH:
+            view = model.view = self._look(name, model, now)
+        return view
+
+    def _look(self, name: str, model: _Model, now: float) -> View:
+        by_slice = (*self._shared.items(), *self._own.items())
+        found = [(at, records[name]) for at, records in by_slice if name in records and at > model.forgotten]
+        return view_of(found, model.prior, now)
+
+
+def _add(sums: dict[str, Record], records: Mapping[str, Record], times: int = 1) -> None:
+    for name, record in records.items():
+        sums.setdefault(name, Record()).add(record, times)

@@ -1,0 +1,130 @@
+"""What is counted of one model in one slice of time, as histograms here and as named sums in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from subsecond.stats.histogram import Histogram, bucket_of
+
+# Seconds of one slice; how many count; after how many seconds one counts half.
+SLICE = 10.0
+SLICES = 24
+HALF_LIFE = 60.0
+# Five pretended calls at these multiples of the prior, together worth two (in thousandths of a call each).
+SPREAD = (0.6, 0.8, 1.0, 1.4, 2.5)
+PRETENDED = 400
+# A failure counts as a first token that came after so many milliseconds.
+TIMED_OUT = 60_000.0
+# Weights become whole numbers, as histograms count in them.
+UNIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is expected of a model that nobody has called yet: seconds to the first token, then tokens a second."""
+
+    ttft: float = 0.5
+    tokens_per_second: float = 50.0
+
+
+@dataclass(slots=True)
+class Record:
+    """ttft: milliseconds. speed: tokens a second after the first. failed: calls that gave no answer."""
+
+    ttft: Histogram = field(default_factory=Histogram)
+    speed: Histogram = field(default_factory=Histogram)
+    failed: int = 0
+
+    @property
+    def calls(self) -> int:
+        return self.ttft.count + self.failed
+
+    def slow(self, limit: float) -> int:
+        """Calls whose first token took longer than `limit` milliseconds, or never came."""
+        bucket = bucket_of(limit)
+        return self.failed + sum(n for at, n in self.ttft.counts.items() if at > bucket)
+
+    def add(self, other: Record, weight: int = 1) -> None:
+        """Add the other's counts, each `weight` times."""
+        for mine, its in ((self.ttft, other.ttft), (self.speed, other.speed)):
+            for bucket, n in its.counts.items():
+                mine.counts[bucket] = mine.counts.get(bucket, 0) + n * weight
+        self.failed += other.failed * weight
+
+    def with_failures(self) -> Histogram:
+        """The first tokens' histogram, failures in it as time-outs."""
+        counts = dict(self.ttft.counts)
+        if self.failed:
+            late = bucket_of(TIMED_OUT)
+            counts[late] = counts.get(late, 0) + self.failed
+        return Histogram(counts)
+
+
+def encode(records: Mapping[str, Record]) -> dict[str, int]:
+    """`MODEL|t|BUCKET` (first token), `MODEL|v|BUCKET` (speed), `MODEL|f|0` (failed)."""
+    figures: dict[str, int] = {}
+    for model, record in records.items():
+        figures |= {f"{model}|t|{bucket}": n for bucket, n in record.ttft.counts.items()}
+        figures |= {f"{model}|v|{bucket}": n for bucket, n in record.speed.counts.items()}
+        if record.failed:
+            figures[f"{model}|f|0"] = record.failed
+    return figures
+
+
+def decode(figures: Mapping[str, int]) -> dict[str, Record]:
+    """The records of `encode`. A name of another kind is left out: a later version may have written it."""
+    records: dict[str, Record] = {}
+    for name, n in figures.items():
+        if name.count("|") < 2:  # noqa: PLR2004 -- as in the docstring
+            continue
+        model, kind, bucket = name.rsplit("|", 2)
+        record = records.setdefault(model, Record())
+        if kind == "f":
+            record.failed += n
+        elif kind in ("t", "v"):
+            counts = (record.ttft if kind == "t" else record.speed).counts
+            counts[int(bucket)] = counts.get(int(bucket), 0) + n
+    return records
+
+
+def slice_of(now: float) -> int:
+    """The number of the slice at `now`, epoch seconds."""
+    return int(now // SLICE)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One model's decayed figures, made at `at`. ttft: milliseconds, failures and the prior in it. speed: the median of
+    tokens a second. newest: the last slice with a call, -1 where there is none."""
+
+    at: float
+    ttft: Histogram
+    p50: float
+    p95: float
+    speed: float
+    error_rate: float
+    newest: int
+
+
+def view_of(found: Sequence[tuple[int, Record]], prior: Prior, now: float) -> View:
+    """`found`: records by slice."""
+    here = slice_of(now)
+    total = Record()
+    for at, record in found:
+        total.add(record, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
+    calls = total.calls
+    for histogram, value in ((total.ttft, prior.ttft * 1_000), (total.speed, prior.tokens_per_second)):
+        for factor in SPREAD:
+            bucket = bucket_of(value * factor)
+            histogram.counts[bucket] = histogram.counts.get(bucket, 0) + PRETENDED
+    ttft = total.with_failures()
+    return View(
+        at=now,
+        ttft=ttft,
+        p50=ttft.quantile(0.5) or 0.0,
+        p95=ttft.quantile(0.95) or 0.0,
+        speed=total.speed.quantile(0.5) or 0.0,
+        error_rate=total.failed / (calls + PRETENDED * len(SPREAD)),
+        newest=max((at for at, _ in found), default=-1),
+    )

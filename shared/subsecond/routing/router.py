@@ -1,0 +1,240 @@
+"""The route of a call, for one environment: what `selection` needs to know of it, and what has become of its
+conversation before."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import blake2b
+from time import monotonic
+from typing import Any
+
+from subsecond.config import Settings
+from subsecond.errors import InvalidRequest
+from subsecond.model import Call, Tenant
+from subsecond.routing import difficulty, parsing, templates
+from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
+from subsecond.routing.health import Prediction
+from subsecond.routing.selection import Choice, Dial, Facts, select
+
+# Conversations whose model is remembered.
+CONVERSATIONS = 10_000
+# User turns that are scored: the first one and the latest.
+TURNS = 4
+# Characters of the start of a conversation that tell it from others.
+OPENING = 4_000
+# Tokens are guessed on the long side: prose has 4 to 5 characters a token, code 3, other scripts down to 1.
+CHARACTERS, PER_MESSAGE, PER_IMAGE = 3, 4, 800
+IMAGES = frozenset({"image_url", "input_image", "image"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The request's own word: `subsecond.quality`, `subsecond.floor` (a tier's name), `subsecond.prefer`."""
+
+    quality: float | None = None
+    floor: str | None = None
+    prefer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The choice, and the template for each model that may answer."""
+
+    choice: Choice
+    alias: Alias | None
+
+    def sent(self, call: Call, model: Model) -> Call:
+        """What is sent to the model: its name there, and the template's text where there is one."""
+        chosen = (self.alias.templates if self.alias else None) or model.templates
+        template = templates.pick(chosen, self.choice.difficulty)
+        return templates.applied(replace(call, model=model.served or model.name), template)
+
+    def public(self) -> dict[str, Any]:
+        """For the trace."""
+        choice = self.choice
+        return {
+            "model": choice.model.name,
+            "tier": choice.model.tier.word,
+            "difficulty": None if choice.difficulty is None else round(choice.difficulty, 4),
+            "reasons": list(choice.reasons),
+            "skipped": dict(choice.skipped),
+            "fallbacks": [one.name for one in choice.fallbacks],
+            "late": choice.late,
+        }
+
+
+class Router:
+    """Used from one event loop. `score`: a text's difficulty; None where it is switched off."""
+
+    def __init__(self, catalogue: Catalogue, dial: Dial, scorer: difficulty.Scorer | None) -> None:
+        self.catalogue = catalogue
+        self._dial = dial
+        self._scorer = scorer
+        self._ranks = difficulty.Ranks()
+        self._kept: OrderedDict[str, str] = OrderedDict()
+        # A turn comes again in every later turn of its conversation.
+        self._score = lru_cache(1024)(scorer.score) if scorer else None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Router | None:
+        """None without a catalogue: then every name goes to the one upstream. ValueError names what does not fit."""
+        catalogue = parsing.load(settings.catalogue)
+        if catalogue is None:
+            return None
+        if not 0 <= settings.quality <= 1:
+            raise ValueError(f"SUBSECOND_QUALITY={settings.quality} is not between 0 and 1")
+        if settings.prefer not in parsing.PREFERENCES:
+            raise ValueError(f"SUBSECOND_PREFER={settings.prefer!r} is not one of {', '.join(parsing.PREFERENCES)}")
+        dial = Dial(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
+        return cls(catalogue, dial, difficulty.load(settings.difficulty))
+
+    def route(
+        self,
+        call: Call,
+        tenant: Tenant,
+        predict: Callable[[str], Prediction] | None = None,
+        wish: Wish | None = None,
+        embedded: tuple[Any, str] = (None, ""),
+        *,
+        now: float | None = None,
+    ) -> Route:
+        """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. embedded: the
+        vector of the last user turn, and its embedder's id. now: monotonic seconds."""
+        found = self.catalogue.find(call.model)
+        alias = found if isinstance(found, Alias) else None
+        wish = wish or Wish()
+        texts = user_texts(call.body)
+        conversation = conversation_of(call, tenant)
+        facts = Facts(
+            asked=call.model,
+            conversation=conversation,
+            tokens=tokens_of(call.body),
+            output=output_of(call.body),
+            needs=needs_of(call.body),
+            time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
+            difficulty=self._difficulty(texts, embedded) if self._wants_score(found) else None,
+            floor=_floor(wish.floor),
+            quality=wish.quality,
+            prefer=wish.prefer,
+            kept=self._kept.get(f"{conversation}|{call.model}", ""),
+        )
+        models = alias.models if alias else ()
+        choice = select(
+            facts, self.catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._dial
+        )
+        if alias:
+            self._keep(f"{conversation}|{call.model}", choice.model.name)
+        return Route(choice, alias)
+
+    def _wants_score(self, found: Model | Alias) -> bool:
+        if not isinstance(found, Alias):
+            return found.templates is not None
+        return found.by_difficulty or found.templates is not None or any(one.templates for one in found.models)
+
+    def _difficulty(self, texts: list[str], embedded: tuple[Any, str]) -> float | None:
+        """Of the conversation's user turns, the hardest: a model that was good enough for an earlier one stays."""
+        if self._scorer is None or self._score is None or not texts:
+            return None
+        vector, embedder = embedded
+        # Clipped, as the scorer reads them, so that what is remembered of them is small.
+        turns = [difficulty.clipped(text) for text in (*(texts[:1] if texts[1:] else ()), *texts[-TURNS:])]
+        last = self._score(turns[-1]) if vector is None else self._scorer.score(turns[-1], vector, embedder)
+        earlier = [self._score(text) for text in turns[:-1]]
+        hardest = difficulty.hardest([*earlier, last])
+        return None if hardest is None else self._ranks.place(hardest)
+
+    def _keep(self, conversation: str, model: str) -> None:
+        self._kept[conversation] = model
+        self._kept.move_to_end(conversation)
+        if len(self._kept) > CONVERSATIONS:
+            self._kept.popitem(last=False)
+
+
+def _floor(name: str | None) -> Tier | None:
+    if name is None:
+        return None
+    try:
+        return Tier[name.upper()]
+    except KeyError:
+        words = ", ".join(tier.word for tier in Tier)
+        raise InvalidRequest(
+            f"'subsecond.floor': {name[:40]!r} is not one of {words}.", param="subsecond.floor", code="invalid_value"
+        ) from None
+
+
+def conversation_of(call: Call, tenant: Tenant) -> str:
+    """The same for all turns of a conversation: the partition and the messages up to the first user's."""
+    opening: list[str] = []
+    for message in _messages(call.body):
+        opening.append(f"{message.get('role')}:{''.join(_texts(message))[:OPENING]}")
+        if message.get("role") == "user":
+            break
+    prompt = call.body.get("prompt")
+    text = "\n".join([tenant.partition, *opening, prompt[:OPENING] if isinstance(prompt, str) else ""])
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def user_texts(body: Mapping[str, Any]) -> list[str]:
+    """The user's turns, the earliest first."""
+    if isinstance(prompt := body.get("prompt"), str):
+        return [prompt]
+    users = (one for one in _messages(body) if one.get("role") == "user")
+    return [text for one in users if (text := "\n".join(_texts(one)))]
+
+
+def needs_of(body: Mapping[str, Any]) -> frozenset[str]:
+    """Of CAPABILITIES: what a model must be able to do for this request."""
+    found = set()
+    if body.get("tools") or body.get("functions"):
+        found.add("tools")
+    wanted = body.get("response_format")
+    if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema":
+        found.add("json_schema")
+    if any(part.get("type") in IMAGES for message in _messages(body) for part in _parts(message)):
+        found.add("vision")
+    return frozenset(found)
+
+
+def output_of(body: Mapping[str, Any]) -> int | None:
+    """The answer's limit in tokens."""
+    found = body.get("max_completion_tokens", body.get("max_tokens"))
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+
+
+def tokens_of(body: Mapping[str, Any]) -> int:
+    """The request's tokens, guessed on the long side, in microseconds: the optimiser counts when it has to fit."""
+    total = 0
+    for message in _messages(body):
+        total += PER_MESSAGE + sum(map(_guess, _texts(message)))
+        total += PER_IMAGE * sum(part.get("type") in IMAGES for part in _parts(message))
+        total += _guess(str(calls)) if (calls := message.get("tool_calls")) else 0
+    if isinstance(prompt := body.get("prompt"), str):
+        total += _guess(prompt)
+    return total + sum(_guess(str(value)) for name in ("tools", "response_format") if (value := body.get(name)))
+
+
+def _guess(text: str) -> int:
+    if text.isascii():
+        return len(text) // CHARACTERS + 1
+    other = len(text) - len(text.encode("ascii", "ignore"))
+    return other + (len(text) - other) // CHARACTERS + 1
+
+
+def _messages(body: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    messages = body.get("messages")
+    return [one for one in messages if isinstance(one, Mapping)] if isinstance(messages, list) else []
+
+
+def _parts(message: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    content = message.get("content")
+    return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
+def _texts(message: Mapping[str, Any]) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    return [text for part in _parts(message) if isinstance(text := part.get("text"), str)]

@@ -1,0 +1,289 @@
+"""Which model answers a request: pure, the same for the same input, and explained.
+
+The rules, in this order: capability, tier floor, context, health, difficulty, deadline, preference. Each takes models
+away and says so; where a rule would leave none, its nearest choice is taken (see `select`), but the floor is never
+stepped below. Sticky: a conversation stays with its model while that is good enough, and equal models are told apart
+by the conversation's hash, so that the provider's prefix cache is met again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from subsecond.errors import InvalidRequest, Unavailable
+from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
+from subsecond.routing.health import Prediction
+
+# A model that needs no more than this factor of the fastest one's time counts as equally fast.
+ALIKE = 1.25
+# Tokens of an answer's first words.
+FIRST_WORDS = 16
+# The 95th percentile of the TTFT is taken to be so many times the prior, until it was measured.
+PRIOR_TAIL = 2.0
+MILLION = 1e6
+# More than any two tiers are apart.
+ABOVE = len(Tier)
+# An explanation is one header: what was skipped is named up to here.
+SAID = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules need to know of a request.
+
+    asked: the model or alias, as it was asked for. conversation: the same text for all turns of one. tokens: of the
+    request; output: of the answer at the most, None where there is no limit. needs: of CAPABILITIES. time_left: in
+    seconds. difficulty: the share of questions that are easier, None where that cannot be said: then it counts as hard.
+    floor, quality, prefer: the request's own, None for the alias's or the settings'. kept: the model that answered the
+    conversation's last turn.
+    """
+
+    asked: str
+    conversation: str = ""
+    tokens: int = 0
+    output: int | None = None
+    needs: frozenset[str] = frozenset()
+    time_left: float | None = None
+    difficulty: float | None = None
+    floor: Tier | None = None
+    quality: float | None = None
+    prefer: str | None = None
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """quality: the share of questions for the best tier. prefer: `latency` or `price`. answer: tokens that an answer is
+    taken to have. reserve: tokens that must be left in the window where the request has no limit of its own."""
+
+    quality: float = 0.5
+    prefer: str = "latency"
+    answer: int = 256
+    reserve: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """fallbacks: who may answer instead, the best first; none is below the floor. skipped: models by the rule that took
+    them away. late: no model was predicted to make the deadline."""
+
+    model: Model
+    fallbacks: tuple[Model, ...] = ()
+    reasons: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    late: bool = False
+    difficulty: float | None = None
+
+    @property
+    def line(self) -> str:
+        """For the header `x-subsecond-route`: the model, and why, in one line of ASCII."""
+        parts = [self.model.name, *self.reasons]
+        if self.skipped:
+            named = [f"{name} ({rule})" for name, rule in list(self.skipped.items())[:SAID]]
+            more = len(self.skipped) - len(named)
+            parts.append("skipped " + ", ".join(named) + (f" and {more} more" if more else ""))
+        return "; ".join(parts)
+
+
+def select(facts: Facts, catalogue: Catalogue, predictions: Mapping[str, Prediction], dial: Dial) -> Choice:
+    """Raises NotFound for a name that there is not, InvalidRequest when a model is asked for by its name and a tier
+    above it as well, Unavailable when no model fits.
+
+    The nearest choices: no window is large enough: the largest (the optimiser fits the request, or refuses it). All are
+    resting: as if none were. None makes the deadline: the one predicted to end first, marked late.
+    """
+    found = catalogue.find(facts.asked)
+    if isinstance(found, Model):
+        return _explicit(facts, found, catalogue, dial)
+    return _Selecting(facts, found, catalogue, predictions, dial).choice()
+
+
+def _explicit(facts: Facts, model: Model, catalogue: Catalogue, dial: Dial) -> Choice:
+    """The model asked for, whatever is known of it. Its fallbacks: its equivalents, and what the catalogue names."""
+    if facts.floor is not None and model.tier < facts.floor:
+        raise InvalidRequest(
+            f"The model {model.name!r} is {model.tier.word}, and 'subsecond.floor' asks for {facts.floor.word}.",
+            param="subsecond.floor",
+            code="invalid_value",
+        )
+    floor = Tier.FAST if facts.floor is None else facts.floor
+    return Choice(model, _in_place_of(facts, model, (), catalogue, floor, dial), ("asked for by name",))
+
+
+def _in_place_of(
+    facts: Facts, model: Model, others: Iterable[Model], catalogue: Catalogue, floor: Tier, dial: Dial
+) -> tuple[Model, ...]:
+    """Equivalent deployments, then the models that the catalogue names, then others; none that cannot do it."""
+    named = (catalogue.models[name] for name in model.fallbacks)
+    wanted = dict.fromkeys((*catalogue.equivalents(model), *named, *others))
+    wanted.pop(model, None)
+    return tuple(
+        one for one in wanted if one.tier >= floor and facts.needs <= one.capabilities and _fits(facts, one, dial)
+    )
+
+
+def _fits(facts: Facts, model: Model, dial: Dial) -> bool:
+    """Whether the request and its answer fit into the window, and the answer under the model's limit."""
+    output = facts.output
+    if output is not None and model.output_limit and output > model.output_limit:
+        return False
+    if output is None:
+        output = min(dial.reserve, model.output_limit or dial.reserve)
+    return not model.window or facts.tokens + output <= model.window
+
+
+def cost(facts: Facts, model: Model, dial: Dial) -> float:
+    """The predicted price of the call."""
+    return (facts.tokens * model.price_in + _answer(facts, model, dial) * model.price_out) / MILLION
+
+
+def _answer(facts: Facts, model: Model, dial: Dial) -> int:
+    """Tokens that the answer is taken to have."""
+    expected = dial.answer if facts.output is None or facts.output > dial.answer else facts.output
+    return model.output_limit if 0 < model.output_limit < expected else expected
+
+
+def prior(model: Model) -> Prediction:
+    return Prediction(model.ttft, model.ttft * PRIOR_TAIL, model.speed, error_rate=0.0)
+
+
+class _Selecting:
+    """One selection: the models that are left, and what was said on the way."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        alias: Alias,
+        catalogue: Catalogue,
+        predictions: Mapping[str, Prediction],
+        dial: Dial,
+    ) -> None:
+        self._facts = facts
+        self._alias = alias
+        self._catalogue = catalogue
+        self._dial = dial
+        self._floor = max(alias.floor, facts.floor if facts.floor is not None else Tier.FAST)
+        self._known = {one.name: predictions.get(one.name) or prior(one) for one in alias.models}
+        self._skipped: dict[str, str] = {}
+        self._reasons: list[str] = []
+        self._late = False
+
+    def choice(self) -> Choice:
+        facts, dial = self._facts, self._dial
+        left = self._without("capability", self._alias.models, lambda one: facts.needs <= one.capabilities)
+        # The floor's own rule comes first: a nearest choice is then one above it.
+        left = self._without("floor", left, lambda one: one.tier >= self._floor)
+        if not left:
+            raise self._nothing()
+        left = self._nearest("context", left, lambda one: _fits(facts, one, dial), self._largest)
+        left = self._nearest("resting", left, lambda one: not self._known[one.name].resting, list)
+        wanted = self._wanted(left)
+        in_time = self._in_time(left)
+        alike = ALIKE * min(map(self._felt, in_time))
+        ranked = sorted(in_time, key=lambda one: self._rank(one, wanted, alike))
+        model = self._sticky(ranked, wanted)
+        self._reasons.insert(0, f"{self._alias.name} -> {model.tier.word}")
+        rest = [one for one in ranked if one is not model]
+        rest += [one for one in left if one not in in_time]
+        fallbacks = _in_place_of(facts, model, rest, self._catalogue, self._floor, dial)
+        fallbacks = tuple(sorted(fallbacks, key=lambda one: self._skipped.get(one.name) == "resting"))
+        return Choice(model, fallbacks, tuple(self._reasons), self._skipped, self._late, difficulty=facts.difficulty)
+
+    def _without(self, rule: str, models: Iterable[Model], fits: Callable[[Model], bool]) -> list[Model]:
+        left = []
+        for one in models:
+            if fits(one):
+                left.append(one)
+            else:
+                self._skipped[one.name] = rule
+        return left
+
+    def _nearest(
+        self,
+        rule: str,
+        models: list[Model],
+        fits: Callable[[Model], bool],
+        nearest: Callable[[list[Model]], list[Model]],
+    ) -> list[Model]:
+        """As `_without`; where none is left, the rule's nearest choice."""
+        left = [one for one in models if fits(one)] or nearest(models)
+        if not any(map(fits, left)):
+            self._reasons.append(f"no model passes the rule {rule}: nearest taken")
+        kept = {one.name for one in left}
+        self._skipped.update({one.name: rule for one in models if one.name not in kept})
+        return left
+
+    @staticmethod
+    def _largest(models: list[Model]) -> list[Model]:
+        widest = max(one.window for one in models)
+        return [one for one in models if one.window == widest]
+
+    def _nothing(self) -> Unavailable:
+        needs = ", ".join(sorted(self._facts.needs)) or "nothing special"
+        return Unavailable(
+            f"No model of {self._alias.name!r} fits: the request needs {needs} and a tier of {self._floor.word} or "
+            "better.",
+            param="model",
+            code="no_model_fits",
+        )
+
+    def _wanted(self, left: Sequence[Model]) -> Tier:
+        """The tier for this difficulty: of the tiers that are left the best for the share `quality` of all questions,
+        the next for the same share of what remains, and so on."""
+        tiers = sorted({one.tier for one in left})
+        if not self._alias.by_difficulty or len(tiers) == 1:
+            return tiers[0]
+        choices = (self._facts.quality, self._alias.quality, self._dial.quality)
+        quality = next(one for one in choices if one is not None)
+        difficulty = 1.0 if self._facts.difficulty is None else self._facts.difficulty
+        known = "unknown" if self._facts.difficulty is None else f"{difficulty:.2f}"
+        bound = 1.0
+        for tier in reversed(tiers[1:]):
+            bound *= 1.0 - quality
+            if quality and difficulty >= bound:
+                self._reasons.append(f"difficulty {known} >= {bound:.2f}")
+                return tier
+        self._reasons.append(f"difficulty {known} < {bound:.2f}")
+        return tiers[0]
+
+    def _total(self, model: Model) -> float:
+        """Seconds to the answer's end, when the first token is one of the late ones."""
+        known = self._known[model.name]
+        return known.ttft_p95 + _answer(self._facts, model, self._dial) / max(known.tokens_per_second, 1e-3)
+
+    def _felt(self, model: Model) -> float:
+        """Seconds to the first words: who reads a stream waits for these."""
+        known = self._known[model.name]
+        return known.ttft_p50 + FIRST_WORDS / max(known.tokens_per_second, 1e-3)
+
+    def _in_time(self, left: list[Model]) -> list[Model]:
+        """Those that make the deadline 19 times in 20; else the fastest."""
+        time_left = self._facts.time_left
+        if time_left is None:
+            return left
+        found = [one for one in left if self._total(one) <= time_left]
+        if not found:
+            self._late = True
+            found = [min(left, key=self._total)]
+            self._reasons.append(f"none within {max(0.0, time_left) * 1000:.0f} ms: fastest taken")
+        self._skipped.update({one.name: "deadline" for one in left if one not in found})
+        return found
+
+    def _rank(self, model: Model, wanted: Tier, alike: float) -> tuple[float | int, ...]:
+        """Sorting order: the wanted tier, then the nearest below it that is left, then those above it; inside a tier
+        the preference, then the conversation's hash."""
+        distance = wanted - model.tier if model.tier <= wanted else ABOVE + model.tier - wanted
+        time, price = max(alike, self._felt(model)), cost(self._facts, model, self._dial)
+        lot = crc32(f"{self._facts.conversation}|{model.name}".encode())
+        prefer = self._facts.prefer or self._alias.prefer or self._dial.prefer
+        return (distance, price, time, lot) if prefer == "price" else (distance, time, price, lot)
+
+    def _sticky(self, ranked: Sequence[Model], wanted: Tier) -> Model:
+        """The conversation's model, while it passes every rule and is no lower than what is wanted now."""
+        for one in ranked:
+            if one.name == self._facts.kept and one.tier >= min(wanted, ranked[0].tier):
+                self._reasons.append("same as before")
+                return one
+        return ranked[0]

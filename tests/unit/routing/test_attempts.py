@@ -1,0 +1,327 @@
+"""The next candidate answers for one that fails, before the first byte and never after it."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subsecond.admission import Limits
+from subsecond.errors import (
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    InvalidRequest,
+    Overloaded,
+    SubsecondError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from subsecond.routing.attempts import answer, as_served, seconds_of, speaks, worth_another
+from subsecond.routing.hedging import Budget, Hedges
+from subsecond.stats.trace import Trace
+
+spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).with_name("virtual.py"))
+virtual = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(virtual)
+
+run, Server, candidate, call, collected = (
+    virtual.run,
+    virtual.Server,
+    virtual.candidate,
+    virtual.call,
+    virtual.collected,
+)
+DOWN = UpstreamUnreachable("The upstream could not be reached.")
+
+
+def ask(*servers, deadline=None, terms=None, trace=None, group="", sent=as_served, **fields):
+    """(what came of it, the trace); an error is given back. `deadline`: seconds from now."""
+    trace = trace or Trace()
+
+    async def main():
+        until = None if deadline is None else virtual.now() + deadline
+        candidates = [candidate(f"m{at}", server, group) for at, server in enumerate(servers)]
+        begun = virtual.now()
+        try:
+            found = await collected(answer(candidates, call(until, **fields), trace, (terms or virtual.terms)(), sent))
+        except SubsecondError as error:
+            error.after = virtual.now() - begun
+            return error
+        return found
+
+    return run(main()), trace
+
+
+def outcomes(trace):
+    return [(attempt.model, attempt.kind, attempt.outcome) for attempt in trace.attempts]
+
+
+def test_the_first_that_answers_is_the_only_one_that_is_asked():
+    servers = Server(0.2), Server(0.1)
+    (head, text, first, _), trace = ask(*servers)
+    assert (head.model, text, round(first, 6)) == ("m0", "ab", 0.2)
+    assert servers[1].begun == 0
+    assert outcomes(trace) == [("m0", "first", "answered")]
+    assert (trace.source, trace.model) == ("upstream", "m0")
+    assert servers[0].calls[0].model == "m0-served"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DOWN,
+        UpstreamTimeout("late"),
+        UpstreamError("busy", status=429),
+        UpstreamError("down", status=503),
+        UpstreamError("broken", status=500),
+        ContextLengthExceeded(9, 5, 8, "messages"),
+    ],
+    ids=lambda error: f"{error.status} {type(error).__name__}",
+)
+def test_another_model_is_worth_a_try_after(error):
+    failing = Server(lambda _: (0.1, error))
+    (head, text, first, _), trace = ask(failing, Server(0.2))
+    assert (head.model, text, round(first, 6)) == ("m1", "ab", 0.3)
+    assert outcomes(trace) == [
+        ("m0", "first", f"{error.status} {type(error).__name__}"),
+        ("m1", "fallback", "answered"),
+    ]
+    assert trace.counts["fallbacks"] == 1
+    assert [round(attempt.seconds, 6) for attempt in trace.attempts] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UpstreamError("bad", status=400),
+        UpstreamError("key", status=401),
+        UpstreamError("none", status=404),
+        UpstreamError("filtered", status=500, error={"code": "content_filter"}),
+        UpstreamError("in the stream", error={"type": "invalid_request_error"}),
+        InvalidRequest("ours"),
+        DeadlineExceeded("late"),
+    ],
+    ids=lambda error: f"{error.status} {error.message}",
+)
+def test_no_other_model_is_asked_after(error):
+    other = Server()
+    found, trace = ask(Server(lambda _: (0.1, error)), other)
+    assert found is error
+    assert other.begun == 0
+    assert len(trace.attempts) == 1
+    assert not worth_another(error)
+
+
+def test_what_is_no_error_of_the_models_is_no_reason():
+    assert not worth_another(ValueError())
+    assert worth_another(Overloaded(1))
+
+
+def test_when_all_fail_the_last_error_is_the_answer():
+    last = UpstreamError("still down", status=503)
+    found, trace = ask(Server(lambda _: (0.1, DOWN)), Server(lambda _: (0.1, last)))
+    assert found is last
+    assert trace.counts["fallbacks"] == 1
+
+
+def test_a_model_that_says_nothing_is_given_up_when_another_is_left():
+    servers = Server(60.0), Server(0.2)
+    (head, _, first, _), trace = ask(*servers, terms=lambda: virtual.terms(patience=5.0))
+    assert (head.model, round(first, 6)) == ("m1", 5.2)
+    assert servers[0].closed == 1
+    assert outcomes(trace)[0] == ("m0", "first", "504 UpstreamTimeout")
+
+
+def test_the_last_one_is_waited_for():
+    (head, _, first, _), _ = ask(Server(40.0), terms=lambda: virtual.terms(patience=5.0))
+    assert (head.model, round(first, 6)) == ("m0", 40.0)
+
+
+def test_an_answer_that_breaks_off_is_never_continued_by_another_model():
+    servers = Server(0.1, broken=(1, DOWN)), Server(0.1)
+    found, trace = ask(*servers)
+    assert found is DOWN
+    assert servers[1].begun == 0
+    assert outcomes(trace) == [("m0", "first", "broke off: UpstreamUnreachable")]
+
+
+def test_a_role_alone_promises_nothing():
+    """Some upstreams say the role at once and fail then."""
+    servers = Server(lambda _: (0.1, DOWN), role_first=True), Server(0.1, role_first=True)
+    (head, text, _, _), _ = ask(*servers)
+    assert (head.model, text) == ("m1", "ab")
+    assert not speaks(virtual.chunk({"role": "assistant", "content": ""}))
+    assert speaks(virtual.chunk({"reasoning_content": "Hm"}))
+    assert speaks(virtual.chunk({}, "stop"))
+    assert speaks(b'{"choices":[{"index":0,"text":"a"}]}')
+    assert not speaks(b'{"choices":[],"usage":{}}')
+
+
+def test_an_answer_without_words_is_an_answer():
+    (_, text, _, _), _ = ask(Server(0.1, ()))
+    assert text == ""
+
+
+def test_a_stream_without_an_event_is_none():
+    class Silent(Server):
+        async def stream(self, call):
+            self.closed += 1
+            return
+            yield
+
+    found, _ = ask(Silent())
+    assert isinstance(found, UpstreamUnreachable)
+
+
+def test_the_deadline_bounds_all_attempts_together():
+    servers = [Server(60.0) for _ in range(3)]
+    found, trace = ask(*servers, deadline=2.0)
+    assert isinstance(found, DeadlineExceeded)
+    assert found.status == 504
+    assert found.after == pytest.approx(2.0, abs=0.01)
+    assert all(server.begun == server.closed for server in servers)
+    assert len(trace.attempts) > 1
+
+
+def test_the_first_leaves_the_next_one_time_enough():
+    (head, _, first, _), _ = ask(Server(60.0), Server(0.4), deadline=2.0)
+    assert head.model == "m1"
+    assert first < 2.0
+
+
+def test_seed_56_no_time_at_all_asks_nobody():
+    server = Server()
+    found, _ = ask(server, deadline=0.0)
+    assert isinstance(found, DeadlineExceeded)
+    assert server.begun == 0
+
+
+def test_a_timeout_that_a_short_deadline_made_puts_no_model_to_rest():
+    known = None
+
+    def terms():
+        nonlocal known
+        known = known or virtual.health()
+        return virtual.terms(known=known)
+
+    async def main():
+        made = terms()
+        for _ in range(10):
+            events = answer(
+                [candidate("m", Server(0.3)), candidate("n", Server(0.3))], call(virtual.now() + 0.1), Trace(), made
+            )
+            with pytest.raises(DeadlineExceeded):
+                await collected(events)
+        return made.health.resting("m"), made.health.predict("m").error_rate
+
+    assert run(main()) == (False, 0.0)
+
+
+def test_a_model_at_rest_comes_last_but_is_not_left_out():
+    async def main():
+        terms = virtual.terms()
+        for _ in range(3):
+            terms.health.begin("m0").failed()
+        servers = Server(0.1), Server(0.1), Server(lambda _: (0.1, DOWN))
+        first = await collected(answer([candidate(f"m{at}", servers[at]) for at in (0, 1)], call(), Trace(), terms))
+        alone = await collected(answer([candidate(f"m{at}", servers[at]) for at in (2, 0)], call(), Trace(), terms))
+        return first[0].model, alone[0].model
+
+    assert run(main()) == ("m1", "m0")
+
+
+def test_another_model_is_asked_when_ours_has_no_place():
+    async def main():
+        terms = virtual.terms(limits=Limits(1, 10, 0, 1.0))
+        async with terms.admission.place("m0", "t"):
+            found = await collected(
+                answer([candidate("m0", Server()), candidate("m1", Server())], call(), Trace(), terms)
+            )
+            # It is full, not ill.
+            return found[0].model, terms.health.resting("m0"), terms.health.predict("m0").error_rate, terms
+
+    model, resting, errors, terms = run(main())
+    assert (model, resting, errors) == ("m1", False, 0.0)
+    assert terms.admission.running == 0
+
+
+def test_each_candidate_gets_a_call_made_for_it():
+    async def sent(asked, one):
+        if one.name == "m0":
+            raise ContextLengthExceeded(9, 5, 8, "messages")
+        return await as_served(asked, one)
+
+    servers = Server(), Server()
+    (head, *_), _ = ask(*servers, sent=sent)
+    assert head.model == "m1"
+    assert servers[0].begun == 0
+
+
+def test_who_leaves_closes_the_call():
+    server = Server(0.1, "abcdef", gap=1.0)
+
+    async def main():
+        terms, trace = virtual.terms(), Trace()
+        events = answer([candidate("m", server)], call(), trace, terms)
+        assert (await anext(events)).model == "m"
+        await events.aclose()
+        return terms
+
+    terms = run(main())
+    assert (server.begun, server.closed, server.complete) == (1, 1, 0)
+    assert terms.admission.running == 0
+
+
+def test_usage_is_passed_on_and_kept():
+    class Counting(Server):
+        async def stream(self, call):
+            async for payload in super().stream(call):
+                yield payload
+            yield b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+
+    _, trace = ask(Counting())
+    assert trace.usage == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(None, None), ("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
+)
+def test_retry_after_is_seconds_or_a_date(said, seconds):
+    assert seconds_of(said) == seconds
+
+
+def plans():
+    wait = st.floats(0.01, 20.0)
+    failure = st.tuples(st.floats(0.0, 3.0), st.sampled_from([DOWN, UpstreamError("bad", status=400)]))
+    broken = st.none() | st.tuples(st.integers(0, 2), st.just(DOWN))
+    return st.tuples(wait | failure, broken)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(plans(), min_size=1, max_size=4), st.none() | st.floats(0.0, 5.0), st.booleans())
+def test_whatever_happens_one_answer_in_time_and_everything_closed(planned, deadline, hedged):
+    names = "abcd"
+    servers = [
+        Server(lambda _, wait=wait: wait, names[at] * 3, broken=broken) for at, (wait, broken) in enumerate(planned)
+    ]
+    made = []
+
+    def terms():
+        hedges = Hedges(Budget(1.0, 5.0), 0.5, tools=False) if hedged else None
+        made.append(virtual.terms(hedges, patience=4.0))
+        return made[0]
+
+    found, trace = ask(*servers, deadline=deadline, terms=terms, group="g")
+    assert all(server.begun == server.closed for server in servers)
+    assert made[0].admission.running == 0
+    assert len(trace.attempts) == sum(server.begun for server in servers)
+    assert [attempt.outcome for attempt in trace.attempts].count("answered") <= 1
+    if isinstance(found, SubsecondError):
+        assert deadline is None or found.after <= deadline + 0.01
+    else:
+        head, text, first, _ = found
+        assert text == names[int(head.model[1])] * 3
+        assert deadline is None or first <= deadline + 0.01
