@@ -7,15 +7,18 @@ from typing import Any
 
 NONE, YES, NO = "-", "yes", "no"
 QUANTILES = ("count", "mean", "p50", "p90", "p99")
+# What has a table of its own.
+APART = ("latencies", "steps")
 
 
 def stats(figures: Mapping[str, Any]) -> str:
-    """Figures that are not known here are shown as they come."""
-    latencies = figures.get("latencies") or {}
-    rows = [row for name, value in figures.items() if name != "latencies" for row in _rows(name, value)]
-    parts = [_columns(rows)]
-    if latencies:
-        parts.append(_columns([("MILLISECONDS", *(name.upper() for name in QUANTILES)), *_latencies(latencies)]))
+    """Figures that are not known here are shown as they come. Lists (hours, hits, entries) are for the page."""
+    latencies, steps = figures.get("latencies") or {}, figures.get("steps") or {}
+    plain = {name: value for name, value in figures.items() if name not in APART and not isinstance(value, list)}
+    parts = [_columns([row for name, value in plain.items() for row in _rows(name, value)])]
+    if latencies or steps:
+        heads = ("MILLISECONDS", *(name.upper() for name in QUANTILES))
+        parts.append(_columns([heads, *_latencies(latencies), *_steps(steps)]))
     if not figures.get("complete", True):
         parts.append("Not complete: the shared table could not be read.")
     return "\n\n".join(parts)
@@ -44,6 +47,12 @@ def _latencies(sources: Mapping[str, Any]) -> Iterable[Sequence[str]]:
         for kind, shape in found["all"].items():
             name = f"{source} {kind.removesuffix('_ms')}"
             yield name, *(_shown("", shape.get(quantile)) for quantile in QUANTILES)
+
+
+def _steps(kinds: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    for kind, steps in kinds.items():
+        for step, shape in steps.items():
+            yield f"{kind} step {step}", *(_shown("", shape.get(quantile)) for quantile in QUANTILES)
 
 
 def rebuilt(places: Iterable[Mapping[str, Any]]) -> str:

@@ -52,7 +52,7 @@ class Settings:
     store_threads: int = 8
     store_timeout: float = 1.0
     ttl: float = 86_400.0
-    # Other lives for some answers, by the model asked for or a tag; the shortest counts: `model:gpt-4o*=3600,tag:news=60`.
+    # Other lives for some answers, by model or tag; the shortest counts: `model:gpt-4o*=3600,tag:news=60`.
     ttl_rules: str = ""
     # The life of an answer to a question of the day ("today", prices, the weather).
     timebound_ttl: float = 60.0

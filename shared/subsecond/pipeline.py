@@ -55,7 +55,7 @@ class Gateway:
 
     async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> Events:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
-        trace.model = call.model
+        trace.model, trace.operation = call.model, call.endpoint
         try:
             with trace.step("prepare"):
                 self.models.know(call.model)

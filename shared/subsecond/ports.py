@@ -112,4 +112,5 @@ class Ledger(Protocol):
         tried again later, not raised."""
 
     async def summary(self, partition: str) -> Mapping[str, Any]:
-        """The figures of one partition from all environments, as `GET /v1/cache/stats` shows them."""
+        """The figures of one partition (or, without a colon, of all a tenant's) from all environments, as
+        `GET /v1/cache/stats` shows them."""

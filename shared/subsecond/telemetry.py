@@ -1,6 +1,7 @@
 """What a function tells CloudWatch: a structured line and a few metrics for each request. For functions only.
 
-Nothing goes there but what a trace holds: no prompt, no answer, no key.
+Nothing goes there but what a trace holds: no prompt, no answer, no key. What OpenTelemetry's GenAI conventions
+(in development) have a name for comes under that name.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ metrics = Metrics(namespace="Subsecond")
 CORRELATION_ID = "requestContext.requestId || id"
 # A client may send any text as a model's name.
 MODEL_CHARACTERS = 100
+# Of OpenTelemetry, by our own.
+OPERATIONS = {"chat": "chat", "text": "text_completion", "embeddings": "embeddings"}
+TOKENS = {"prompt_tokens": "gen_ai.usage.input_tokens", "completion_tokens": "gen_ai.usage.output_tokens"}
 
 
 class ObservedLedger:
@@ -36,13 +40,14 @@ class ObservedLedger:
         self._cold = True
 
     def record(self, trace: Trace) -> None:
+        if self._cold:
+            trace.counts["cold_starts"] += 1
+            metrics.add_metric(name="ColdStart", unit=MetricUnit.Count, value=1)
+            self._cold = False
         self._ledger.record(trace)
         logger.info("request", extra=_line(trace))
         for name, unit, value in _figures(trace):
             metrics.add_metric(name=name, unit=unit, value=value)
-        if self._cold:
-            metrics.add_metric(name="ColdStart", unit=MetricUnit.Count, value=1)
-            self._cold = False
 
     async def flush(self, *, force: bool = False) -> None:
         await self._ledger.flush(force=force)
@@ -64,18 +69,25 @@ def flush() -> None:
 
 
 def _line(trace: Trace) -> dict[str, Any]:
+    model = trace.model and trace.model[:MODEL_CHARACTERS]
+    usage = {name: n for name, n in (trace.usage or {}).items() if isinstance(n, int)}
     found = {
         "request_id": trace.request_id,
         "partition": trace.partition,
-        "model": trace.model and trace.model[:MODEL_CHARACTERS],
+        "model": model,
         "source": trace.source,
         "status": trace.status,
         "error": trace.error,
         "first_ms": _milliseconds(trace.first),
         "total_ms": _milliseconds(trace.total),
         "steps_ms": {name: _milliseconds(seconds) for name, seconds in trace.steps.items()},
-        "usage": {name: n for name, n in (trace.usage or {}).items() if isinstance(n, int)},
+        "usage": usage,
         "counts": dict(trace.counts),
+        "gen_ai.operation.name": OPERATIONS.get(trace.operation or ""),
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": trace.served and trace.served[:MODEL_CHARACTERS],
+        "error.type": trace.error,
+        **{told: usage.get(name) for name, told in TOKENS.items()},
     }
     return {name: value for name, value in found.items() if value not in (None, {})}
 

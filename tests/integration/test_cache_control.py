@@ -480,7 +480,7 @@ async def test_the_entrys_own_question_is_no_false_hit(served, settings):
 
 
 async def test_without_the_semantic_cache_everything_exact_works_the_same(served, settings):
-    client = await served(settings)
+    client = await served(replace(settings, semantic="off"))
     await client.chat(ASKED, subsecond={"tags": ["a"]})
     key = entry_of(await client.chat(ASKED))
     seen = await client.send("GET", f"/v1/cache/explain?entry={key}&question=x")

@@ -149,7 +149,9 @@ class Environment:
         self.parts = Mortal(made.exact), Mortal(made.sharing.leases)
         sharing = Sharing.of(self.parts[1], made.rules, settings)
         self.model = Counted(made.models.upstream)
-        self.gateway = replace(made, exact=self.parts[0], sharing=sharing, models=replace(made.models, upstream=self.model))
+        self.gateway = replace(
+            made, exact=self.parts[0], sharing=sharing, models=replace(made.models, upstream=self.model)
+        )
 
     def kill(self):
         for part in self.parts:

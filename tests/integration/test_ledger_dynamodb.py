@@ -83,6 +83,7 @@ async def test_an_hour_a_model_and_an_hour_of_expiry_have_an_item_each(environme
             "ttl": kept,
         },
         "live#2026112407": {"n|exact": 1, "ttl": kept_live},
+        "namespaces": {"ttl": NOW + 90 * 86_400},
     }
 
 

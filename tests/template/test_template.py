@@ -468,12 +468,12 @@ def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(temp
     states = {
         "IndexerSchedule": {"UpkeepState": "ENABLED"},
         "PrewarmSchedule": {"WarmMode": "Ping"},
-        "PrewarmPrompts": {"PrewarmPrompts": "default:default"},
+        "PrewarmLists": {"PrewarmPrompts": "default:default"},
     }
     events = {
         "IndexerSchedule": "indexer-schedule",
         "PrewarmSchedule": "prewarm-schedule",
-        "PrewarmPrompts": "prewarm-prompts",
+        "PrewarmLists": "prewarm-prompts",
     }
     assert set(schedules) == set(states)
     for name, schedule in schedules.items():
@@ -575,6 +575,10 @@ def test_the_outputs_lead_to_everything(template):
     assert outputs["AnswersTable"]["Value"] == {"Ref": "Answers"}
     assert outputs["Bucket"]["Value"] == {"Ref": "Bucket"}
     assert {f"{name}FunctionUrl" for name in WITH_URL} <= set(outputs)
+
+
+def test_no_parameter_has_the_name_of_a_resource_that_sam_makes(template):
+    assert not set(template.source["Parameters"]) & set(template.resources)
 
 
 def test_every_parameter_is_used_and_shown(template):

@@ -76,4 +76,5 @@ def test_the_dashboard_is_json_and_shows_figures_that_are_written(board):
 
 def test_the_statistics_functions_page_knows_who_answers(template):
     variables = template.functions["CacheStats"]["Environment"]["Variables"]
-    assert variables["SUBSECOND_PUBLIC_URL"] == {"Fn::Sub": "${StreamingUrl.FunctionUrl}"}
+    plain, live = ({"Fn::Sub": f"${{{name}.FunctionUrl}}"} for name in ("StreamingUrl", "StreamingLiveUrl"))
+    assert variables["SUBSECOND_PUBLIC_URL"] == {"Fn::If": ["Versioned", live, plain]}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
 from subsecond.stats.summary import summarise
 from subsecond.stats.tally import LONGEST_NAME, NAMED_MODELS, Tally
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Attempt, Trace
 
 NOW = 1_795_413_600.0
 THIS_HOUR = hour_of(NOW)
@@ -19,8 +20,8 @@ def trace(**given):
     return Trace(**{"partition": "acme:default", "model": "m", "total": 0.5, **given})
 
 
-def counts(trace):
-    return {name: n for sheet, name, n in figures(trace, "m", NOW) if sheet == THIS_HOUR}
+def counts(trace, sheet=THIS_HOUR):
+    return {name: n for place, name, n in figures(trace, str, NOW) if place == sheet}
 
 
 @pytest.fixture
@@ -40,10 +41,10 @@ def models(tally, partition="acme:default"):
         ({"source": "upstream"}, {"n|bypassed", "n|upstream_calls"}),
         (
             {"source": "upstream", "cacheable": True, "error": "UpstreamError", "status": 502},
-            {"n|misses", "n|upstream_calls", "n|errors|5xx"},
+            {"n|misses", "n|upstream_calls", "n|errors|5xx", "n|codes|502 UpstreamError"},
         ),
-        ({"error": "Unauthorized", "status": 401}, {"n|errors|4xx"}),
-        ({"error": "KeyError"}, {"n|errors|5xx"}),
+        ({"error": "Unauthorized", "status": 401}, {"n|errors|4xx", "n|codes|401 Unauthorized"}),
+        ({"error": "KeyError"}, {"n|errors|5xx", "n|codes|500 KeyError"}),
         ({"source": "upstream", "error": "GeneratorExit"}, {"n|bypassed", "n|upstream_calls", "n|errors|closed"}),
         ({"counts": Counter(exact_failed=2)}, {"n|counts|exact_failed"}),
     ],
@@ -55,7 +56,8 @@ def test_each_request_is_counted_for_what_it_was(given, counted):
 def test_tokens_of_the_upstream_are_paid_and_tokens_of_a_hit_are_saved():
     usage = {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18}
 
-    paid, saved = counts(trace(source="upstream", usage=usage)), counts(trace(source="exact", usage=usage))
+    paid = counts(trace(source="upstream", usage=usage), f"{THIS_HOUR}|m")
+    saved = counts(trace(source="exact", usage=usage), f"{THIS_HOUR}|m")
 
     assert (paid["n|tokens|upstream|prompt"], paid["n|tokens|upstream|completion"]) == (7, 11)
     assert (saved["n|tokens|saved|prompt"], saved["n|tokens|saved|completion"]) == (7, 11)
@@ -63,12 +65,42 @@ def test_tokens_of_the_upstream_are_paid_and_tokens_of_a_hit_are_saved():
 
 @pytest.mark.parametrize("nonsense", ["7", 7.5, None, -7, 10**40, [7], {}])
 def test_a_token_count_that_is_none_is_left_out(nonsense):
-    assert "n|tokens|upstream|prompt" not in counts(trace(source="upstream", usage={"prompt_tokens": nonsense}))
+    found = figures(trace(source="upstream", usage={"prompt_tokens": nonsense}), str, NOW)
+    assert "n|tokens|upstream|prompt" not in [name for _, name, _ in found]
+
+
+def test_tokens_of_a_stored_answer_are_those_of_the_model_that_gave_it():
+    hit = trace(source="exact", model="auto", served="large", usage={"prompt_tokens": 7})
+
+    assert counts(hit, f"{THIS_HOUR}|large") == {"n|tokens|saved|prompt": 7}
+
+
+def test_calls_of_models_are_counted_by_what_became_of_them():
+    outcomes = ["503 UpstreamError", "answered", "cancelled", "broke off: KeyError"]
+    made = trace(source="upstream", attempts=[Attempt("m", "first", outcome) for outcome in outcomes])
+
+    found = Counter(name for _, name, _ in figures(made, str, NOW) if name.startswith("n|calls"))
+
+    assert found == {"n|calls|failed": 2, "n|calls|answered": 1, "n|calls|cancelled": 1}
+
+
+def test_steps_are_kept_apart_for_hits_and_misses():
+    both = [trace(source=source, steps={"exact": 0.004}) for source in ("semantic", "upstream")]
+    sheets = Tally()
+    for made in both:
+        sheets.record(made, NOW)
+
+    found = summarise(sheets.of("acme:default"), NOW)["steps"]
+
+    assert list(found) == ["hit", "miss"]
+    assert found["hit"]["exact"]["mean"] == 4.0
+    assert found["hit"]["exact"]["p50"] == pytest.approx(4, rel=0.25)
+    assert counts(trace(steps={"auth": 1}, error="Unauthorized", status=401), f"{THIS_HOUR}#steps") == {}
 
 
 def test_only_answers_have_latencies():
-    answered = figures(trace(source="upstream", first=0.1), "m", NOW)
-    failed = figures(trace(source="upstream", first=0.1, error="UpstreamError", status=502), "m", NOW)
+    answered = figures(trace(source="upstream", first=0.1), str, NOW)
+    failed = figures(trace(source="upstream", first=0.1, error="UpstreamError", status=502), str, NOW)
 
     assert Counter(name.rpartition("|")[0] for sheet, name, _ in answered if sheet == f"{THIS_HOUR}|m") == {
         "h|ttft|upstream": 2,
@@ -153,9 +185,16 @@ def test_the_summary_has_all_its_fields_before_anything_happened():
         "hit_rate": None,
         "upstream_calls": 0,
         "errors": {"4xx": 0, "5xx": 0, "closed": 0},
+        "errors_by_code": {},
+        "shed": 0,
+        "cold_starts": 0,
         "tokens": {"upstream": {"prompt": 0, "completion": 0}, "saved": {"prompt": 0, "completion": 0}},
         "latencies": {},
+        "steps": {},
+        "models": {},
+        "series": [],
         "exact_cache_size": 0,
+        "exact_cache_bytes": 0,
         "semantic_cache_size": 0,
         "fail_open": {},
         "counts": {},
@@ -182,6 +221,40 @@ def test_the_summary_adds_up_hours_models_and_sources(tally):
     assert found["latencies"]["upstream"]["models"]["b"]["ttft_ms"]["count"] == 1
     assert list(found["latencies"]["exact"]["models"]) == ["a"]
     assert (found["fail_open"], found["counts"]) == ({"store": 3}, {"kept": 6})
+
+
+def test_the_series_tells_the_hours_apart(tally):
+    tally.record(trace(source="exact", cacheable=True, first=0.002), NOW)
+    tally.record(trace(source="upstream", cacheable=True, first=1.0, usage={"prompt_tokens": 9}), NOW - 5 * HOUR)
+    tally.record(trace(error="Overloaded", status=429), NOW - 5 * HOUR)
+
+    earlier, now = summarise(tally.of("acme:default"), NOW)["series"]
+
+    assert (earlier["requests"], earlier["hit_rate"], earlier["errors"]) == (2, 0.0, 1)
+    assert (now["requests"], now["hit_rate"], now["hits"]["exact"]) == (1, 1.0, 1)
+    assert earlier["tokens"] == {"upstream": 9, "saved": 0}
+    assert earlier["ttft_ms"]["upstream"]["p99"] == pytest.approx(1_000, rel=0.045)
+    assert list(now["ttft_ms"]) == ["hit"]
+    assert now["hour"] == time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(NOW))
+
+
+def test_errors_are_told_apart_and_refusals_under_load_among_them(tally):
+    for error, status in (("Overloaded", 429), ("UpstreamError", 429), ("KeyError", None), ("GeneratorExit", None)):
+        tally.record(trace(error=error, status=status), NOW)
+
+    found = summarise(tally.of("acme:default"), NOW)
+
+    assert found["errors_by_code"] == {"429 Overloaded": 1, "429 UpstreamError": 1, "500 KeyError": 1}
+    assert (found["shed"], found["errors"]["closed"]) == (1, 1)
+
+
+def test_the_size_of_what_lives_is_told_from_what_was_stored_lately(tally):
+    for size in (1_000, 3_000):
+        tally.record(trace(stored_expiry=NOW + HOUR, stored_bytes=size), NOW)
+
+    found = [summarise(tally.of("acme:default"), NOW + hours * HOUR)["exact_cache_bytes"] for hours in (0, 2)]
+
+    assert found == [4_000, 0]
 
 
 @pytest.mark.parametrize(("hours", "requests"), [(1, 1), (23, 2), (24, 3), (26, 4)])

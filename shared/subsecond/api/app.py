@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,24 +16,26 @@ from subsecond.api.control import explain, explain_question, feedback, invalidat
 from subsecond.api.errors import on_http_exception
 from subsecond.api.exchange import Exchange
 from subsecond.api.lists import BatchReply, TextReply
+from subsecond.api.page import page
 from subsecond.api.relays import embeddings, models, statistics
 from subsecond.api.reply import CompletionReply
 from subsecond.pipeline import Gateway
 
 Handle = Callable[[Exchange], Response]
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
-def create_app(gateway: Gateway | None = None) -> FastAPI:
-    """The ASGI app of `gateway` (default: the one that the environment describes)."""
+def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlette:
+    """The ASGI app of `gateway` (default: the one that the environment describes): FastAPI, or, where it is `bare`,
+    Starlette under the same routes. No route here uses what FastAPI adds, and its import is half of a function's."""
     served = gateway or bootstrap.gateway()
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         yield
         await bootstrap.close(served)
 
-    # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
-    app = FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
     app.add_exception_handler(HTTPException, on_http_exception)
 
     def route(method: str, path: str, handle: Handle) -> None:
@@ -49,12 +51,20 @@ def create_app(gateway: Gateway | None = None) -> FastAPI:
     route("POST", "/v1/embeddings", embeddings)
     route("GET", "/v1/models", models)
     route("GET", "/v1/cache/stats", statistics)
+    route("GET", "/dashboard", page)
     route("GET", "/v1/cache/explain", explain)
     route("POST", "/v1/cache/explain", explain_question)
     route("POST", "/v1/cache/feedback", feedback)
     route("POST", "/v1/cache/invalidate", invalidate)
     app.add_route("/health", _health, methods=["GET"])
     return app
+
+
+def _fastapi(lifespan: Lifespan) -> Starlette:
+    from fastapi import FastAPI  # noqa: PLC0415 -- see create_app
+
+    # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
+    return FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
 
 async def _health(_request: Request) -> Response:

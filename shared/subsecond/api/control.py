@@ -28,7 +28,7 @@ Question = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class ExplainQuery(_Asked):

@@ -36,8 +36,8 @@ class StreamOptions(_Body):
 
 
 class Wishes(BaseModel):
-    """What the body's `subsecond` object may say of the cache and the route. A word that we do not know is refused: a misspelt
-    `similar: false` would be obeyed by nobody."""
+    """What the body's `subsecond` object may say of the cache and the route. A word that we do not know is refused: a
+    misspelt `similar: false` would be obeyed by nobody."""
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 

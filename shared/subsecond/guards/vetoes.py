@@ -131,7 +131,7 @@ def common(matching: Matching) -> str:
     return "little in common" if little else ""
 
 
-# Read off the development pairs: of the wrong ones that the score lets pass about a third lies beyond, of the right few.
+# Read off the development pairs: of the wrong ones that the score lets pass a third lies beyond, of the right few.
 MOST_LEFT, LEAST_COMMON = 6, 0.2
 
 _FIRST: tuple[Callable[[Reading, Reading], str], ...] = (identifiers, numbers, dates, negation, opposites, question)

@@ -53,6 +53,7 @@ def young_enough(created: float, call: Call) -> bool:
 def head_of_hit(source: Source, entry: Entry, trace: Trace) -> Head:
     now = time.time()
     trace.source = source
+    trace.entry, trace.served = entry.prompt.key, entry.answer.model
     trace.first_byte()
     age = max(0.0, now - entry.created)
     return Head(source, entry.answer.model, age=age, ttl=entry.expires - now, entry=entry.prompt.key)
@@ -94,4 +95,5 @@ async def keep(store: ExactStore, settings: Settings, entry: Entry, trace: Trace
     replaced = await fail_open(trace, "store", store.put(entry), 2 * settings.store_timeout)
     if replaced is not None:
         trace.stored_expiry, trace.replaced_expiry = entry.expires, replaced or None
+        trace.stored_bytes = entry.answer.size
     return replaced is not None

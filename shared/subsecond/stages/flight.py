@@ -116,4 +116,5 @@ def _note(head: Head, leader: Trace, trace: Trace) -> None:
     trace.cacheable = True
     trace.first_byte()
     trace.source = "coalesced" if head.source == "upstream" else head.source
+    trace.entry, trace.served = leader.entry, leader.served or leader.model
     trace.neighbour, trace.similarity, trace.judged = leader.neighbour, leader.similarity, leader.judged
