@@ -1,10 +1,15 @@
 """Every route on a BUFFERED Function URL. A stream arrives in one piece here."""
 
-from subsecond import bootstrap, telemetry
+from subsecond import bootstrap, snapshots, telemetry
 from subsecond.api.app import create_app
 from subsecond.aws_lambda.buffered import BufferedHandler
+from subsecond.prewarm import Warming
 
-serve = BufferedHandler(create_app(telemetry.observed(bootstrap.gateway())), at_end=(telemetry.flush,))
+gateway = telemetry.observed(bootstrap.gateway())
+# Any event that is no request: what keeps environments warm.
+warming = Warming(gateway)
+serve = BufferedHandler(create_app(gateway, bare=True), at_end=(telemetry.flush, warming.served), on_event=warming)
+snapshots.start(gateway, serve.loop)
 
 # log_event=False: an event holds the prompt and the key, and a variable could switch it on.
 handler = telemetry.logger.inject_lambda_context(serve, log_event=False, correlation_id_path=telemetry.CORRELATION_ID)

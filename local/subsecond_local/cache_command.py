@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from subsecond_local import cache_control, cache_tables, face
+from subsecond_local.prewarm_command import add_warm, warm
 from subsecond_local.stack import of_stack
 from subsecond_local.stores import Stores, in_words, of_run
 
@@ -119,6 +120,7 @@ ACTIONS: dict[str, Action] = {
     "stats": Action("the figures of the last day, of the key's namespace", add_url, _stats),
     "rebuild": Action("write the semantic index anew from the answers table", _add_rebuild, _rebuild),
     "compact": Action("merge what is small or half dead in the semantic index, now", _add_whose, _compact),
+    "warm": Action("ask a file's prompts, so that they are answered from the cache", add_warm, warm),
     "verify": Action("check the semantic index against the answers table", _add_whose, _verify),
     "explain": Action("why something was, or would be, a hit", cache_control.add_explain, cache_control.explain),
     "feedback": Action("report a false hit, or take it back", cache_control.add_feedback, cache_control.feedback),

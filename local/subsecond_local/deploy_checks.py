@@ -146,7 +146,8 @@ class Deployed:
         names = [one["Name"] for one in scheduler.list_schedules()["Schedules"]]
         found = [scheduler.get_schedule(Name=name) for name in names]
         states = sorted((one["State"], one["ScheduleExpression"]) for one in found)
-        expect("schedules", states, [("ENABLED", "rate(5 minutes)")] * 2 + [("ENABLED", "rate(6 hours)")])
+        on = [("ENABLED", "rate(5 minutes)"), ("ENABLED", "rate(6 hours)")]
+        expect("schedules", states, [("DISABLED", "cron(0 4 * * ? *)"), *on])
 
     def check_update(self, *, memory: int) -> None:
         """The new size, the same addresses, and nothing lost."""

@@ -104,7 +104,7 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
         "UpstreamUrl": f"http://{HOST}:{simulator}/v1",
         "UpstreamSecret": SECRET,
         "DefaultModel": "sim-t50-i20-n16",
-        "PrewarmState": "ENABLED",
+        "WarmMode": "Ping",
         "SemanticCache": "threshold",
         "UpkeepState": "ENABLED",
     }

@@ -24,13 +24,14 @@ class Face:
     url: str
     key: str = field(repr=False)
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON of its reply. LocalError with the gateway's own words when it refuses."""
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, trace: bool = False) -> Any:
+        """The JSON of its reply (with the trace in it). LocalError with the gateway's own words when it refuses."""
         from urllib.error import HTTPError, URLError  # noqa: PLC0415 -- ssl and more, which `--help` need not wait for
         from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
 
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        headers |= {"x-subsecond-trace": "1"} if trace else {}
         request = Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310 -- `found` lets http in alone
         # No proxy between two processes of one machine.
         direct = (urlsplit(self.url).hostname or "") in ("127.0.0.1", "localhost", "::1")
@@ -58,7 +59,7 @@ def found(
         if not url:
             raise LocalError(f"The stack {stack} has no output {output}: is it a Subsecond, and is it deployed?")
     if not url:
-        return Face(_of_run(data), key or _kept_key(data))
+        return Face(of_run(data), key or _kept_key(data))
     if not key:
         raise LocalError("Set SUBSECOND_API_KEY to a key of that gateway (`subsecond keys create` makes one).")
     if not url.startswith(("http://", "https://")):
@@ -66,7 +67,8 @@ def found(
     return Face(url.rstrip("/").removesuffix("/v1"), key)
 
 
-def _of_run(data: Path) -> str:
+def of_run(data: Path) -> str:
+    """The running gateway's URL, without `/v1`. LocalError when none is noted."""
     try:
         base_url: str = json.loads((data / RUN_FILE).read_text())["base_url"]
     except FileNotFoundError:

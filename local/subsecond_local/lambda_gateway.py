@@ -19,6 +19,7 @@ from typing import get_args
 from subsecond_local import indexing
 from subsecond_local.gateways import Follow
 from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.ports import HOST
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "functions"
@@ -29,6 +30,8 @@ SHORT_TIMEOUT = 60.0
 MEMORY = 1024
 # One environment serves one request. More come on demand, and go after five idle minutes.
 STREAMING_ENVIRONMENTS = 8
+# What prewarming warms. The template names the other answering function as well.
+WARMED = "streaming"
 # The template's PrewarmRate.
 PREWARM_SECONDS = 300.0
 PREWARM = {"prewarm": True}
@@ -60,11 +63,14 @@ SERVED = (
 )
 
 
-def functions(environ: Mapping[str, str]) -> list[Function]:
-    """The project's functions with this environment."""
+def functions(environ: Mapping[str, str], port: int = 0) -> list[Function]:
+    """The project's functions with this environment. port: of the host, where functions invoke each other."""
     # The host names the region itself, as Lambda does.
     told = {name: value for name, value in environ.items() if name.startswith(("SUBSECOND_", "AWS_"))}
-    told = {"POWERTOOLS_SERVICE_NAME": "subsecond", "OPENBLAS_NUM_THREADS": "1", **told}
+    usual = {"POWERTOOLS_SERVICE_NAME": "subsecond", "OPENBLAS_NUM_THREADS": "1"}
+    if port:
+        usual |= {"SUBSECOND_WARM_FUNCTIONS": WARMED, "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{port}"}
+    told = {**usual, **told}
     return [
         Function(
             name=served.name,
@@ -84,7 +90,7 @@ def functions(environ: Mapping[str, str]) -> list[Function]:
 async def serve(port: int, environ: Mapping[str, str], follow: Follow) -> None:
     """Until SIGTERM or SIGINT. OSError when the port is taken."""
     stop = _asked_to_stop()
-    async with LambdaHost(functions(environ), ROUTES, port=port) as host, indexing.indexed(host, environ, follow):
+    async with LambdaHost(functions(environ, port), ROUTES, port=port) as host, indexing.indexed(host, environ, follow):
         schedule = asyncio.create_task(_schedule(host))
         await stop.wait()
         schedule.cancel()
@@ -110,7 +116,7 @@ async def _schedule(host: LambdaHost) -> None:
     """What EventBridge does on AWS."""
     while True:
         await asyncio.sleep(PREWARM_SECONDS)
-        await asyncio.gather(*(host.invoke(name, PREWARM) for name in ("prewarm", "streaming")), return_exceptions=True)
+        await asyncio.gather(host.invoke("prewarm", PREWARM), return_exceptions=True)
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ def aws_of(settings: Settings) -> Aws:
 class Aws:
     """boto3's low-level clients and the threads that may use them.
 
-    `dynamodb`, `s3` and `bedrock` are made at first use, which loads boto3 and the service's model (0.2 to 0.6 s). So
-    touch them inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
+    `dynamodb`, `s3`, `bedrock` and `functions` are made at first use, which loads boto3 and the service's model (0.2 to
+    0.6 s). So touch them inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
     Region, endpoint and credentials come from boto3's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
     """
 
@@ -58,6 +58,16 @@ class Aws:
     def bedrock(self) -> Any:
         """bedrock-runtime; its types would be one more package for one call."""
         return self._clients.get("bedrock-runtime") or self._make("bedrock-runtime")
+
+    @property
+    def functions(self) -> Any:
+        """lambda; as above."""
+        return self._clients.get("lambda") or self._make("lambda")
+
+    def hang_up(self) -> None:
+        """Close every connection; the next call opens a new one."""
+        for client in self._clients.values():
+            client.close()
 
     async def run(self, call: Callable[[], T]) -> T:
         """The call's result, or what it raised. When the waiter is cancelled, a call that has begun runs on alone."""

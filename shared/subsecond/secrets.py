@@ -45,6 +45,11 @@ def forget(reference: str) -> None:
         _known[reference] = (known[0], 0.0)
 
 
+def forget_all() -> None:
+    """Know nothing any more: a snapshot holds no secret, and after one each may have been rotated."""
+    _known.clear()
+
+
 def parse(reference: str) -> tuple[str, str, str]:
     """Store, name and field of `secretsmanager:NAME_OR_ARN`, `ssm:NAME`, or either with `#FIELD` behind it, which takes
     one field of a JSON object. ValueError when it is none of these."""

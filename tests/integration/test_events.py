@@ -222,7 +222,7 @@ def test_the_file_of_variables_makes_a_function_answer_without_an_account(functi
     if function in ("streaming", "prewarm"):
         report = handle(event_of(f"{function}-schedule"))
         assert report["failed"] == []
-        assert set(report["steps_ms"]) == {"keys", "answers", "upstream"}
+        assert set(report["steps_ms"]) == {"keys", "answers", "upstream", "semantic"}
 
 
 @pytest.mark.parametrize("function", ["streaming", "completion"])
@@ -248,7 +248,7 @@ def test_a_schedule_warms_every_part_without_a_token(function, load):
     handle = load(function)
     report = handle(event_of(f"{function}-schedule"))
     assert report["failed"] == []
-    assert set(report["steps_ms"]) == {"keys", "answers", "upstream", "objects"}
+    assert set(report["steps_ms"]) == {"keys", "answers", "upstream", "objects", "semantic"}
     assert handle.lines()[-1]["message"] == "prewarmed"
 
 

@@ -19,7 +19,14 @@ EDGES = {
     "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
     "awslambdaric": ("aws_lambda/",),
     "boto3": ("aws.py",),
-    "botocore": ("aws.py", "objects/s3.py", "embedders/bedrock.py", "secrets.py", "stats/ledgers/dynamodb.py"),
+    "botocore": (
+        "aws.py",
+        "fleet.py",
+        "objects/s3.py",
+        "embedders/bedrock.py",
+        "secrets.py",
+        "stats/ledgers/dynamodb.py",
+    ),
     "openai": ("upstreams/openai.py",),
     "pydantic": ("api/",),
 }
@@ -125,7 +132,7 @@ from subsecond.model import Answer, Call, Done, Entry, Tenant
 from subsecond.prompts.canonical import prepare
 from subsecond.stats.trace import Trace
 made = gateway(Settings(upstream_url="http://127.0.0.1:9/v1", api_key="k"))
-create_app(made)
+create_app(made, bare=True)
 tenant, call = Tenant("local", "default", "default"), Call("chat", "m", {"messages": []})
 async def hit():
     answer = Answer(b"{}", (), "stop", "m")
@@ -137,7 +144,7 @@ asyncio.run(hit())
 
 
 def test_a_hit_loads_neither_the_upstream_client_nor_numpy_nor_aws():
-    assert not loaded(HIT) & {"openai", "httpx2", "numpy", "boto3", "botocore"}
+    assert not loaded(HIT) & {"openai", "httpx2", "numpy", "boto3", "botocore", "fastapi"}
 
 
 def test_importing_the_core_loads_no_framework():

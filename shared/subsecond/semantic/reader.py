@@ -19,6 +19,7 @@ from subsecond.objects import Objects, ObjectsFailed
 from subsecond.semantic.matrix import Block, Matrix, Neighbour, block_of, sketched
 from subsecond.semantic.recent import deleted, written
 from subsecond.semantic.segments import (
+    ROOT,
     Damaged,
     Manifest,
     Place,
@@ -30,6 +31,7 @@ from subsecond.semantic.segments import (
     ids_name,
     manifest_name,
     matrix_name,
+    place_of,
 )
 from subsecond.semantic.vectors import Vector
 
@@ -118,6 +120,20 @@ class Reader:
         May be cancelled: the loading goes on."""
         if task := self.begin(partition):
             await asyncio.shield(task)
+
+    async def load(self, most: int) -> None:
+        """Come near the manifests of the `most` largest partitions that have vectors of this embedder. Raises
+        ObjectsFailed."""
+        sizes: Counter[str] = Counter()
+        for one in await self._objects.listed(ROOT):
+            sizes[one.name[: one.name.rfind("/") + 1]] += one.size
+        model = Place("", self._embedder, self._dim).prefix.removeprefix(ROOT)
+        ours = [prefix for prefix, _ in sizes.most_common() if prefix.endswith(model)]
+        for prefix in ours[:most]:
+            partition = place_of(prefix).partition
+            # However short it was ago by the monotonic clock, which need not go on in a snapshot.
+            self._serve(partition).asked = float("-inf")
+            await self.refresh(partition)
 
     async def search_soon(self, partition: str, scope: str, vector: Vector, k: int) -> list[Neighbour]:
         """`search`; those that come at the same time for one scope, as a batch's prompts do, are one product."""

@@ -3,8 +3,11 @@
 The package makes the request (address, headers, authorization) and names the errors; the body and the stream do not go
 through its types. `client.post(..., cast_to=httpx2.Response)`, its documented way to send what it has no method for,
 costs half of `chat.completions.create`, which walks the body against its types. Bytes then go from the transport
-through one splitter: no object for each chunk. The package takes half a second to import, so that waits for the first
-call, or for `warm`.
+through one splitter: no object for each chunk.
+
+The package takes half a second of CPU to import. That waits for the first call, or for `warm`, and happens in a
+thread, so that the loop goes on. Not sooner: begun with the request, beside the lookups of its key and its answer, it
+made a miss no quicker and a hit 1.4 times as slow, because both want the interpreter (docs/operations.md).
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from urllib.parse import urlsplit
 
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.late import Late
 from subsecond.model import Call
 from subsecond.ports import Reply
 from subsecond.secrets import forget, secret
@@ -73,12 +77,13 @@ class OpenAIUpstream:
         self._url = settings.upstream_url.rstrip("/")
         self._client: openai.AsyncOpenAI | None = None
         self._transport: Transport | None = None
+        self._package = Late(_import_package)
 
     async def warm(self) -> None:
         """What the first call would pay for: the import, the client, a connection. Raises UpstreamError."""
-        import httpx2  # noqa: PLC0415 - see the module's docstring
+        await self._load()
+        import httpx2  # noqa: PLC0415 - loaded by now
 
-        self._sdk()
         if self._transport is not None:
             try:
                 await self._transport.open(self._settings.connect_timeout)
@@ -94,7 +99,7 @@ class OpenAIUpstream:
         """See the port. A server that does not stream gives its whole JSON object as one payload."""
         body = {**call.body, "model": call.model, "stream": True, "stream_options": {"include_usage": True}}
         content = _encode(body).encode()
-        self._sdk()  # before the clock starts: the import is not the upstream's time
+        await self._load()  # before the clock starts: the import is not the upstream's time
         clock = _Clock(self._settings, call.deadline)
         answer, payloads = await self._retrying(lambda: self._open(PATHS[call.endpoint], content, clock), clock)
         try:
@@ -115,7 +120,7 @@ class OpenAIUpstream:
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         """See the port. The whole reply is due within `first_token_timeout`."""
         content = None if body is None else _encode(dict(body)).encode()
-        self._sdk()
+        await self._load()
         clock = _Clock(self._settings, deadline)
 
         async def attempt() -> Reply:
@@ -158,6 +163,16 @@ class OpenAIUpstream:
         except (openai.APIConnectionError, httpx2.RequestError) as error:  # the latter while an error's body is read
             raise _Passing(UpstreamUnreachable("The upstream could not be reached.")) from error
 
+    async def hang_up(self) -> None:
+        """Close every connection; the next call opens a new one."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def _load(self) -> None:
+        if self._url and self._client is None:
+            await self._package.get()
+        self._sdk()
+
     def _sdk(self) -> openai.AsyncOpenAI:
         if self._client is not None:
             return self._client
@@ -198,6 +213,14 @@ class OpenAIUpstream:
                 if failures > self._settings.upstream_retries or pause is None or not clock.fits(pause):
                     raise failure.error from failure.__cause__
             await asyncio.sleep(pause)
+
+
+def _import_package() -> bool:
+    import openai  # noqa: F401, PLC0415
+
+    import subsecond.transport  # noqa: F401, PLC0415
+
+    return True
 
 
 class _Passing(Exception):

@@ -1,0 +1,128 @@
+"""What a function loads before its first request: modules, and processor time beside the bare runtime client of the
+same run. The table in docs/operations.md is printed by `python tests/unit/test_imports.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# What a function may load beside the runtime client's own modules. A new import that is needed raises it, on purpose.
+BUDGET = {"streaming": 370, "completion": 380, "cache_stats": 490, "prewarm": 225, "indexer": 310}
+FRAMEWORKS = ("fastapi", "mangum", "starlette", "pydantic", "boto3", "numpy", "openai", "httpx2")
+# What each may load of them. boto3 is loaded ahead where the tables are: every request asks them.
+MAY_LOAD = {
+    "streaming": {"starlette", "pydantic", "boto3"},
+    "completion": {"starlette", "pydantic", "boto3", "mangum"},
+    "cache_stats": {"starlette", "pydantic", "fastapi", "mangum"},
+    "prewarm": set(),
+    "indexer": {"numpy"},
+}
+# Measured: 5 to 7 in memory, without boto3. FastAPI alone would add 5.
+RATIO = 9.0
+MEASURE = """
+import sys
+sys.path.insert(0, {folder!r})
+import awslambdaric.bootstrap
+before = set(sys.modules)
+{code}
+import json, resource
+used = resource.getrusage(resource.RUSAGE_SELF)
+pages = int(open("/proc/self/statm").read().split()[1])
+print(json.dumps([sorted(set(sys.modules) - before), used.ru_utime + used.ru_stime, pages]))
+sys.stdout.flush()
+import os
+os._exit(0)
+"""
+IN_TABLES = {
+    "SUBSECOND_KEYS": "dynamodb",
+    "SUBSECOND_EXACT": "layered",
+    "SUBSECOND_LEDGER": "dynamodb",
+    "SUBSECOND_INVALIDATIONS": "dynamodb",
+    "SUBSECOND_HITS": "dynamodb",
+    "SUBSECOND_FLIGHTS": "dynamodb",
+    "SUBSECOND_OBJECTS": "s3",
+}
+
+
+def measured(function, code="import app", **variables):
+    """Modules beside the runtime client's, seconds of processor time, resident pages: of a fresh process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUBSECOND_", "AWS_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept |= {"SUBSECOND_UPSTREAM_URL": "http://127.0.0.1:9/v1", "SUBSECOND_API_KEY": "k", **variables}
+    kept |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_SERVICE_NAME": "subsecond"}
+    source = MEASURE.format(folder=str(ROOT / "functions" / function), code=code)
+    command = [sys.executable, "-c", source]
+    ran = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("function", BUDGET)
+def test_a_function_loads_no_more_than_its_budget(function):
+    modules, _, _ = measured(function)
+    assert BUDGET[function] * 0.8 < len(modules) <= BUDGET[function]
+    loaded = {name for name in FRAMEWORKS if name in modules}
+    assert loaded <= MAY_LOAD[function] - {"boto3"}
+
+
+@pytest.mark.parametrize("function", ["streaming", "completion"])
+def test_a_function_with_tables_loads_their_client_before_a_request_comes(function):
+    modules, _, _ = measured(function, **IN_TABLES)
+    loaded = {name for name in FRAMEWORKS if name in modules}
+    assert "boto3" in loaded
+    assert loaded <= MAY_LOAD[function]
+
+
+def test_an_environment_that_is_started_ahead_loads_what_a_miss_needs_too():
+    ahead = {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency", "SUBSECOND_SEMANTIC": "threshold"}
+    modules, _, _ = measured("streaming", **ahead)
+    assert {"openai", "httpx2", "numpy"} <= set(modules)
+
+
+def test_the_streaming_functions_start_is_a_small_multiple_of_the_bare_runtime_clients():
+    # The least of some, in turn: what disturbs a run only ever adds.
+    pairs = [(measured("streaming")[1], measured("streaming", code="")[1]) for _ in range(3)]
+    assert min(ours for ours, _ in pairs) < RATIO * min(bare for _, bare in pairs)
+
+
+def table(rounds=5):
+    """Each function with its tables, and the parts: the medians."""
+    cases = {
+        "bare runtime client": ("streaming", "", {}),
+        "boto3, DynamoDB client": ("streaming", "import boto3; boto3.client('dynamodb')", {}),
+        "FastAPI": ("streaming", "import fastapi", {}),
+        "Starlette": ("streaming", "import starlette.applications, starlette.requests, starlette.responses", {}),
+        "pydantic (two models)": ("streaming", "from subsecond.api import wire", {}),
+        "Powertools Logger, Metrics": ("streaming", "from subsecond import telemetry", {}),
+        "openai": ("streaming", "import openai", {}),
+        "numpy": ("streaming", "import numpy", {}),
+        **{f"`{name}`": (name, "import app", IN_TABLES) for name in BUDGET},
+        "`streaming`, started ahead": (
+            "streaming",
+            "import app",
+            {
+                **IN_TABLES,
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+                "SUBSECOND_STORE_TIMEOUT": "0.01",
+            },
+        ),
+    }
+    found = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, (function, code, variables) in cases.items():
+            found[name].append(measured(function, code, **variables))
+    bare = sorted(one[1] for one in found["bare runtime client"])[rounds // 2]
+    for name, runs in found.items():
+        modules, cpu, memory = sorted(runs, key=lambda one: one[1])[rounds // 2]
+        loaded = ", ".join(one for one in FRAMEWORKS if one in modules)
+        print(f"| {name} | {len(modules)} | {cpu / bare:.1f} | {memory * 4096 // 1_000_000} | {loaded} |")
+
+
+if __name__ == "__main__":
+    table()
