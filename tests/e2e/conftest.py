@@ -216,8 +216,9 @@ def functions_process(simulator_process, tables, tmp_path_factory):
         if not _listens(port, process):
             pytest.fail(f"The functions did not start:\n{found.log.read_text()}")
         yield found
-    # Nothing but the lines of requests, and their metrics.
-    assert [line for line in _lines(found.log) if "_aws" not in line and line.get("message") != "request"] == []
+    # Nothing but the lines of requests and of the schedule, and their metrics.
+    told = [line for line in _lines(found.log) if "_aws" not in line]
+    assert [line for line in told if line.get("message") not in ("request", "prewarmed")] == []
 
 
 def _lines(log):

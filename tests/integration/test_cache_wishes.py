@@ -58,7 +58,8 @@ async def test_what_speaks_to_us_is_neither_sent_on_nor_part_of_the_key(served, 
             return self.inner.stream(call)
 
     made = gateway(settings)
-    client = await served(settings, gateway=replace(made, upstream=Listening(made.upstream)))
+    models = replace(made.models, upstream=Listening(made.models.upstream))
+    client = await served(settings, gateway=replace(made, models=models))
     wishes = {"similar": False, "similarity": 0.9, "tags": ["a"], "coalesce": False, "ttl": 60, "context": "v1"}
     await client.chat(subsecond=wishes)
     assert answered(await client.chat()) == "exact"

@@ -132,6 +132,7 @@ def load(aws_tables, monkeypatch):
 
     log = StringIO()
     core, handler = logging.getLogger("subsecond"), telemetry.logger.logger_handler
+    level = core.level
     core.setLevel(logging.INFO)
     core.addHandler(handler)
     monkeypatch.setattr(handler, "stream", log)
@@ -156,7 +157,7 @@ def load(aws_tables, monkeypatch):
         aws_of(settings).close()
     asyncio.set_event_loop(None)
     core.removeHandler(handler)
-    core.setLevel(logging.NOTSET)
+    core.setLevel(level)
 
 
 def test_there_are_events_for_every_function():

@@ -119,6 +119,11 @@ def names(matching: Matching) -> str:
     return "names differ" if any(word.name for word in matching.left + matching.right) else ""
 
 
+def beside_code(a: Reading, b: Reading, matching: Matching) -> str:
+    """Beside code every word is one of a term: "the log of app.py" is not "the tests of app.py"."""
+    return "terms differ" if (a.code or b.code) and (matching.left or matching.right) else ""
+
+
 def question(a: Reading, b: Reading) -> str:
     differ = a.kind != b.kind and a.kind in _EXCLUSIVE and b.kind in _EXCLUSIVE
     return "another kind of question" if differ else ""
@@ -146,4 +151,4 @@ def veto(a: Reading, b: Reading) -> str:
 
 
 def veto_matched(a: Reading, b: Reading, matching: Matching) -> str:
-    return common(matching) or names(matching) or order.swapped(a, b, matching)
+    return common(matching) or names(matching) or beside_code(a, b, matching) or order.swapped(a, b, matching)

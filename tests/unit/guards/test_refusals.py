@@ -86,6 +86,10 @@ REFUSED = {
         ("What does --force do?", "What does --prune do?"),
         ("Delete /var/log/a", "Delete /var/log/b"),
     ],
+    "terms differ": [
+        ("Show the log of app.py", "Show the tests of app.py"),
+        ("Why does test_login[admin-stream] fail?", "Why does test_login[admin-batch] fail?"),
+    ],
     "quotations differ": [("Explain `map`", "Explain `Map`"), ('Who said "to be or so"?', 'Who said "so it goes"?')],
     "signs differ": [
         ("What is 6 + 2?", "What is 6 / 2?"),
@@ -142,6 +146,7 @@ LET_THROUGH = [
     ("Where can I buy salt & pepper?", "Where can I buy salt and pepper?"),
     # Identifiers: the same.
     ("What does read_csv do?", "what does read_csv do"),
+    ("How do I open app.py?", "What is the best way to open app.py?"),
     # Kinds of question that one answer serves.
     ("How do I grow basil?", "What is the best way to grow basil?"),
     ("What time does the shop open?", "When does the shop open?"),
