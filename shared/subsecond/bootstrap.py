@@ -17,6 +17,7 @@ from subsecond.stages.rules import Rules
 from subsecond.stages.upstream import Models
 
 if TYPE_CHECKING:
+    from subsecond.list_prompts import Lists
     from subsecond.ports import Upstream
     from subsecond.prompts.optimiser import Optimiser
     from subsecond.stages.route import Routed
@@ -63,7 +64,14 @@ def gateway(settings: Settings | None = None) -> Gateway:
 def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
-    return Models(upstream, admission, Late(partial(optimiser, settings)), routed)
+    lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
+    return Models(upstream, admission, Late(partial(optimiser, settings)), routed, lists)
+
+
+def _lists(settings: Settings, upstream: Upstream) -> Lists:
+    from subsecond.list_prompts import Lists  # noqa: PLC0415 -- for upstreams that take lists
+
+    return Lists(upstream, settings.batch_concurrency)
 
 
 def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Routed | None:
@@ -81,10 +89,14 @@ def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Rou
         return None
     catalogue = router.catalogue
     upstreams = {name: adapter("upstream", server.settings(settings)) for name, server in catalogue.servers.items()}
+    upstreams = {"": upstream} | upstreams
+    takers = {one.server for one in catalogue.models.values() if one.list_prompts}
+    lists = {name: _lists(settings, upstreams[name]) for name in takers}
     priors = {one.name: Prior(one.ttft, one.speed) for one in catalogue.models.values()}
     health = Health(adapter("healths", settings), priors, interval=settings.flush_interval)
     terms = Terms(admission, health, settings.fallback_after, Hedges.of(settings))
-    return Routed(router, {"": upstream} | upstreams, terms, Speculation.of(settings) if settings.speculate else None)
+    speculation = Speculation.of(settings, catalogue.models) if settings.speculate else None
+    return Routed(router, upstreams, terms, speculation, lists)
 
 
 def _similar_later(settings: Settings, rules: Rules) -> Late[Similar] | None:

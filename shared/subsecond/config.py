@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any, get_type_hints
 
+log = logging.getLogger("subsecond")
+
 PREFIX = "SUBSECOND_"
+# How alike a name must be, prefix included, to be taken for a slip: "SUBSECOND_TTLL" is .96 of "SUBSECOND_TTL".
+ALIKE = 0.93
 WORDS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -44,6 +50,8 @@ class Settings:
     tenant_calls: int = 128
     waiting_calls: int = 64
     waiting_time: float = 1.0
+    # Without a catalogue: whether the upstream's `/completions` takes a list of prompts.
+    list_prompts: bool = False
 
     # The stores.
     answers_table: str = "subsecond-answers"
@@ -109,6 +117,8 @@ class Settings:
     # what counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the
     # tokens that an answer is taken to have.
     catalogue: str = ""
+    # Where the statistics find prices, if they do not route: as `catalogue`.
+    prices: str = ""
     quality: float = 0.5
     prefer: str = "latency"
     difficulty: str = "default"
@@ -125,10 +135,12 @@ class Settings:
     hedge_allowance: float = 10.0
     hedge_tools: bool = False
     # A fast model first, and a strong one behind it: seconds until the strong one starts (0: together), and for how
-    # long its first token waits for the fast one's end. Off.
+    # long its first token waits for the fast one's end. Off. speculation_judge: a model of the catalogue that is asked
+    # whether the fast answer will do.
     speculate: bool = False
     speculation_stagger: float = 0.25
     speculation_grace: float = 0.5
+    speculation_judge: str = ""
 
     # Keys: how long a looked-up key is believed, which bounds how late a revocation takes effect.
     key_ttl: float = 30.0
@@ -164,6 +176,7 @@ class Settings:
         source = os.environ if environ is None else environ
         types = get_type_hints(cls)
         found: dict[str, Any] = {}
+        _warn_of_slips(source, {PREFIX + field.name.upper() for field in fields(cls)})
         for field in fields(cls):
             name = PREFIX + field.name.upper()
             if name in source:
@@ -177,9 +190,22 @@ def started_ahead(environ: Mapping[str, str] | None = None) -> bool:
     return source.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") in ("snap-start", "provisioned-concurrency")
 
 
+def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:
+    """A setting whose name is misspelt would have no effect, and nobody would know. Other programs' names may begin as
+    ours do, so they are no errors."""
+    for name in sorted(name for name in source if name.startswith(PREFIX) and name not in known):
+        from difflib import get_close_matches  # noqa: PLC0415 -- 4 ms that nobody needs whose names are right
+
+        if meant := get_close_matches(name, known, n=1, cutoff=ALIKE):
+            log.warning("%s is no setting. Is %s meant?", name, meant[0])
+
+
 def _read(name: str, text: str, kind: type) -> Any:
+    what = {int: "a whole number", bool: "true or false"}.get(kind, "a number")
     try:
-        return WORDS[text.lower()] if kind is bool else kind(text)
+        found = WORDS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        what = {int: "a whole number", bool: "true or false"}.get(kind, "a number")
         raise ValueError(f"{name}={text!r} is not {what}") from None
+    if kind in (int, float) and not 0 <= found < inf:
+        raise ValueError(f"{name}={text!r} is not {what} from 0 on")
+    return found

@@ -95,6 +95,7 @@ async def explain_hit(gateway: Gateway, tenant: Tenant, request_id: str) -> dict
 
 async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str, Any]:
     """What would answer this request, and why; nothing is asked of the model, and nothing stored."""
+    gateway.models.know(call.model)
     trace = Trace(partition=tenant.partition, model=call.model)
     prompt, similar = prepare(call, tenant), await _similar(gateway)
     if similar:

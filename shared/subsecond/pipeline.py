@@ -82,7 +82,7 @@ class Gateway:
     ) -> Events:
         """What comes after the exact miss: once for all who ask the same at the same time."""
         async with turn:
-            similar, vector = await self._near(tenant, call, prompt, trace)
+            similar, vector = await self._near(tenant, call, prompt, within, trace)
             if call.rules.only_if_cached and not similar:
                 raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
             stored = similar or await turn.wait()
@@ -94,8 +94,8 @@ class Gateway:
                 entry = entry_of(self.settings, call, tenant, prompt, event.answer, trace)
                 turn.stored = await self._store(entry, vector, trace)
 
-    async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace) -> Nearest:
-        if not self.similar:
+    async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, within: float | None, trace: Trace) -> Nearest:
+        if not self.similar or not self.models.spare.for_similar(within, trace):
             return None, None
         with trace.step("embed"):
             similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
@@ -117,4 +117,4 @@ class Gateway:
         trace.finish()
         self.ledger.record(trace)
         await fail_open(trace, "flush", self.ledger.flush(), self.settings.store_timeout)
-        await fail_open(trace, "health", self.models.flush(), self.settings.store_timeout)
+        await fail_open(trace, "health", self.models.learn(trace), self.settings.store_timeout)

@@ -112,6 +112,7 @@ async def test_an_empty_answer_is_a_hit(served):
         (b"", None),
         (b'{"model": "m", "messages": [{"role": "user", "content": "\xff"}]}', None),
         (b'{"model": "m", "temperature": NaN, "messages": []}', None),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": 1e999}', None),
         (b'{"model": "m", "messages": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", None),
         (b'{"model": "m", "messages": [{"role": "user"}], "x": ' + b'{"a":' * 150 + b"1" + b"}" * 151, None),
         ({"messages": [{"role": "user", "content": "x"}]}, "model"),
@@ -180,6 +181,24 @@ async def test_what_is_not_served_is_a_404_that_says_what_is(served, method, pat
     assert "/v1/chat/completions" in seen.json["error"]["message"]
     wrong = await client.send("GET", "/v1/chat/completions")
     assert (wrong.status, wrong.json["error"]["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    assert seen.headers["x-request-id"] != wrong.headers["x-request-id"]
+
+
+async def test_an_error_does_not_repeat_a_long_path_and_none_is_redirected(served):
+    client = await served()
+    seen = await client.send("GET", "/" + "x" * 5_000)
+    assert (seen.status, len(seen.body) < 1_000) == (404, True)
+    assert (await client.send("GET", "/health/")).status == 404
+
+
+async def test_one_model_can_be_asked_for(served):
+    client = await served()
+    listed = (await client.send("GET", "/v1/models")).json["data"]
+    assert (await client.send("GET", f"/v1/models/{listed[0]['id']}")).json == listed[0]
+    missing = await client.send("GET", "/v1/models/nobody/at-home")
+    assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
+    assert (await client.send("GET", f"/v1/models/{listed[0]['id']}", key="wrong")).status == 401
 
 
 async def test_upstream_errors_keep_their_status_and_words(served):

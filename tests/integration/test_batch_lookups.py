@@ -92,3 +92,21 @@ async def test_similar_prompts_of_a_batch_are_searched_for_together(settings):
     )
     assert sorted(products) == [2, 3]
     assert found == [[]] * 5
+
+
+async def test_a_batch_is_searched_for_in_one_product_and_a_lone_prompt_at_once(served, settings):
+    made = gateway(replace(settings, semantic="threshold"))
+    similar = await made.similar.get()
+    products = []
+    search_many = similar.reader.search_many
+
+    def counting(partition, scope, vectors, k=1):
+        products.append(len(vectors))
+        return search_many(partition, scope, vectors, k)
+
+    similar.reader.search_many = counting
+    client = await served(gateway=made)
+    await client.post("/v1/completions/batch", {"model": MODEL, "prompts": ["rain", "a piano", "7 pm", "Norway"]})
+    assert products == [4]
+    await client.post("/v1/completions", {"model": MODEL, "prompt": "something else"})
+    assert products == [4, 1]

@@ -7,6 +7,7 @@ import pytest
 from subsecond.api.wire import ChatBody, check, to_call
 from subsecond.bootstrap import gateway
 from subsecond.errors import InvalidRequest
+from subsecond.stats.trace import Trace
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"
 
@@ -44,6 +45,18 @@ async def test_the_similarity_of_a_request_can_only_be_stricter(served, near, si
     wishes = {"similarity": similarity}
     assert answered(await client.chat(PARAPHRASE, subsecond=wishes, cache_control="no-store")) == source
     assert answered(await client.chat("How do I reset the router?", subsecond=wishes)) == "fwd=miss"
+
+
+async def test_a_deadline_may_leave_no_time_for_similar_questions(served, near):
+    """The model takes no time; looking takes a minute, as far as this environment knows."""
+    made = gateway(near)
+    made.models.spare.learn(Trace(steps={"semantic": 60.0}))
+    client = await served(near, gateway=made)
+    await client.chat(ASKED)
+    seen = await client.chat(PARAPHRASE, max_latency_ms=10_000)
+    assert (seen.status, answered(seen)) == (200, "fwd=miss")
+    assert 'semantic;desc="skipped"' in seen.headers["server-timing"]
+    assert answered(await client.chat(f"{PARAPHRASE} ?", cache_control="no-store")) == "semantic"
 
 
 async def test_what_speaks_to_us_is_neither_sent_on_nor_part_of_the_key(served, settings):

@@ -45,6 +45,46 @@ async def test_a_name_is_obeyed_and_so_is_a_tier(routed, asked, tokens):
     assert seen.json["usage"]["completion_tokens"] == tokens
 
 
+async def test_a_judge_may_send_a_fast_answer_back(routed):
+    """The simulator's judge says neither yes nor no, and only yes will do."""
+    asked = {"speculate": True, "speculation_stagger": 5.0}
+    fields = {"model": "auto", "subsecond": {"quality": 1}, "x_subsecond_trace": "1"}
+    trusting = await routed(FAST, STRONG, **asked)
+    assert (await trusting.chat(EASY, **fields)).json["subsecond"]["speculation"]["accepted"] is True
+    strict = await routed(FAST, STRONG, **asked, speculation_judge="fast")
+    seen = (await strict.chat(EASY, **fields)).json["subsecond"]
+    assert seen["speculation"]["refused"] == "the judge says no"
+    assert [one["kind"] for one in seen["attempts"]] == ["fast", "judge", "strong"]
+    with pytest.raises(ValueError, match="SPECULATION_JUDGE='nobody'"):
+        await routed(FAST, STRONG, **asked, speculation_judge="nobody")
+
+
+@pytest.mark.parametrize("kind", [["image_url"], {}, 5, None])
+async def test_a_part_of_no_known_type_is_no_image(routed, kind):
+    client = await routed(FAST, STRONG)
+    seen = await client.post(
+        "/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": [{"type": kind}]}]}
+    )
+    assert seen.status in (200, 400)
+
+
+async def test_what_the_client_got_wrong_is_no_failure_of_the_model(routed):
+    client = await routed(model("only", "fast", "sim-t0-i0-n4-fstatus400"))
+    assert (await client.chat(model="only")).status == 400
+    stats = (await client.send("GET", "/v1/cache/stats")).json
+    assert stats["models"]["only"]["calls"] == {"answered": 0, "failed": 0, "refused": 1, "cancelled": 0}
+
+
+async def test_a_model_that_there_is_not_is_not_explained_either(routed):
+    client = await routed(FAST, STRONG)
+    question = {"model": "fats", "messages": [{"role": "user", "content": EASY}]}
+    seen = await client.post("/v1/cache/explain", question)
+    assert (seen.status, seen.json["error"]["code"]) == (404, "model_not_found")
+    assert "fast" in seen.json["error"]["message"]
+    assert {one["id"] for one in (await client.send("GET", "/v1/models")).json["data"]} > {"auto", "fast", "strong"}
+    assert (await client.send("GET", "/v1/models/auto:fast")).json["id"] == "auto:fast"
+
+
 @pytest.mark.parametrize("quality", [0, 1])
 async def test_the_dial_turns_from_the_fast_model_to_the_strong_one(routed, quality):
     client = await routed(FAST, STRONG)

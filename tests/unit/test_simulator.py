@@ -167,6 +167,18 @@ def test_each_prompt_of_a_list_gets_the_answer_that_it_gets_alone():
     assert len(whole(body | {"prompt": [1, 2]}, "text")["choices"]) == 1
 
 
+def test_a_list_can_be_refused_poisoned_cut_short_or_misnumbered():
+    body = {"prompt": ["one", "two", "poison"]}
+    for fault in ("nolist", "poison"):
+        with pytest.raises(UpstreamError) as caught:
+            whole(body | {"model": f"{FAST}-f{fault}"}, "text")
+        assert (caught.value.status, caught.value.body()["error"]["param"]) == (400, "prompt")
+        assert text_of({"model": f"{FAST}-f{fault}", "prompt": "one"}, "text")
+    assert len(whole(body | {"model": f"{FAST}-fshort2"}, "text")["choices"]) == 1
+    for chunk in payloads(body | {"model": f"{FAST}-fsameindex"}, "text"):
+        assert {choice["index"] for choice in chunk["choices"]} <= {0}
+
+
 @pytest.mark.parametrize(("limit", "finish", "tokens"), [(3, "length", 3), (8, "stop", 8), (100, "stop", 8)])
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 def test_a_limit_cuts_the_answer(field, limit, finish, tokens):

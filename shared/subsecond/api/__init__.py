@@ -1,1 +1,1 @@
-"""The face: FastAPI routes, wire <-> model, SSE, headers, errors."""
+"""The face: routes, wire <-> model, SSE, headers, errors."""

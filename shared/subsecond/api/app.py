@@ -17,7 +17,7 @@ from subsecond.api.errors import on_http_exception
 from subsecond.api.exchange import Exchange
 from subsecond.api.lists import BatchReply, TextReply
 from subsecond.api.page import page
-from subsecond.api.relays import embeddings, models, statistics
+from subsecond.api.relays import embeddings, model, models, statistics
 from subsecond.api.reply import CompletionReply
 from subsecond.pipeline import Gateway
 
@@ -36,6 +36,8 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
         await bootstrap.close(served)
 
     app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
+    # A redirect would name the host that the client claims to have asked.
+    app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, on_http_exception)
 
     def route(method: str, path: str, handle: Handle) -> None:
@@ -50,6 +52,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/completions/batch", BatchReply)
     route("POST", "/v1/embeddings", embeddings)
     route("GET", "/v1/models", models)
+    route("GET", "/v1/models/{name:path}", model)
     route("GET", "/v1/cache/stats", statistics)
     route("GET", "/dashboard", page)
     route("GET", "/v1/cache/explain", explain)

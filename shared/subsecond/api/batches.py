@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -35,17 +35,22 @@ async def answer_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) ->
 
     async def one(call: Call) -> Answered | SubsecondError:
         try:
-            return await _answer(gateway, tenant, call)
+            return await _answer(gateway, tenant, call if len(calls) > 1 else lone(call))
         except SubsecondError as error:
             return error
         except Exception as error:  # noqa: BLE001 -- a fault of ours in one prompt must not take the others along
-            return unexpected(error, "a batch")
+            return unexpected(error, call.batch)
 
     return await asyncio.gather(*map(one, calls))
 
 
+def lone(call: Call) -> Call:
+    """One prompt is no batch: it waits for no others."""
+    return replace(call, batch="")
+
+
 async def _answer(gateway: Gateway, tenant: Tenant, call: Call) -> Answered:
-    trace = Trace()
+    trace = Trace(partition=tenant.partition)
     head: Head | None = None
     answer: Answer | None = None
     async with aclosing(gateway.complete(tenant, call, trace)) as events:
@@ -77,8 +82,10 @@ def _width(call: Call) -> int:
 
 def total_usage(usages: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Counts added up; details that are not plain numbers are left out, because they do not add."""
-    names = dict.fromkeys(name for usage in usages for name, count in usage.items() if isinstance(count, int))
-    return {name: sum(usage.get(name) or 0 for usage in usages) for name in names}
+    counts = ((name, count) for usage in usages for name, count in usage.items())
+    names = dict.fromkeys(name for name, count in counts if isinstance(count, int) and not isinstance(count, bool))
+    total = {name: sum(usage.get(name) or 0 for usage in usages) for name in names}
+    return total | ({"estimated": True} if any(usage.get("estimated") for usage in usages) else {})
 
 
 def seed_fields(outcomes: Sequence[Answered], started: float) -> dict[str, Any]:
@@ -121,7 +128,7 @@ async def stream_all(gateway: Gateway, tenant: Tenant, calls: Sequence[Call]) ->
 
 async def _chunks(gateway: Gateway, tenant: Tenant, call: Call) -> AsyncGenerator[Chunk]:
     """One call's chunks, live or replayed; ends after its writes."""
-    async with aclosing(gateway.complete(tenant, call, Trace())) as events:
+    async with aclosing(gateway.complete(tenant, call, Trace(partition=tenant.partition))) as events:
         live = False
         async for event in events:
             if isinstance(event, Chunk):

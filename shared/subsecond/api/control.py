@@ -143,12 +143,19 @@ async def _pair(exchange: Exchange, tenant: Tenant, body: FeedbackBody) -> tuple
     )
 
 
+def _check_value(by: RuleKind, value: str) -> None:
+    try:
+        check(_Value, {by: value})
+    except InvalidRequest as error:
+        raise InvalidRequest(f"'value' is no {by}: {error}", param="value", code=error.code) from None
+
+
 def invalidate(exchange: Exchange) -> Response:
     """`POST {"by": "entry" | "scope" | "namespace" | "tag" | "model", "value", "before", "dry_run"}`."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
         body = check(InvalidateBody, await exchange.body())
-        check(_Value, {body.by: body.value})
+        _check_value(body.by, body.value)
         return await control.invalidate(
             exchange.gateway, tenant, body.by, body.value, body.before, dry_run=body.dry_run
         )

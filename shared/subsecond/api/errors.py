@@ -12,13 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError
+from subsecond.stats.trace import Trace
 
 log = logging.getLogger("subsecond")
 
 SERVED = (
-    "POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/cache/explain, /v1/cache/feedback, "
-    "/v1/cache/invalidate; GET /v1/models, /v1/cache/stats, /v1/cache/explain, /health"
+    "POST /v1/chat/completions, /v1/completions, /v1/completions/stream, /v1/completions/batch, /v1/embeddings, "
+    "/v1/cache/explain, /v1/cache/feedback, /v1/cache/invalidate; "
+    "GET /v1/models, /v1/models/NAME, /v1/cache/stats, /v1/cache/explain, /dashboard, /health"
 )
+# Of the path that an error repeats.
+LONGEST_PATH = 200
 
 
 def error_response(error: SubsecondError, request_id: str) -> Response:
@@ -43,7 +47,10 @@ def unexpected(error: BaseException, request_id: str) -> SubsecondError:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, which never reach a route of ours."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    asked = f"{request.method} {request.url.path}"
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return error_response(MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}."), "-")
-    return error_response(NotFound(f"{asked} is not served. Served are {SERVED}."), "-")
+    asked, request_id = f"{request.method} {request.url.path[:LONGEST_PATH]}", Trace().request_id
+    if status != HTTPStatus.METHOD_NOT_ALLOWED:
+        return error_response(NotFound(f"{asked} is not served. Served are {SERVED}."), request_id)
+    refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
+    response = error_response(refused, request_id)
+    response.headers["allow"] = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")
+    return response

@@ -29,6 +29,8 @@ class Exchange:
         self.gateway = gateway
         self.headers: Mapping[str, str] = request.headers
         self.query: Mapping[str, str] = request.query_params
+        # Of the model in the path, where there is one.
+        self.name: str = request.path_params.get("name", "")
         self._request = request
         self._left = False
         self._watch: asyncio.Task[None] | None = None

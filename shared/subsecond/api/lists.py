@@ -10,14 +10,13 @@ from typing import Any
 from starlette.types import Send
 
 from subsecond.api import plans
-from subsecond.api.batches import Answered, answer_all, joined, seed_fields, stream_all
+from subsecond.api.batches import Answered, answer_all, joined, lone, seed_fields, stream_all
 from subsecond.api.exchange import Exchange
-from subsecond.api.headers import response_headers
 from subsecond.api.reply import STREAM_HEADERS, CompletionReply, GuardedResponse, write
 from subsecond.api.voice import Voice
 from subsecond.api.wire import Travel
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Head, Tenant
+from subsecond.model import Call, Tenant
 from subsecond.sse import DONE
 from subsecond.transcript import dump
 
@@ -35,7 +34,7 @@ class TextReply(CompletionReply):
         calls, how = plans.texts(exchange, await exchange.body(), streamed=self._streamed)
         exchange.watch()
         if len(calls) == 1:
-            await self.send_completion(tenant, calls[0], how, send)
+            await self.send_completion(tenant, lone(calls[0]), how, send)
         elif how.stream:
             await self._stream_list(tenant, calls, how, send)
         else:
@@ -57,8 +56,9 @@ class TextReply(CompletionReply):
         voice = Voice(how)
         async with aclosing(stream_all(exchange.gateway, tenant, calls)) as chunks:
             first = await anext(chunks, None)
-            head = Head("upstream", calls[0].model)
-            await self.start(send, STREAM_HEADERS + response_headers(head, exchange.trace), streaming=True)
+            # No Cache-Status: some of the prompts may be hits and others none.
+            headers = [(b"x-request-id", exchange.trace.request_id.encode())]
+            await self.start(send, STREAM_HEADERS + headers, streaming=True)
             if first:
                 await write(send, voice.say(first))
             async for chunk in chunks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,12 +34,33 @@ def embeddings(exchange: Exchange) -> Response:
 def models(exchange: Exchange) -> Response:
     async def make() -> tuple[str, bytes]:
         await exchange.authenticate()
-        if routed := exchange.gateway.models.routed:
-            return JSON, dump(routed.router.catalogue.listing())
-        exchange.watch()
-        return await _passed_through(exchange, "/models", None)
+        return await _listed(exchange)
 
     return JsonReply(exchange, make)
+
+
+def model(exchange: Exchange) -> Response:
+    """One of the list: not every upstream serves `/models/NAME`."""
+
+    async def make() -> tuple[str, bytes]:
+        from subsecond.routing.catalogue import unknown  # noqa: PLC0415 -- routing, which nothing else here needs
+
+        await exchange.authenticate()
+        _, listed = await _listed(exchange)
+        found = {str(one.get("id")): one for one in json.loads(listed).get("data") or ()}
+        name = exchange.name
+        if name not in found:
+            raise unknown(name, found)
+        return JSON, dump(found[name])
+
+    return JsonReply(exchange, make)
+
+
+async def _listed(exchange: Exchange) -> tuple[str, bytes]:
+    if routed := exchange.gateway.models.routed:
+        return JSON, dump(routed.router.catalogue.listing())
+    exchange.watch()
+    return await _passed_through(exchange, "/models", None)
 
 
 def statistics(exchange: Exchange) -> Response:
@@ -50,11 +72,11 @@ def statistics(exchange: Exchange) -> Response:
         of = exchange.query.get("of", "namespace")
         if of not in ("namespace", "tenant"):
             raise InvalidRequest("'of' is `namespace` or `tenant`.", param="of", code="invalid_value")
-        ledger = exchange.gateway.ledger
+        ledger, settings = exchange.gateway.ledger, exchange.gateway.settings
         await ledger.flush(force=True)
         found = dict(await ledger.summary(tenant.partition if of == "namespace" else tenant.id))
         found |= reported(found)
-        found["money"] = money(found["models"], await prices_of(exchange.gateway.settings.catalogue))
+        found["money"] = money(found["models"], await prices_of(settings.prices or settings.catalogue))
         if of == "tenant":
             return JSON, dump(found)
         found["health"] = _health(exchange.gateway.models)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -101,7 +102,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     """The body's JSON object. Raises InvalidRequest."""
     try:
         # Not `json.loads(raw)`: for bytes it guesses the encoding and lets surrogates pass.
-        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
     except RecursionError:
@@ -116,6 +117,13 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    """1e999 is JSON, but no number that anybody could send on."""
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def _check_depth(body: dict[str, Any]) -> None:

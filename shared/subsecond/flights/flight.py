@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
+from types import TracebackType
 
 from subsecond.errors import DeadlineExceeded, UpstreamUnreachable
 from subsecond.model import Done, Event
@@ -51,6 +52,7 @@ class Flight:
         self._drain = drain
         self._watchers: set[_Watcher] = set()
         self._given_up = False
+        self._origin: TracebackType | None = None
         self._over: Callable[[], None] = lambda: None
         self._task = asyncio.create_task(self._fly(source))
         self._task.add_done_callback(lambda _: self._land())
@@ -86,8 +88,8 @@ class Flight:
                     at += 1
                     yield self._events[at - 1]
                 elif self.ended:
-                    # Several raise the same error: each shall show its own way alone.
-                    raise (self.error or _GIVEN_UP).with_traceback(None)
+                    # Several raise the same error: each shall show where it began, and its own way alone.
+                    raise (self.error or _GIVEN_UP).with_traceback(self._origin)
                 else:
                     await me.wait()
             if stay or len(self._watchers) == 1:
@@ -123,8 +125,9 @@ class Flight:
         await asyncio.wait((self._task,))
 
     def _land(self) -> None:
-        if not self._task.cancelled():
-            self._task.exception()  # taken, so that the loop does not report it as forgotten
+        # Taken, so that the loop does not report it as forgotten.
+        if not self._task.cancelled() and (error := self._task.exception()):
+            self._origin = error.__traceback__
         self._over()
         self._wake()
 

@@ -24,11 +24,23 @@ def _english(text: str) -> bool:
     words = _WORD.findall(text.casefold())
     if not all(map(str.isascii, words)) and _latin("".join(words)) < LATIN:
         return False
+    found = set(words)
+    foreign = found & _foreign()
+    if not foreign:
+        return True
     languages = tables().languages
-    found = dict.fromkeys(words, 1)
-    ours = len(found.keys() & languages["en"])
-    theirs = max(len(found.keys() & common) for name, common in languages.items() if name not in ("en", "polite"))
+    ours = len(found & languages["en"])
+    theirs = max(len(foreign & common) for name, common in languages.items() if name not in _NOT_FOREIGN)
     return theirs <= ours if theirs > 1 or not ours else True
+
+
+_NOT_FOREIGN = ("en", "polite")
+
+
+@lru_cache(1)
+def _foreign() -> frozenset[str]:
+    """The common words of all the other languages: most English texts have none of them."""
+    return frozenset().union(*(words for name, words in tables().languages.items() if name not in _NOT_FOREIGN))
 
 
 def _latin(letters: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from subsecond.guards import typos
 from subsecond.guards.reading import Reading, Word
@@ -17,8 +17,7 @@ _ENDINGS = frozenset(
 ROOT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
+class Matching(NamedTuple):
     """pairs: places in both texts. left, right: the words without a partner, and where they stand. same: how many pairs
     are other words for one thing; forms: are forms of one word; typos: differ by a slip."""
 
@@ -74,6 +73,8 @@ def _close(a: Sequence[Word], b: Sequence[Word], left: list[int], right: list[in
 
 
 def _forms(one: str, other: str) -> bool:
+    if one[:ROOT] != other[:ROOT]:
+        return False
     length = 0
     for x, y in zip(one, other, strict=False):
         if x != y:

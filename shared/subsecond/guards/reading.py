@@ -115,7 +115,7 @@ class _Reader:
                 if token.sort != "quote":
                     self.plain.append(token.text)
             return 1
-        if token.text in self._tables.phrases and (taken := self._phrase(place, token)):
+        if token.text in self._tables.lengths and (taken := self._phrase(place, token)):
             return taken
         if taken := self._spelled(place):
             return taken
@@ -123,17 +123,16 @@ class _Reader:
         return 1
 
     def _phrase(self, place: int, token: Token) -> int:
-        for words, becomes in self._tables.phrases[token.text]:
-            end = place + len(words)
-            if tuple(self._texts[place:end]) != words:
-                continue
-            if becomes == "^" and not self._at_head(place):
+        for size in self._tables.lengths[token.text]:
+            words = tuple(self._texts[place : place + size])
+            becomes = self._tables.phrases.get(words)
+            if becomes is None or (becomes == "^" and not self._at_head(place)):
                 continue
             if becomes.startswith("<"):
                 self.kinds.append(becomes)
                 self.plain.extend(words)
             elif becomes not in ("", "^"):
-                self._content(becomes, any(self._is_name(at) for at in range(place, end)))
+                self._content(becomes, any(map(self._is_name, range(place, place + len(words)))))
                 self.plain.extend(words)
                 self.negations += becomes in self._tables.cues["negation"]
             return len(words)
@@ -211,8 +210,9 @@ class _Reader:
     def _content(self, word: str, name: bool) -> None:  # noqa: FBT001 -- an inner helper
         key = self._tables.key(word)
         self.words.append(Word(word, key, self._before, self._joined, name))
-        if any(kind in ("weekday", "month", "day") for kind, _ in self._tables.kinds.get(key, ())):
-            self.dates.add(self._tables.kinds[key][0][1])
+        kinds = self._tables.kinds.get(key)
+        if kinds and any(kind in ("weekday", "month", "day") for kind, _ in kinds):
+            self.dates.add(kinds[0][1])
         self._before, self._joined = "", False
 
     def _is_name(self, place: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,13 +18,14 @@ Phrase = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """forms: a word and what is read in its place. phrases: by their first word, longest first, what they become (`^`:
-    at an edge only, and says nothing). same: the stem that stands for all of its line. opposites: a stem, and in which
-    pair it stands on which side (1 or 2). kinds: a stem, and in which kinds it is which thing. cues: sets of words.
-    languages: the common words of each, without those that English has too."""
+    """forms: a word and what is read in its place. phrases: what they become (`^`: at an edge only, and says nothing).
+    lengths: of the phrases that begin with a word, the longest first. same: the stem that stands for all of its line.
+    opposites: a stem, and in which pair it stands on which side (1 or 2). kinds: a stem, and in which kinds it is which
+    thing. cues: sets of words. languages: the common words of each, without those that English has too."""
 
     forms: dict[str, Phrase]
-    phrases: dict[str, list[tuple[Phrase, str]]]
+    phrases: dict[Phrase, str]
+    lengths: dict[str, list[int]]
     same: dict[str, str]
     opposites: dict[str, list[tuple[int, int]]]
     kinds: dict[str, list[tuple[str, str]]]
@@ -39,7 +41,8 @@ class Tables:
 @lru_cache(maxsize=1)
 def tables() -> Tables:
     same = {root: members[0] for members in _groups() for root in members}
-    made = Tables(_forms(), _phrases(), same, {}, {}, _sets("cues.txt"), _languages())
+    phrases = _phrases()
+    made = Tables(_forms(), phrases, _lengths(phrases), same, {}, {}, _sets("cues.txt"), _languages())
     for pair, line in enumerate(lines("opposites.txt")):
         for side, words in enumerate(line.split("|"), 1):
             for key in {made.key(word.strip()) for word in words.split(",")}:
@@ -74,14 +77,21 @@ def _forms() -> dict[str, Phrase]:
     }
 
 
-def _phrases() -> dict[str, list[tuple[Phrase, str]]]:
-    found: dict[str, dict[Phrase, str]] = {}
+def _phrases() -> dict[Phrase, str]:
+    found: dict[Phrase, str] = {}
     for line in lines("phrases.txt"):
         becomes, several = line.split(":", 1)
         for phrase in several.split("|"):
             for words in _spelled_out(phrase.strip()):
-                found.setdefault(words[0], {})[words] = becomes
-    return {first: sorted(some.items(), key=lambda item: -len(item[0])) for first, some in found.items()}
+                found[words] = becomes
+    return found
+
+
+def _lengths(phrases: Iterable[Phrase]) -> dict[str, list[int]]:
+    found: dict[str, set[int]] = {}
+    for words in phrases:
+        found.setdefault(words[0], set()).add(len(words))
+    return {first: sorted(some, reverse=True) for first, some in found.items()}
 
 
 def _spelled_out(phrase: str) -> list[Phrase]:

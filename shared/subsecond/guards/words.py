@@ -53,7 +53,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    plain = unicodedata.normalize("NFC", text).translate(_STRAIGHT)
+    plain = text if text.isascii() else unicodedata.normalize("NFC", text).translate(_STRAIGHT)
     found: list[Token] = []
     first = True
     for match in _TOKEN.finditer(plain):
@@ -103,13 +103,13 @@ def _words(piece: str, first: bool, found: list[Token]) -> None:  # noqa: FBT001
         end = ""
     if capital and piece == "US":
         word = "usa"
-    elif numbered := _NUMBERED.fullmatch(word):
+    elif not word.isalpha() and (numbered := _NUMBERED.fullmatch(word)):
         found.append(Token("word", numbered[1], capital, first))
         _number(numbered[2], found)
         return
     read = tables().forms.get(word)
     if read is None:
-        mixed = any(map(str.isdigit, word))
+        mixed = not word.isalpha() and any(map(str.isdigit, word))
         found.append(Token("word", word, capital, first, numbers.Amount("mark", word) if mixed else None))
     else:
         found += [Token("word", part, capital, first) for part in read]

@@ -208,7 +208,9 @@ class Asking:
         try:
             opened = await self._first_text(candidate, attempt, watches, until)
         except SubsecondError as error:
-            attempt.outcome = f"{error.status} {type(error).__name__}"
+            # What the client got wrong is no failure of the model.
+            refused = "" if worth_another(error) else "refused: "
+            attempt.outcome = f"{refused}{error.status} {type(error).__name__}"
             for watch in watches:
                 # A time-out that the deadline made short says nothing of the model.
                 _tell(watch, error, hurried=isinstance(error, UpstreamTimeout) and until - begun < self.terms.patience)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from math import inf
+from time import monotonic
 
 from subsecond.errors import DeadlineExceeded
 from subsecond.stats.trace import Trace
@@ -11,6 +12,9 @@ from subsecond.stats.trace import Trace
 # How much the newest duration counts in the average and in the deviation, and how many deviations are kept in reserve:
 # as TCP's retransmission timer has it (RFC 6298).
 AVERAGE, DEVIATION, RESERVE = 1 / 8, 1 / 4, 4
+# The steps of the semantic stage, and all that come before the model's.
+SIMILAR = ("embed", "semantic")
+BEFORE = ("authenticate", "prepare", "exact", *SIMILAR)
 
 
 def remaining(deadline: float | None, now: float) -> float:
@@ -30,30 +34,53 @@ def check(deadline: float | None, now: float) -> None:
 
 
 class Costs:
-    """How long each optional stage takes in this environment, learned from the traces. One that was never seen is free:
+    """How long each part of a request takes in this environment, learned from the traces. What was never seen is free:
     it must run once to be known."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, float]] = {}
 
-    def learn(self, steps: Mapping[str, float]) -> None:
-        """`steps`: the durations of a finished trace. Their names are the pipeline's own, so they are few."""
-        for step, seconds in steps.items():
-            average, deviation = self._known.get(step, (seconds, seconds / 2))
-            deviation += DEVIATION * (abs(seconds - average) - deviation)
-            self._known[step] = average + AVERAGE * (seconds - average), deviation
+    def learn(self, part: str, seconds: float) -> None:
+        """Of a finished request. The parts' names are ours, so they are few."""
+        average, deviation = self._known.get(part, (seconds, seconds / 2))
+        deviation += DEVIATION * (abs(seconds - average) - deviation)
+        self._known[part] = average + AVERAGE * (seconds - average), deviation
 
-    def of(self, step: str) -> float:
+    def ease(self, part: str) -> None:
+        """What is left out is not learned: it gets cheaper, and so is tried again when it has been a while."""
+        average, deviation = self._known[part]
+        self._known[part] = average * (1 - AVERAGE), deviation * (1 - AVERAGE)
+
+    def of(self, part: str) -> float:
         """What it takes, with a reserve."""
-        average, deviation = self._known.get(step, (0.0, 0.0))
+        average, deviation = self._known.get(part, (0.0, 0.0))
         return average + RESERVE * deviation
 
 
-def affords(trace: Trace, step: str, deadline: float | None, cost: float, now: float) -> bool:
-    """Whether the optional stage `step` runs. `cost`: its own and that of what must come after it. If not, the trace
-    says so."""
-    if fits(deadline, cost, now):
-        return True
-    trace.skipped.append(step)
-    trace.counts[f"skipped_{step}"] += 1
-    return False
+class Spare:
+    """The time that a deadline leaves for looking at similar questions, before a model that takes what it took lately.
+
+    ticks: the deadlines' clock, monotonic seconds."""
+
+    def __init__(self, ticks: Callable[[], float] = monotonic) -> None:
+        self._costs = Costs()
+        self._ticks = ticks
+
+    def for_similar(self, deadline: float | None, trace: Trace) -> bool:
+        """Whether to look. If not, the trace says so. Where the model alone is too slow, only a neighbour can answer in
+        time, and there is nothing to lose."""
+        now, model = self._ticks(), self._costs.of("model")
+        if fits(deadline, model + self._costs.of("semantic"), now) or not fits(deadline, model, now):
+            return True
+        self._costs.ease("semantic")
+        trace.skipped.append("semantic")
+        trace.counts["skipped_semantic"] += 1
+        return False
+
+    def learn(self, trace: Trace) -> None:
+        """From a trace that has ended."""
+        similar = [trace.steps[step] for step in SIMILAR if step in trace.steps]
+        if similar:
+            self._costs.learn("semantic", sum(similar))
+        if trace.source == "upstream" and trace.error is None and trace.total is not None:
+            self._costs.learn("model", trace.total - sum(trace.steps.get(step, 0.0) for step in BEFORE))

@@ -193,7 +193,7 @@ def needs_of(body: Mapping[str, Any]) -> frozenset[str]:
     wanted = body.get("response_format")
     if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema":
         found.add("json_schema")
-    if any(part.get("type") in IMAGES for message in _messages(body) for part in _parts(message)):
+    if any(_is_image(part) for message in _messages(body) for part in _parts(message)):
         found.add("vision")
     return frozenset(found)
 
@@ -209,7 +209,7 @@ def tokens_of(body: Mapping[str, Any]) -> int:
     total = 0
     for message in _messages(body):
         total += PER_MESSAGE + sum(map(_guess, _texts(message)))
-        total += PER_IMAGE * sum(part.get("type") in IMAGES for part in _parts(message))
+        total += PER_IMAGE * sum(_is_image(part) for part in _parts(message))
         total += _guess(str(calls)) if (calls := message.get("tool_calls")) else 0
     if isinstance(prompt := body.get("prompt"), str):
         total += _guess(prompt)
@@ -231,6 +231,10 @@ def _messages(body: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 def _parts(message: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     content = message.get("content")
     return [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+
+
+def _is_image(part: Mapping[str, Any]) -> bool:
+    return isinstance(kind := part.get("type"), str) and kind in IMAGES
 
 
 def _texts(message: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ The client gets one of the two from its first byte on, never both. Calls with to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -33,15 +33,20 @@ async def checks(call: Call, answer: Answer) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Speculation:
-    """Seconds: until the strong model is asked too; for how long its first token waits for the fast one's end."""
+    """Seconds: until the strong model is asked too; for how long its first token waits for the fast one's end. judge:
+    the model that is asked as well whether an answer will do, "" none."""
 
     stagger: float
     grace: float
     verifier: Verifier = checks
+    judge: str = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> Speculation:
-        return cls(settings.speculation_stagger, settings.speculation_grace)
+    def of(cls, settings: Settings, models: Container[str]) -> Speculation:
+        """ValueError: the judge is none of the catalogue's models."""
+        if (judge := settings.speculation_judge) and judge not in models:
+            raise ValueError(f"SUBSECOND_SPECULATION_JUDGE={judge!r} is no model of the catalogue")
+        return cls(settings.speculation_stagger, settings.speculation_grace, judge=judge)
 
 
 @dataclass(slots=True)
@@ -165,6 +170,7 @@ def yes_or_no(judge: Callable[[Call], Asking], model: str) -> Verifier:
             async for event in events:
                 if isinstance(event, Done):
                     said = text_of(event.answer)
+        asking.trace.counts["speculation_tokens"] += (opened.transcript.usage or {}).get("total_tokens", 0)
         return None if said.strip().lower().startswith("yes") else "the judge says no"
 
     return verify

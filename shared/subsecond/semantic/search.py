@@ -35,6 +35,8 @@ DEVIATIONS = 4.0
 AT_ONCE = 512
 # Rows from which a centre is taken, at most.
 SAMPLE = 1024
+# Neighbours that are found one by one: three of 4,000 rows take 5 µs so, and 30 µs where the rows are put in order.
+FEW = 8
 # The similarity of rows that do not count.
 NEVER = -2.0
 
@@ -114,8 +116,12 @@ def _compare_many(piece: Piece, queries: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def _best(cosines: Vector, k: int) -> Found:
-    if k == 1:
-        top = np.array([cosines.argmax()])
+    if k <= FEW:
+        left = cosines.copy()
+        top = np.empty(min(k, len(left)), np.intp)
+        for rank in range(len(top)):
+            top[rank] = left.argmax()
+            left[top[rank]] = -np.inf
     else:
         top = np.argpartition(cosines, -k)[-k:] if k < len(cosines) else np.arange(len(cosines))
         top = top[np.argsort(-cosines[top], kind="stable")]

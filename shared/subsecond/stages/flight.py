@@ -51,7 +51,7 @@ class Sharing:
             return work(call, Alone())
         claim = partial(Claim, self.leases, self.terms, (tenant.partition, prompt.key), look, trace)
         # Each watcher has its own deadline; the leader's shall not end the call for the others.
-        endless = replace(call, deadline=None)
+        endless = replace(call, deadline=None) if call.deadline is not None else call
         return self._fly(self._what(tenant, call, prompt), call.deadline, trace, lambda: work(endless, claim()))
 
     async def _fly(self, what: Hashable, deadline: float | None, trace: Trace, start: Callable[[], Events]) -> Events:
@@ -84,6 +84,8 @@ class Sharing:
 
 def _invalid_until(rules: Rules, partition: str, call: Call, prompt: Prompt) -> float:
     """Until when what answers this call is invalid, as far as this environment knows."""
+    if not rules.count(partition):
+        return float("-inf")
     places = [("namespace", ""), ("scope", prompt.scope), ("entry", prompt.key), ("model", call.model)]
     places += [("tag", tag) for tag in call.rules.tags]
     return max(rules.date(partition, *place) for place in places)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from subsecond.model import Call, Event, Tenant
 from subsecond.ports import Upstream
@@ -12,8 +13,11 @@ from subsecond.routing.attempts import Asking, Candidate, Terms, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
 from subsecond.routing.router import Route, Router, Wish
-from subsecond.routing.speculation import Speculation, speculate
+from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Trace
+
+if TYPE_CHECKING:
+    from subsecond.list_prompts import Lists
 
 # The optimiser: what is sent to a model with that window (tokens), made from the call.
 Optimised = Callable[[Call, Trace, int], Awaitable[Call]]
@@ -21,12 +25,14 @@ Optimised = Callable[[Call, Trace, int], Awaitable[Call]]
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """upstreams: by the servers' names in the catalogue, "" the gateway's own. speculation: None where it is off."""
+    """upstreams: by the servers' names in the catalogue, "" the gateway's own. speculation: None where it is off.
+    lists: of those servers that have models which take lists of prompts."""
 
     router: Router
     upstreams: Mapping[str, Upstream]
     terms: Terms
     speculation: Speculation | None = None
+    lists: Mapping[str, Lists] = field(default_factory=dict)
 
     async def ask(
         self, tenant: Tenant, call: Call, within: float | None, trace: Trace, optimised: Optimised
@@ -36,18 +42,20 @@ class Routed:
         with trace.step("route"):
             route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, wish)
         trace.route, trace.route_line = route.public(), route.choice.line
-        async with aclosing(self._events(route, call, trace, optimised)) as events:
+        async with aclosing(self._events(tenant, route, call, trace, optimised)) as events:
             async for event in events:
                 yield event
 
-    def _events(self, route: Route, call: Call, trace: Trace, optimised: Optimised) -> AsyncGenerator[Event]:
+    def _events(
+        self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised
+    ) -> AsyncGenerator[Event]:
         models = {one.name: one for one in (route.choice.model, *route.choice.fallbacks)}
 
         async def sent(asked: Call, candidate: Candidate) -> Call:
             model = models[candidate.name]
             return await optimised(route.sent(asked, model), trace, model.window)
 
-        candidates = [self._candidate(one) for one in models.values()]
+        candidates = [self._candidate(one, tenant) for one in models.values()]
         fast = [one for one in candidates if models[one.name].tier < route.choice.model.tier]
         if self.speculation and fast and route.alias and may_double(call, tools=False):
             strong = [one for one in candidates if one not in fast]
@@ -55,9 +63,19 @@ class Routed:
                 Asking(fast[:1], call, trace, self.terms, sent, "fast"),
                 Asking(strong, call, trace, self.terms, sent, "strong"),
                 trace,
-                self.speculation,
+                self._judged(self.speculation, tenant, trace),
             )
         return answer(candidates, call, trace, self.terms, sent)
 
-    def _candidate(self, model: Model) -> Candidate:
-        return Candidate(model.name, self.upstreams[model.server], model.served or model.name, model.group)
+    def _judged(self, speculation: Speculation, tenant: Tenant, trace: Trace) -> Speculation:
+        """With a judge, where one is named. Its call is one of the request's attempts."""
+        if not speculation.judge:
+            return speculation
+        judge = self._candidate(self.router.catalogue.models[speculation.judge], tenant)
+        verifier = yes_or_no(lambda asked: Asking([judge], asked, trace, self.terms, kind="judge"), judge.model)
+        return replace(speculation, verifier=verifier)
+
+    def _candidate(self, model: Model, tenant: Tenant) -> Candidate:
+        lists = self.lists.get(model.server) if model.list_prompts else None
+        upstream = lists.of(tenant.partition) if lists else self.upstreams[model.server]
+        return Candidate(model.name, upstream, model.served or model.name, model.group)

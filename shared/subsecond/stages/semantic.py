@@ -6,9 +6,11 @@ embedder's `max_chars` is for.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     # What may answer, and the question's vector.
     Nearest = tuple[Entry | None, Vector | None]
+
+# What the store has, if it could say.
+Read = tuple[Entry | None]
 
 # The nearest may be vetoed ("question 17" for "question 18") where the next one answers; each costs a read.
 CANDIDATES = 3
@@ -73,17 +78,26 @@ class Similar:
         if self.rules and not await self.rules.ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
-        for neighbour in await self.nearest(tenant.partition, prompt.scope, vector):
-            if neighbour.similarity < least or not young_enough(neighbour.created, call):
-                continue
-            if entry := await self._judged(store, tenant, prompt, neighbour, trace):
+        near = [
+            one
+            for one in await self.nearest(tenant.partition, prompt.scope, vector, alone=not call.batch)
+            if one.similarity >= least and young_enough(one.created, call)
+        ]
+        # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
+        reads = [self._read(store, tenant, one, trace) for one in near]
+        for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
+            if entry := self._judged(read, tenant, prompt, neighbour, trace):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
                 return entry
         return None
 
-    async def nearest(self, partition: str, scope: str, vector: Vector) -> list[Neighbour]:
-        """The nearest entries of the scope, without those that the rules' own words cover."""
-        found = await self.reader.search_soon(partition, scope, vector, CANDIDATES)
+    async def nearest(self, partition: str, scope: str, vector: Vector, *, alone: bool = False) -> list[Neighbour]:
+        """The nearest entries of the scope, without those that the rules' own words cover. alone: not of a batch,
+        whose prompts are searched for together, two turns of the loop later."""
+        if alone:
+            found = self.reader.search(partition, scope, vector, CANDIDATES)
+        else:
+            found = await self.reader.search_soon(partition, scope, vector, CANDIDATES)
         rules = self.rules
         if rules is None or not any(rules.outdated(partition, scope, one.key, one.created) for one in found):
             return found
@@ -95,12 +109,14 @@ class Similar:
                 valid.append(one)
         return valid[:CANDIDATES]
 
-    async def _judged(
-        self, store: ExactStore, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
+    async def _read(self, store: ExactStore, tenant: Tenant, neighbour: Neighbour, trace: Trace) -> Read | None:
+        """Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent
+        read (1 unit for each 4 KB of item) for each candidate."""
+        return await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
+
+    def _judged(
+        self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
     ) -> Entry | None:
-        # Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent read
-        # (1 unit for each 4 KB of item) for each candidate.
-        read = await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
         if read is None:  # the store is away: the entry may well be there
             return None
         (entry,) = read
@@ -162,6 +178,11 @@ def explained(key: str, candidate: Candidate, verdict: Verdict) -> dict[str, obj
     }
 
 
-async def _read(store: ExactStore, partition: str, key: str) -> tuple[Entry | None]:
+async def _side_by_side(reads: list[Coroutine[Any, Any, Read | None]]) -> list[Read | None]:
+    """A task for each, where there are several."""
+    return await asyncio.gather(*reads) if len(reads) > 1 else [await one for one in reads]
+
+
+async def _read(store: ExactStore, partition: str, key: str) -> Read:
     """What the store has, told apart from a store that could not say."""
     return (await store.fresh(partition, key),)

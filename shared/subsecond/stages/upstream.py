@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from subsecond.admission import Admission
@@ -13,10 +13,12 @@ from subsecond.failopen import fail_open
 from subsecond.late import Late
 from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Upstream
+from subsecond.routing.deadlines import Spare
 from subsecond.stats.trace import Trace
 from subsecond.transcript import Transcript
 
 if TYPE_CHECKING:
+    from subsecond.list_prompts import Lists
     from subsecond.prompts.optimiser import Optimiser
     from subsecond.stages.route import Routed
 
@@ -27,12 +29,15 @@ BOX = 5.0
 @dataclass(frozen=True, slots=True)
 class Models:
     """The stage's parts. optimiser: None where nothing is ever trimmed. routed: None without a catalogue; then every
-    name goes to the one upstream."""
+    name goes to the one upstream; lists: where that takes lists of prompts. spare: the time that
+    models leave for looking at similar questions."""
 
     upstream: Upstream
     admission: Admission
     optimiser: Late[Optimiser] | None = None
     routed: Routed | None = None
+    lists: Lists | None = None
+    spare: Spare = field(default_factory=Spare)
 
     def know(self, name: str) -> None:
         """Raises NotFound with the nearest names, where there is a catalogue."""
@@ -46,24 +51,27 @@ class Models:
         Raises UpstreamError, Overloaded, ContextLengthExceeded, Unavailable.
         """
         routed = self.routed and self.routed.ask(tenant, call, within, trace, self._optimised)
-        async with aclosing(routed or self._of_one(call, trace)) as events:
+        async with aclosing(routed or self._of_one(tenant, call, trace)) as events:
             async for event in events:
                 if isinstance(event, Done):
                     self._learn(call, trace)
                 yield event
 
-    async def flush(self) -> None:
-        """Merge what was seen of the models into the shared figures, where the last merge is old enough."""
+    async def learn(self, trace: Trace) -> None:
+        """From a request that has ended; and merge what was seen of the models into the shared figures, where the last
+        merge is old enough."""
+        self.spare.learn(trace)
         if self.routed:
             await self.routed.terms.health.flush()
 
-    async def _of_one(self, call: Call, trace: Trace) -> AsyncGenerator[Event]:
+    async def _of_one(self, tenant: Tenant, call: Call, trace: Trace) -> AsyncGenerator[Event]:
         trace.source = "upstream"
         place = self.admission.place(call.model, trace.partition or "", call.deadline, call.batch)
         async with place:
             with trace.step("optimise"):
                 sent = await self._optimised(call, trace)
-            async with aclosing(_streamed(self.upstream, sent, trace)) as events:
+            upstream = self.lists.of(tenant.partition) if self.lists else self.upstream
+            async with aclosing(_streamed(upstream, sent, trace)) as events:
                 async for event in events:
                     yield event
 
@@ -87,6 +95,8 @@ class Models:
         return sent
 
     def _learn(self, call: Call, trace: Trace) -> None:
+        if (trace.usage or {}).get("estimated"):
+            return
         # Of several attempts nobody knows whose prompt the report is about.
         if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) < 2:  # noqa: PLR2004
             self.optimiser.made.learn(trace.optimise, trace.model or call.model, trace.usage)

@@ -100,8 +100,10 @@ def _class(error: str, status: int | None) -> str:
 
 
 def _outcome(outcome: str) -> str:
-    """Of a model's call: `answered`, `cancelled` (another was faster, or nobody waits any more) or `failed`."""
-    return outcome if outcome in ("answered", "cancelled") else "failed"
+    """Of a model's call: `answered`, `cancelled` (another was faster, or nobody waits any more), `refused` (the
+    request was wrong) or `failed`."""
+    kind = outcome.partition(":")[0]
+    return kind if kind in ("answered", "cancelled", "refused") else "failed"
 
 
 def _tokens(usage: Mapping[str, Any], sheet: str, kind: str) -> list[Figure]:

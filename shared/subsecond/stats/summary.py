@@ -19,7 +19,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 FAILED = "_failed"
 # Requests that were refused because too many ran already.
 SHED = "429 Overloaded"
-CALLS = ("answered", "failed", "cancelled")
+CALLS = ("answered", "failed", "refused", "cancelled")
 
 
 def oldest_sheets(now: float, hours: int = HOURS) -> tuple[str, str]:

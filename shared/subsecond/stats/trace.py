@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of a model. kind: `first`, `fallback`, `hedge`, `fast`, `strong`. seconds: to its first text, or end."""
+    """One call of a model. kind: `first`, `fallback`, `hedge`, `fast`, `strong`, `judge`. seconds: to its first text,
+    or its end."""
 
     model: str
     kind: str
@@ -84,7 +85,8 @@ class Trace:
 
     def server_timing(self) -> str:
         """The `Server-Timing` header's value (W3C): durations in milliseconds."""
-        return ", ".join(f"{name};dur={seconds * 1000:.2f}{self._told(name)}" for name, seconds in self.steps.items())
+        took = (f"{name};dur={seconds * 1000:.2f}{self._told(name)}" for name, seconds in self.steps.items())
+        return ", ".join((*took, *(f'{name};desc="skipped"' for name in self.skipped)))
 
     def _told(self, step: str) -> str:
         if step == "optimise" and self.optimise and (described := self.optimise.description()):

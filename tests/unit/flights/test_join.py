@@ -447,3 +447,26 @@ def test_off_means_off(worlds):
         assert all(told.done for told in found)
 
     worlds.virtually(story())
+
+
+def test_who_joined_what_failed_shows_where_it_failed():
+    """A fault of ours is found by its traceback alone: the log has no message."""
+
+    async def source():
+        await asyncio.sleep(0)
+        raise KeyError
+        yield
+
+    async def watched(flight):
+        with pytest.raises(KeyError) as seen:
+            async for _ in flight.watch(None, stay=False):
+                pass
+        return [one.name for one in seen.traceback]
+
+    async def story():
+        flight = Flights().start("key", Trace(), source())
+        return await asyncio.gather(watched(flight), watched(flight))
+
+    for names in asyncio.run(story()):
+        assert names[-1] == "source"
+        assert names.count("watch") == 1

@@ -66,6 +66,22 @@ def test_the_callers_own_marks_stay_alone(kind, own):
     assert report.markers == ()
 
 
+def test_the_prefix_is_another_where_it_was_edited_and_the_same_in_the_next_call():
+    def sent(*later):
+        messages = [{"role": "system", "content": "Be brief.   \n\n\n\nBe kind."}, *MESSAGES[1:2], *later]
+        return optimise(Call("chat", "m", {"model": "m", "messages": messages}), Plan(), Tokens())[1]
+
+    report = sent()
+    assert report.prefix_before != report.prefix_after
+    assert (report.public()["prefix_before"], report.public()["prefix_after"]) == report.prefixes()
+    assert sent({"role": "user", "content": "And?"}).prefix_after != report.prefix_after
+    assert sent().prefixes() == report.prefixes()
+    assert "Be kind" not in repr(report)
+    unchanged = marked("off")[1]
+    assert unchanged.prefixes() == ("", "")
+    assert unchanged.public()["prefix_after"] is None
+
+
 def test_a_short_prefix_gets_no_breakpoint():
     assert marked("anthropic", messages=[{"role": "system", "content": "Short."}, MESSAGES[3]])[1].markers == ()
 

@@ -307,4 +307,4 @@ def test_whatever_happens_one_answer_and_both_closed(fast, strong, said, stagger
 
 def test_it_is_off_unless_switched_on():
     assert Settings().speculate is False
-    assert Speculation.of(Settings()).stagger == 0.25
+    assert Speculation.of(Settings(), ()).stagger == 0.25

@@ -8,6 +8,7 @@ direction, drawn from its hash: the same word always the same one, two words nea
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -27,8 +28,8 @@ def direction(word: str, dim: int) -> Floats:
 
 def unit(vector: Floats, text: str) -> Floats:
     """The vector at length 1. One without a direction (zero, or not finite) becomes the text's own hashed one."""
-    length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length < 1e-6:  # noqa: PLR2004 -- below it float32 rounding decides the direction
+    length = math.sqrt(float(vector.dot(vector)))
+    if not math.isfinite(length) or length < 1e-6:  # noqa: PLR2004 -- below it float32 rounding decides the direction
         return direction(plain(text), len(vector))
     return vector / np.float32(length)
 
@@ -46,4 +47,4 @@ def plain(text: str) -> str:
 
 def stack(rows: Sequence[Floats], dim: int) -> Floats:
     """(n, dim) float32; no rows give (0, dim)."""
-    return np.stack(rows).astype(np.float32, copy=False) if rows else np.zeros((0, dim), np.float32)
+    return np.array(rows, np.float32).reshape(len(rows), dim)

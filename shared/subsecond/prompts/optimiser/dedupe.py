@@ -7,9 +7,8 @@ agent reads again is not the same file. What goes is whole: a paragraph, a fence
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
 
-from subsecond.prompts.optimiser.passages import passages_of, regions, without
+from subsecond.prompts.optimiser.passages import Span, passages_of, regions, without
 from subsecond.prompts.optimiser.protect import units
 
 # Shorter repeats may be a form's parts ("Answer in one word.").
@@ -18,7 +17,7 @@ LONG = 120
 
 def may_repeat(texts: Iterable[str]) -> bool:
     """Whether lines come again that are long enough together: without those, no paragraph does, and this is quicker."""
-    lines = [line.strip() for text in texts for line in text.split("\n")]
+    lines = [line for text in texts for line in map(str.strip, text.split("\n"))]
     return sum(map(len, lines)) - sum(map(len, set(lines))) >= LONG // 2
 
 
@@ -26,27 +25,26 @@ class Dedupe:
     """Remembers what it has seen, over the messages of one call."""
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+        self._seen: set[str] = set()
 
     def __call__(self, text: str) -> tuple[str, int]:
         """The text without what was seen before, and how many pieces that were."""
         if len(text) < LONG:
             return text, 0
-        spans = sorted([*((one.start, one.end) for one in passages_of(text)), *_outside(text)])
-        repeats = [span for span in spans if self._again(text[slice(*span)].strip())]
-        return without(text, repeats, spans), len(repeats)
+        spans = sorted([*passages_of(text), *_outside(text)])
+        repeats = [(start, end) for start, end in spans if self._again(text[start:end].strip())]
+        return without(text, repeats), len(repeats)
 
     def _again(self, piece: str) -> bool:
         if len(piece) < LONG:
             return False
-        digest = blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if digest in self._seen:
+        if piece in self._seen:
             return True
-        self._seen.add(digest)
+        self._seen.add(piece)
         return False
 
 
-def _outside(text: str) -> list[tuple[int, int]]:
+def _outside(text: str) -> list[Span]:
     """The paragraphs around the context."""
     found, at = [], 0
     for start, end in [*regions(text), (len(text), len(text))]:

@@ -20,10 +20,11 @@ TABLES = Path(__file__).parent / "data" / "tokens.json"
 WORDS = Path(__file__).parent / "data" / "words.txt.gz"
 # Chinese characters that are a token of their own in o200k.
 HAN = Path(__file__).parent / "data" / "han.txt"
-# A chunk longer than this is no word that comes again: a URL, a line of Chinese, base64.
-LONGEST_WORD = 120
-# About 10 MB of words, then the memory starts anew.
-MOST_WORDS = 60_000
+# A chunk longer than this is no word that comes again: a line of Chinese, base64. A link comes again when the paragraph
+# around it is counted by itself.
+LONGEST_WORD = 400
+# Bytes of words remembered, then the memory starts anew. Each has its characters, and so much for its place and cost.
+MOST_BYTES, BYTES_PER_WORD = 10_000_000, 150
 
 # What may stand before a word and is cut off with it: a space or one sign.
 _SIGN = r"!-/:-@\[-`{-~"
@@ -113,7 +114,8 @@ class Estimator:
         else:
             total = sum(map(self._words.__getitem__, words))
             self._words.bound()
-        total += sum(map(mul, self._gaps, gaps(text)))
+        if "\n" in text or "\t" in text or "    " in text:
+            total += sum(map(mul, self._gaps, gaps(text)))
         return max(1, round(total)) if text else 0
 
 
@@ -123,17 +125,19 @@ class _Words(dict[str, float]):
     def __init__(self, costs: Mapping[str, list[float]]) -> None:
         super().__init__()
         self._costs = costs
-        self._longest = max(map(len, costs.values()))
+        self._bytes = 0
 
     def __missing__(self, word: str) -> float:
         cost = self.cost(word)
         if len(word) <= LONGEST_WORD:
             self[word] = cost
+            self._bytes += BYTES_PER_WORD + len(word)
         return cost
 
     def bound(self) -> None:
-        if len(self) > MOST_WORDS:
+        if self._bytes > MOST_BYTES:
             self.clear()
+            self._bytes = 0
 
     def cost(self, word: str) -> float:
         total = 0.0

@@ -15,17 +15,17 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
 
 from subsecond.prompts.optimiser.messages import INSTRUCTING, Message, last_user, query, texts, with_texts
-from subsecond.prompts.optimiser.passages import outside, passages_of, without
+from subsecond.prompts.optimiser.passages import Span, outside, passages_of, without
 from subsecond.prompts.optimiser.protect import units
 from subsecond.prompts.optimiser.relevance import Similarity, ranked
 
 BLOCKS = 8
 # A recount may find a few tokens more than the sum of the parts; each round takes at least one thing away.
 MOST_ROUNDS = 6
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,7 @@ class Fitted:
     paragraphs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """A span of the text `part` of the message `at`, and what stands there."""
 
     at: int
@@ -64,19 +63,21 @@ class Fit:
         self._question = outside(query(self._messages))
         self._sizes = [message(one) for one in self._messages]
         self._message = message
-        self._gone: list[_Piece] = []
+        # By message and part.
+        self._gone: dict[tuple[int, int], list[Span]] = {}
         self._turns: set[int] = set()
         self._ranked: dict[str, list[_Piece]] = {}
         self._fitted = {"passages": 0, "turns": 0, "paragraphs": 0}
 
     def to(self, budget: int) -> Fitted:
         """At most `budget` tokens of messages, if that can be done; else as near as it gets."""
+        messages = self._messages
         for _ in range(MOST_ROUNDS):
-            messages = self._made()
             over = sum(map(self._message, messages)) - budget
             if over <= 0 or not self._drop(over, budget):
                 break
-        return Fitted(self._made(), **self._fitted)
+            messages = self._made()
+        return Fitted(messages, **self._fitted)
 
     def _drop(self, over: int, budget: int) -> bool:
         """Whether anything more could go."""
@@ -99,7 +100,7 @@ class Fit:
             piece = left.pop()
             if piece.at not in self._turns:
                 freed += self._text(piece.body)
-                self._gone.append(piece)
+                self._gone.setdefault((piece.at, piece.part), []).append(piece.span)
                 self._fitted[kind] += 1
         return freed
 
@@ -120,9 +121,9 @@ class Fit:
 
     def _passages(self) -> list[_Piece]:
         return [
-            _Piece(at, part, (one.start, one.end), text[one.start : one.end])
+            _Piece(at, part, span, text[span[0] : span[1]])
             for at, part, text in self._texts()
-            for one in passages_of(text)
+            for span in passages_of(text)
         ]
 
     def _paragraphs(self) -> list[_Piece]:
@@ -130,7 +131,7 @@ class Fit:
         found = []
         for at, part, text in self._texts():
             if self._messages[at].get("role") in INSTRUCTING:
-                held = [one.start for one in passages_of(text)]
+                held = [start for start, _ in passages_of(text)]
                 spans = [
                     (start, end) for start, end in units(text)[1:] if bisect_left(held, start) == bisect_left(held, end)
                 ]
@@ -169,17 +170,8 @@ class Fit:
         return [self._cut(at) for at in range(len(self._messages)) if at not in self._turns]
 
     def _cut(self, at: int) -> Message:
-        gone = [piece for piece in self._gone if piece.at == at]
-        if not gone:
-            return self._messages[at]
-        parts = iter(range(len(list(texts(self._messages[at])))))
-
-        def cut(text: str) -> str:
-            part = next(parts)
-            spans = [piece.span for piece in gone if piece.part == part]
-            return without(text, spans, sorted(spans))
-
-        return with_texts(self._messages[at], cut)
+        parts = count()
+        return with_texts(self._messages[at], lambda text: without(text, sorted(self._gone.get((at, next(parts)), ()))))
 
 
 def _grow(groups: list[list[int]], at: int, *, begins: bool) -> None:

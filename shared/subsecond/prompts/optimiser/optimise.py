@@ -155,8 +155,7 @@ class _Work:
             after=self._counts and self._counts[1],
             counter=self._made.name if self._made else "",
             factor=self._factor,
-            prefix_before=prefix_hash(self._call.body, self._before) if fields else "",
-            prefix_after=prefix_hash(body, messages_of(body)) if fields else "",
+            prefixes=lambda: (_prefix(self._call.body), _prefix(body)) if fields else ("", ""),
             pinned=self._pinned,
             markers=marks,
             uncounted=uncounted(self._messages) if self._counts else (),
@@ -259,6 +258,10 @@ class _Work:
             if self._made.exact:
                 self._factor = 1.0
         return self._made
+
+
+def _prefix(body: Mapping[str, Any]) -> str:
+    return prefix_hash(body, messages_of(body))
 
 
 def _chars(messages: Sequence[Message]) -> int:

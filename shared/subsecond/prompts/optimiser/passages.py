@@ -8,8 +8,7 @@ passages within are child elements, or paragraphs. What is not so marked is no c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 
 from subsecond.prompts.optimiser.protect import units
@@ -27,17 +26,15 @@ _QUESTION = re.compile(
 _CHILD = re.compile(r"\s*<([A-Za-z_][\w.-]*)(?: [^<>\n]*)?>")
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    start: int
-    end: int
+# Where a passage begins and ends.
+Span = tuple[int, int]
 
 
 # One call asks for the same text's passages several times: for repeats, for the budget, for the window.
 @lru_cache(maxsize=4)
-def passages_of(text: str) -> tuple[Passage, ...]:
+def passages_of(text: str) -> tuple[Span, ...]:
     """All passages, in their order."""
-    found: list[Passage] = []
+    found: list[Span] = []
     for start, end in regions(text):
         found += _children(text, start, end)
     return tuple(found)
@@ -52,9 +49,9 @@ def outside(text: str) -> str:
     return "".join([*kept, text[at:]])
 
 
-def regions(text: str) -> list[tuple[int, int]]:
+def regions(text: str) -> list[Span]:
     """Where context stands, marks excluded."""
-    found: list[tuple[int, int]] = []
+    found: list[Span] = []
     at = fences = counted = 0
     missing: set[str] = set()
     while opened := _OPEN.search(text, at):
@@ -74,7 +71,7 @@ def regions(text: str) -> list[tuple[int, int]]:
     return found or _labelled(text)
 
 
-def _labelled(text: str) -> list[tuple[int, int]]:
+def _labelled(text: str) -> list[Span]:
     label = _LABEL.search(text)
     if not label:
         return []
@@ -92,9 +89,9 @@ def _closing(text: str, name: str, at: int) -> int:
     return -1
 
 
-def _children(text: str, start: int, end: int) -> list[Passage]:
+def _children(text: str, start: int, end: int) -> list[Span]:
     inner = text[start:end]
-    found: list[Passage] = []
+    found: list[Span] = []
     at = 0
     while child := _CHILD.match(inner, at):
         close = _closing(inner, child[1], child.end())
@@ -103,22 +100,18 @@ def _children(text: str, start: int, end: int) -> list[Passage]:
         after = inner.find(">", close) + 1
         if not after:
             break
-        found.append(Passage(start + child.start() + len(child[0]) - len(child[0].lstrip()), start + after))
+        found.append((start + child.start() + len(child[0]) - len(child[0].lstrip()), start + after))
         at = after
     if found and not inner[at:].strip():
         return found
-    return [Passage(start + one, start + two) for one, two in units(inner)]
+    return [(start + one, start + two) for one, two in units(inner)]
 
 
-def without(text: str, gone: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> str:
-    """The text without some of its spans. Each takes the white space behind it along, up to what follows."""
-    if not gone:
-        return text
-    removed = set(gone)
+def without(text: str, gone: Iterable[Span]) -> str:
+    """The text without these spans, which are in order. Each takes the white space behind it along, up to what
+    follows."""
     kept, at = [], 0
-    for start, end in spans:
-        if (start, end) not in removed:
-            continue
+    for start, end in gone:
         kept.append(text[at:start])
         at = end
         while at < len(text) and text[at] in " \t\r\n":

@@ -36,7 +36,8 @@ _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
 _TAG = re.compile(r"<([A-Za-z_][\w.:-]*)")
 _YAML = re.compile(r"(?:- +)?[a-z_][\w.-]*:(?:\s|$)|---$|\.\.\.$")
 _EXAMPLE = re.compile(
-    r"(?:#+ *|\*\*|\d+[.)] *|- +)?"
+    # The first letter of any of the words, so that most lines fail at once.
+    r"(?:#+ *|\*\*|\d+[.)] *|- +)?(?=[feioqauhr])"
     r"(?:few-?shots?|(?:for )?examples?|inputs?|outputs?|q|a|questions?|answers?|user|human|assistant|ai|response"
     r"|expected)"
     r"(?: *#?\d+)?(?:\*\*)? *(?::|$)",
@@ -52,30 +53,26 @@ _TO_HEADING = Region("#", lambda _: False)
 
 def kinds(lines: list[str]) -> list[int]:
     """The kind of each line. Blank lines inside a region are protected too."""
-    found: list[int] = []
-    add = found.append
+    found = [PROTECTED] * len(lines)
     region: Region | None = None
     needle = ""
-    for line in lines:
+    for at, line in enumerate(lines):
         if region and needle not in line:
-            add(PROTECTED)
             continue
         bare = line.rstrip(BLANKS)
         if region:
             # A heading ends an example, and is itself no part of it.
             if region is not _TO_HEADING or not _HEADING.match(bare):
-                add(PROTECTED)
                 region = None if region.ends(bare) else region
                 continue
             region = None
         if not bare:
-            add(BLANK)
+            found[at] = BLANK
         elif _remarkable(bare) or bare[0] == "'" or (len(bare) < _SHORT and _EXAMPLE.match(bare)):
-            kind, region = _closer(bare)
+            found[at], region = _closer(bare)
             needle = region.needle if region else ""
-            add(kind)
-        else:
-            add(PROTECTED if bare[0] in " +" or "  " in bare else PROSE)
+        elif bare[0] not in " +" and "  " not in bare:
+            found[at] = PROSE
     return found
 
 
@@ -83,8 +80,8 @@ def units(text: str) -> list[tuple[int, int]]:
     """Start and end of each paragraph: lines between blank ones, a protected region never cut."""
     lines = text.split("\n")
     starts = list(accumulate(map(len, lines), initial=0))
-    runs = _NOT_BLANK.finditer(bytes(kinds(lines)))
-    return [(starts[run.start()] + run.start(), starts[run.end()] + run.end() - 1) for run in runs]
+    runs = map(re.Match.span, _NOT_BLANK.finditer(bytes(kinds(lines))))
+    return [(starts[first] + first, starts[end] + end - 1) for first, end in runs]
 
 
 def _closer(bare: str) -> tuple[int, Region | None]:
@@ -96,7 +93,7 @@ def _closer(bare: str) -> tuple[int, Region | None]:
         return PROTECTED, opened
     if inner != bare or "  " in inner or "\t" in inner or " | " in inner:
         return PROTECTED, None
-    return (PROTECTED if inner[0] in "|+" or _YAML.match(inner) else PROSE), None
+    return (PROTECTED if inner[0] in "|+" or (":" in inner and _YAML.match(inner)) else PROSE), None
 
 
 def _block(inner: str) -> Region | None:
@@ -110,7 +107,7 @@ def _block(inner: str) -> Region | None:
         return opened
     if first == ">":
         return _TO_BLANK
-    return _TO_HEADING if _EXAMPLE.match(inner) else None
+    return _TO_HEADING if (":" in inner or len(inner) < _SHORT) and _EXAMPLE.match(inner) else None
 
 
 def _fence_end(fence: str) -> Region:
@@ -131,7 +128,7 @@ def _bracket_end(inner: str) -> Region:
 
 
 def _depth(line: str) -> int:
-    return sum(map(line.count, "{[")) - sum(map(line.count, "}]"))
+    return line.count("{") + line.count("[") - line.count("}") - line.count("]")
 
 
 def _element(inner: str) -> Region | None:
@@ -159,10 +156,13 @@ def _odd(mark: str) -> Region:
     return Region(mark, lambda bare: bare.count(mark) % 2 == 1)
 
 
+_QUOTES = tuple((mark, _odd(mark)) for mark in ("`", '"', "'''"))
+
+
 def _open_quote(inner: str) -> Region | None:
-    for mark in ("`", '"', "'''"):
-        if inner.count(mark) % 2:
-            return _odd(mark)
-    if inner.count("“") > inner.count("”") and "„" not in inner:
+    for mark, region in _QUOTES:
+        if mark in inner and inner.count(mark) % 2:
+            return region
+    if "“" in inner and inner.count("“") > inner.count("”") and "„" not in inner:
         return Region("”", lambda _: True)
     return None

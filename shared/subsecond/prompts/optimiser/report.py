@@ -1,8 +1,8 @@
-"""What the optimiser did, in figures. No text of the client's is in it."""
+"""What the optimiser did, in figures. It tells no text of the client's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,10 @@ class Rule:
 class Report:
     """`before` and `after` are tokens of the whole call by `counter`, None where nothing needed counting.
 
-    prefix_before, prefix_after: hashes of tools and messages before the newest user turn: what a provider may have
+    prefixes: hashes of tools and messages before the newest user turn, before and after: what a provider may have
     cached. They differ where an edit was made; the edit of a message is the same in every call, so that what is sent
-    stays the same from call to call. `pinned`: messages kept byte for byte because the caller marked them.
+    stays the same from call to call. Reckoned when asked for (0.4 ms for 64 KB): few clients want the trace.
+    `pinned`: messages kept byte for byte because the caller marked them.
     """
 
     level: str
@@ -32,12 +33,19 @@ class Report:
     after: int | None = None
     counter: str = ""
     factor: float = 1.0
-    prefix_before: str = ""
-    prefix_after: str = ""
+    prefixes: Callable[[], tuple[str, str]] = lambda: ("", "")
     pinned: int = 0
     markers: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
     skipped: str = ""
+
+    @property
+    def prefix_before(self) -> str:
+        return self.prefixes()[0]
+
+    @property
+    def prefix_after(self) -> str:
+        return self.prefixes()[1]
 
     @property
     def edits(self) -> int:
@@ -68,14 +76,15 @@ class Report:
             for rule in self.rules
             if rule.edits
         ]
+        before, after = self.prefixes()
         return {
             "level": self.level,
             "rules": rules,
             "tokens_before": self.before,
             "tokens_after": self.after,
             "counter": self.counter or None,
-            "prefix_before": self.prefix_before or None,
-            "prefix_after": self.prefix_after or None,
+            "prefix_before": before or None,
+            "prefix_after": after or None,
             "pinned_messages": self.pinned,
             "markers": list(self.markers),
             "uncounted": list(self.uncounted),

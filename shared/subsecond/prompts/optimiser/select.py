@@ -15,7 +15,7 @@ def selected(
     found = passages_of(text)
     if not found:
         return text, 0
-    bodies = [text[one.start : one.end] for one in found]
+    bodies = [text[start:end] for start, end in found]
     sizes = list(map(count, bodies))
     if sum(sizes) <= budget:
         return text, 0
@@ -24,5 +24,4 @@ def selected(
         if sizes[at] <= left:
             kept.add(at)
             left -= sizes[at]
-    spans = [(one.start, one.end) for one in found]
-    return without(text, [span for at, span in enumerate(spans) if at not in kept], spans), len(found) - len(kept)
+    return without(text, (span for at, span in enumerate(found) if at not in kept)), len(found) - len(kept)

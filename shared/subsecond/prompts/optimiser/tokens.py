@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +27,8 @@ PER_CALL = 8
 LOW_IMAGE, HIGH_IMAGE = 85, 765
 # Messages whose counts are kept; a turn comes again in every later turn of its conversation.
 MOST_COUNTS = 4096
+# Shorter texts are counted as fast as they are looked up.
+SHORT = 64
 FAMILIES = (("gpt-4o*", "o200k"), ("gpt-4.*", "o200k"), ("gpt-4*", "cl100k"), ("gpt-3.5*", "cl100k"))
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 _TEXTS = frozenset({"text", "refusal"})
@@ -52,7 +53,7 @@ class Tokens:
     def __init__(self, files: str = "") -> None:
         pairs = (entry.split("=", 1) for entry in files.split(",") if "=" in entry)
         self._files = [(pattern.strip(), path.strip()) for pattern, path in pairs]
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, int, int], int] = OrderedDict()
 
     def counter(self, model: str) -> Counter:
         """Raises OSError, ImportError, ValueError when the model's tokenizer file cannot be used."""
@@ -63,14 +64,16 @@ class Tokens:
         return _estimator(next((table for pattern, table in FAMILIES if fnmatchcase(name, pattern)), "o200k"))
 
     def text(self, counter: Counter, text: str) -> int:
-        """Counted once, remembered by its hash."""
-        if len(text) < 64:  # noqa: PLR2004 (counting is as fast as hashing)
+        """Counted once, remembered by Python's own hash: a string keeps it, so one that is asked for again costs a
+        look-up, and no text is held. 64 bits, keyed by the process: two texts of one length share theirs by chance once
+        in 10^15 look-ups, and then one is counted as the other."""
+        if len(text) < SHORT:
             return counter.count(text)
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=counter.name.encode()[:64]).digest()
-        if (known := self._counts.get(digest)) is not None:
-            self._counts.move_to_end(digest)
+        key = (counter.name, len(text), hash(text))
+        if (known := self._counts.get(key)) is not None:
+            self._counts.move_to_end(key)
             return known
-        count = self._counts[digest] = counter.count(text)
+        count = self._counts[key] = counter.count(text)
         if len(self._counts) > MOST_COUNTS:
             self._counts.popitem(last=False)
         return count

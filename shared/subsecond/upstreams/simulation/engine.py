@@ -61,6 +61,9 @@ class Simulation:
         number = next(self._calls)
         digest = hashlib.sha256(f"{self._seed} {number}".encode()).digest()
         prompts = _prompts(endpoint, body)
+        _refuse(prompts, faults)
+        if "short" in faults:
+            prompts = prompts[: max(1, len(prompts) - int(faults["short"]))]
         seeds = [self._material(body, prompt, which) for prompt in prompts for which in range(body.get("n") or 1)]
         choices = tuple(_choice(body, seed, model, faults) for seed in seeds)
         asked = sum(len(encode(prompt)) for prompt in prompts) // 4 + 1
@@ -168,6 +171,13 @@ def _texts(value: Any, param: str) -> list[Any]:
         if all(isinstance(item, str) for item in value) or all(isinstance(item, list) and item for item in value):
             return value
     raise refusal(f"'{param}' must be a string, a list of strings, or token arrays.", param=param, code="invalid_type")
+
+
+def _refuse(prompts: list[Any], faults: Mapping[str, float]) -> None:
+    if "nolist" in faults and len(prompts) > 1:
+        raise refusal("'prompt' must be a string.", param="prompt", code="invalid_type")
+    if "poison" in faults and "poison" in str(prompts):
+        raise refusal("The fault asked for: a prompt is refused.", param="prompt", code="simulated_poison")
 
 
 def _choice(body: Mapping[str, Any], seed: bytes, model: Profile, faults: Mapping[str, float]) -> Choice:

@@ -47,7 +47,7 @@ class Reel:
 
     def whole(self) -> bytes:
         """The completion object."""
-        choices = [self._whole_choice(index, choice) for index, choice in enumerate(self.choices)]
+        choices = [self._whole_choice(index, choice) for index, choice in self._numbered()]
         kind = "chat.completion" if self.endpoint == "chat" else "text_completion"
         return as_json(self._head(kind) | {"choices": choices, "usage": self.usage})
 
@@ -56,20 +56,24 @@ class Reel:
         head = encode(self._head("chat.completion.chunk" if self.endpoint == "chat" else "text_completion"))[:-1]
         # Like OpenAI's server: with include_usage, every chunk has the field, null in all but the last.
         tail = ',"usage":null}' if usage else "}"
-        opening = [self._opening(index, choice) for index, choice in enumerate(self.choices)]
+        numbered = self._numbered()
+        opening = [self._opening(index, choice) for index, choice in numbered]
         for number in range(len(self.times)):
             deltas = [
                 self._delta(index, choice, choice.pieces[number])
-                for index, choice in enumerate(self.choices)
+                for index, choice in numbered
                 if number < len(choice.pieces)
             ]
             yield [_chunk(head, body, tail) for body in (*opening, *deltas) if body]
             opening = []
-        closing = (self._closing(index, choice) for index, choice in enumerate(self.choices))
+        closing = (self._closing(index, choice) for index, choice in numbered)
         last = [_chunk(head, body, tail) for body in (*opening, *closing) if body]
         if usage:
             last.append(f'{head},"choices":[],"usage":{encode(self.usage)}}}'.encode("utf-8", "backslashreplace"))
         yield last
+
+    def _numbered(self) -> list[tuple[int, Choice]]:
+        return [(0 if "sameindex" in self.faults else index, choice) for index, choice in enumerate(self.choices)]
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
