@@ -61,6 +61,20 @@ def gateway(settings: Settings | None = None) -> Gateway:
     )
 
 
+def check(settings: Settings) -> None:
+    """ValueError names what does not fit. Nothing is opened: a catalogue that lies in a service is not read."""
+    ttl_rules(settings.ttl_rules)
+    ports = [*FOLDERS, *MODELS, *RULES]
+    ports += FLIGHTS if settings.flights != "off" else ()
+    ports += SEMANTIC if settings.semantic != "off" else ()
+    for port in ports:
+        _module(port, settings)
+    if settings.catalogue.startswith(("file:", "{")):
+        from subsecond.routing.router import Router  # noqa: PLC0415 -- what a gateway without a catalogue never loads
+
+        Router.of(settings)
+
+
 def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None

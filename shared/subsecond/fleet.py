@@ -31,13 +31,15 @@ LONGEST = 240.0
 
 async def run(gateway: Gateway, event: Any) -> dict[str, Any]:
     """What a schedule or a hand has asked for: `{"prewarm": true}`, `{"prewarm": {"environments": 5}}` or
-    `{"prewarm": {"prompts": true}}`. The report."""
+    `{"prewarm": {"prompts": true}}`. The report; or `error`, what is wrong with the order."""
     order = event.get("prewarm") if isinstance(event, Mapping) else None
     order = order if isinstance(order, Mapping) else {}
     settings = gateway.settings
     if order.get("prompts"):
         return {"prompts": [await answered(settings, partition) for partition in _names(settings.warm_prompts)]}
-    number = int(order.get("environments") or settings.warm_environments)
+    number = order.get("environments") or settings.warm_environments
+    if not isinstance(number, int):
+        return {"error": f"environments: {number!r} is not a whole number"}
     return {**await prewarm(gateway), **await warmed(settings, max(1, min(MOST, number)))}
 
 

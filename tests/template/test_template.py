@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from subsecond import bootstrap, fleet
 from subsecond.config import PREFIX, Settings
+from subsecond.prewarm import NOBODY
 from subsecond_local.stand_in import create_stores
 from subsecond_local.stores import Stores
 
@@ -295,12 +296,14 @@ MEET = {(f"dynamodb:{action}", "State", "prewarm#*") for action in ("GetItem", "
 # To warm the functions that answer, by their names or the alias, and the lists of prompts.
 WARM = {("lambda:InvokeFunction", name, "") for name in ("Streaming", "${Streaming.Arn}:live", "Completion")}
 WARM |= {("s3:GetObject", "prewarm/*", "")}
+# No answer, but an answer that nobody has.
+WARM |= {("dynamodb:GetItem", "Answers", f"{NOBODY}#{NOBODY}"), ("s3:GetObject", f"answers/{NOBODY}", "")}
 ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
 ALLOWED = {
     "Streaming": ANSWER,
     "Completion": ANSWER,
-    "CacheStats": AUTHENTICATE | COUNT,
-    "Prewarm": AUTHENTICATE | READ | SECRET | WARM,
+    "CacheStats": AUTHENTICATE | COUNT | CATALOGUE,
+    "Prewarm": AUTHENTICATE | SECRET | WARM,
     "Indexer": MAINTAIN | FEED | {("dynamodb:Scan", "Answers", "")},
 }
 # What boto3 calls a method, IAM calls an action.
@@ -445,6 +448,17 @@ def test_only_a_stored_secret_can_be_read_and_only_where_one_is_named(template):
     assert policies["ReadParameter"]["Condition"] == "HasParameter"
 
 
+def test_the_models_health_is_shared_only_where_a_catalogue_is_named(template):
+    policies = template.of_type("AWS::IAM::Policy", source=True)
+    about = {
+        name
+        for name, one in policies.items()
+        if any(bound(st.get("Condition")) == "health" for st in one["PolicyDocument"]["Statement"])
+    }
+    assert about == {"AgreeOnHealth"}
+    assert template.source["Resources"]["AgreeOnHealth"]["Condition"] == "HasCatalogue"
+
+
 # Faces and events
 
 
@@ -461,6 +475,20 @@ def test_the_urls_are_public_because_the_app_checks_the_key(template):
             if permission["FunctionName"] == {"Ref": name}
         ]
         assert sorted(actions) == ["lambda:InvokeFunction", "lambda:InvokeFunctionUrl"]
+
+
+# What pages may read in any case (Fetch, "CORS-safelisted response-header name"), and what they have no use for.
+SAFELISTED = {"cache-control", "content-length", "content-type"}
+FOR_OTHERS = {"allow", "www-authenticate", "x-accel-buffering"}
+
+
+def test_pages_of_other_origins_may_read_every_header_of_an_answer(template):
+    source = "\n".join(path.read_text() for path in (SHIPPED / "api").glob("*.py"))
+    sent = set(re.findall(r'\(b"([a-z-]+)", ', source)) | set(re.findall(r'headers\["([a-z-]+)"\] = ', source))
+    assert {"age", "retry-after", "x-request-id", "x-subsecond-route"} <= sent
+    for name in (*WITH_URL, "StreamingLive"):
+        exposed = template.resources[f"{name}Url"]["Properties"]["Cors"]["ExposeHeaders"]
+        assert set(exposed) == sent - SAFELISTED - FOR_OTHERS
 
 
 def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(template):
@@ -488,6 +516,7 @@ def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(temp
 def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(template):
     versioned = {name for name, one in template.source["Resources"].items() if one.get("Condition") == "Versioned"}
     assert versioned == {
+        "StreamingParts",
         "StreamingVersion",
         "StreamingLive",
         "StreamingLiveUrl",
@@ -505,10 +534,16 @@ def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(templ
         assert plain[name] == live[name]
 
 
+def texts_of_the_version(template):
+    """What stands in the texts of the layer that a version is told apart by."""
+    layer = template.source["Resources"]["StreamingParts"]
+    assert layer["Condition"] == "Versioned"
+    return [layer["Properties"][name]["Fn::Sub"] for name in ("Description", "LicenseInfo")]
+
+
 def test_a_version_is_made_anew_by_whatever_it_is_made_of(template):
-    """An update of a version's description replaces it; nothing else of it can change."""
-    described = template.resources["StreamingVersion"]["Properties"]["Description"]["Fn::Sub"]
-    named = set(re.findall(r"\$\{(\w+)\}", described))
+    """An update of a version's description replaces it, and one of a layer's content or texts its ARN."""
+    named = set(re.findall(r"\$\{(\w+)\}", " ".join(texts_of_the_version(template))))
     function = dict(template.resources["Streaming"]["Properties"])
     # Of the function, and not of a version.
     del function["ReservedConcurrentExecutions"]
@@ -517,11 +552,37 @@ def test_a_version_is_made_anew_by_whatever_it_is_made_of(template):
     used = {one for pair in parts for one in pair if one in template.source["Parameters"]}
     for condition in re.findall(r'"Fn::If": \["(\w+)"', text):
         used |= set(re.findall(r'"Ref": "(\w+)"', json.dumps(template.source["Conditions"][condition])))
-    assert used <= named, "name the new parameter in StreamingVersion's Description"
-    assert [name for name in named if name.startswith("Shared")]
-    # Descriptions have 256 characters at the most.
-    arn = "arn:aws:lambda:ap-southeast-1:123456789012:layer:Shared:1234"
-    assert len(template.resolve({"Fn::Sub": described}, {}).replace("Shared", arn)) < 200
+    assert used <= named, "name the new parameter in StreamingParts"
+
+
+@pytest.mark.parametrize("parameters", [{"WarmMode": "SnapStart"}, {"WarmMode": "Provisioned", "Embedder": "minilm"}])
+def test_a_versions_description_names_every_layer_of_the_function_and_one_has_its_code(parameters, template):
+    described = template.resolve(template.resources["StreamingVersion"]["Properties"]["Description"], parameters)
+    # Lambda publishes no version of a function that is the same as before: what is named is the function's as well.
+    assert set(described.split()) == set(layers_of(template, "Streaming", **parameters))
+    assert len(described.split()) == (3 if "Embedder" in parameters else 2)
+    code = template.source["Resources"]["StreamingParts"]["Properties"]["Content"]
+    assert code == template.functions["Streaming"]["CodeUri"]
+    arn = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:layer:StreamingParts:123456"
+    assert len(" ".join([arn] * 3)) <= 256
+
+
+def longest(parameter) -> str:
+    return "x" * (parameter.get("MaxLength") or max(len(str(one)) for one in parameter["AllowedValues"]))
+
+
+def test_the_texts_of_a_version_hold_the_longest_parameters(template):
+    parameters = template.source["Parameters"]
+    values = {name: "9" * len(str(one["MaxValue"])) for name, one in parameters.items() if "MaxValue" in one}
+    values |= {name: longest(one) for name, one in parameters.items() if "MaxLength" in one or "AllowedValues" in one}
+    for text, limit in zip(texts_of_the_version(template), (256, 512), strict=True):
+        assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(values)
+        assert len(template.resolve({"Fn::Sub": text}, values)) <= limit
+    azure = "https://a-resource-of-our-company-with-a-long-name.openai.azure.com/openai/deployments/gpt-4o-mini-2024"
+    nested = "companies/our-company/environments/production/applications/gateway/upstreams/azure#openai.key-1"
+    for name, value in (("UpstreamUrl", azure), ("UpstreamSecret", nested)):
+        assert len(value) <= parameters[name]["MaxLength"]
+        assert re.fullmatch(parameters[name]["AllowedPattern"], value)
 
 
 def test_provisioned_environments_come_and_go_by_the_clock(template):
@@ -588,6 +649,25 @@ def test_every_parameter_is_used_and_shown(template):
     assert sorted(names) == sorted(template.source["Parameters"])
     for name in names:
         assert re.search(rf"(!Ref {name}\b|\$\{{{name}\}})", text), name
+
+
+def test_every_parameter_is_documented_and_no_other(template):
+    parameters = set(template.source["Parameters"])
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    [listed] = re.findall(r"^\| parameter \| default \|.*\n((?:\|.*\n)+)", DOCUMENTATION, re.MULTILINE)
+    rows = [row.split("|")[1] for row in listed.splitlines()]
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert named <= parameters
+    for name, default in re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", listed, re.MULTILINE):
+        assert str(template.default(name)) == default
+    for text in (DOCUMENTATION, operations):
+        # As they are set: on a line, or in the text.
+        assert set(re.findall(r"[ `]([A-Z][a-z]\w+)=", text)) <= parameters
+    found = set(re.findall(r"`([A-Z][a-z]\w+)[`=]", operations))
+    values = {str(value) for one in template.source["Parameters"].values() for value in one.get("AllowedValues", ())}
+    others = values | set(template.source["Outputs"]) | set(template.source["Resources"]) | {"ColdStart", "Overloaded"}
+    assert found - others <= parameters
+    assert parameters <= named | found
 
 
 def test_the_linter_has_nothing_to_say():

@@ -390,8 +390,12 @@ $("ask").addEventListener("submit", async (event) => {
 $("stop").addEventListener("click", () => asking && asking.abort());
 $("enter").addEventListener("submit", (event) => {
   event.preventDefault();
-  key = $("key").value.trim();
-  $("key").value = ""; $("refused").textContent = "";
+  const typed = $("key").value.trim();
+  $("key").value = "";
+  // A header carries no other characters: the browser would refuse to send it, in words that tell nobody why.
+  if (!/^[!-~]+$/.test(typed)) { $("refused").textContent = "That is no valid key: it has visible ASCII characters only, without spaces."; return; }
+  key = typed;
+  $("refused").textContent = "";
   sessionStorage.setItem("subsecond-key", key);
   look();
 });

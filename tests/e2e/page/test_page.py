@@ -91,6 +91,15 @@ async def test_a_wrong_key_is_told_and_none_is_kept(page, serve):
         assert await page.run("document.getElementById('figures').hidden")
 
 
+@pytest.mark.parametrize("key", ["sk-schlüssel", "sk-\u201cquoted\u201d", "two words", " "])
+async def test_a_key_that_no_header_can_carry_is_told_and_sent_nowhere(page, serve, key):
+    async with serve(SETTINGS) as base:
+        await enter(page, base, key)
+        await page.until(f"{text('refused')}.includes('no valid key')")
+        assert await page.run("sessionStorage.length") == 0
+        assert not [url for url in page.requests if "/v1/" in url]
+
+
 async def test_the_playground_streams_and_shows_its_trace(page, serve):
     async with serve(SETTINGS) as base:
         await shown(page, base)
