@@ -10,6 +10,7 @@ from pathlib import Path
 from subsecond_local import cache_command, keys_command, knobs, optimize_command, prewarm_command, route_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
+from subsecond_local.ports import count, port_number
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,14 +65,16 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="serve on this machine: gateway, stores and a model",
         description="Serve on 127.0.0.1 until Ctrl-C. The environment sets PORT (8000), UPSTREAM (simulator, model, "
-        "openai), STORES (aws, memory), MODE (app), SUBSECOND_API_KEY, OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL.",
+        "openai), STORES (aws, memory), MODE (lambda; app with STORES=memory), OPENAI_BASE_URL, OPENAI_API_KEY, "
+        "OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), SUBSECOND_CATALOGUE (the models: "
+        "file:PATH or JSON) and every other SUBSECOND_ setting.",
     )
     # For make, which may be killed without a word to its children.
     run.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
     simulator = commands.add_parser("simulator", help="serve the simulator of models alone")
-    simulator.add_argument("--port", type=int, default=0, help="0 (default): a free one")
+    simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
     simulator.add_argument("--key", default="", help="the API key that it wants (default: none)")
-    simulator.add_argument("--slots", type=int, default=0, help="answers made at a time; 0 (default): no limit")
+    simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
     simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
     keys_command.add_to(commands)
     optimize_command.add_to(commands)

@@ -12,6 +12,8 @@ from subsecond_local.ports import HOST
 # What the indexer follows: nothing; the stream; first the table, as a stream forgets what it held when ministack ends.
 Follow = Literal["nothing", "stream", "table"]
 APP = "subsecond.api.app:create_app"
+# One environment serves one request. More come on demand, and go after five idle minutes.
+STREAMING_ENVIRONMENTS = 8
 LAMBDA_GATEWAY = (sys.executable, "-m", "subsecond_local.lambda_gateway")
 
 
@@ -21,7 +23,7 @@ def app(port: int, factory: str, environ: Mapping[str, str], follow: Follow) -> 
         f"--host={HOST}",
         f"--port={port}",
         "--loop=uvloop",
-        "--http=httptools",
+        "--http=subsecond_local.offers:Declining",
         # Otherwise an app that cannot start counts as one that does not care for its start.
         "--lifespan=on",
         "--no-access-log",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from subsecond_local import stand_in
 from subsecond_local.key_admin import Key, KeyTable
 from subsecond_local.stack import of_stack
 from subsecond_local.stores import in_words, of_run
@@ -35,7 +37,9 @@ def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> 
     """LocalError when the table cannot be found or used."""
     stores = of_stack(options.stack_name, environ) if options.stack_name else of_run(data, environ)
     with in_words(stores):
-        print(answer(options, KeyTable(stores.dynamodb(), stores.state_table)))
+        print(answer(options, KeyTable(stores.dynamodb(), stores.state_table)), flush=True)
+    if stores.stand_in and stores.endpoint and options.action != "list":
+        stand_in.save(stores.endpoint)
     return 0
 
 
@@ -48,7 +52,9 @@ def answer(options: argparse.Namespace, table: KeyTable) -> str:
         token, key = table.create(options.name, options.tenant, options.namespace)
         if options.json:
             return json.dumps({"key": token, **public(key)}, indent=2)
-        return f"{token}\nKeep it: it is stored as a hash and cannot be shown again."
+        # Beside the output, which a script takes for the key.
+        print("Keep it: it is stored as a hash and cannot be shown again.", file=sys.stderr)
+        return token
     key = table.revoke(options.key)
     if options.json:
         return json.dumps(public(key), indent=2)

@@ -11,15 +11,18 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 from subsecond_local import indexing
-from subsecond_local.gateways import Follow
+from subsecond_local.errors import LocalError
+from subsecond_local.gateways import STREAMING_ENVIRONMENTS, Follow
 from subsecond_local.lambda_host import Function, LambdaHost, Route
 from subsecond_local.ports import HOST
+from subsecond_local.stores import ACCESS_KEY
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ROOT / "functions"
@@ -28,8 +31,6 @@ TIMEOUT = 630.0
 INDEXER_TIMEOUT = 300.0
 SHORT_TIMEOUT = 60.0
 MEMORY = 1024
-# One environment serves one request. More come on demand, and go after five idle minutes.
-STREAMING_ENVIRONMENTS = 8
 # What prewarming warms. The template names the other answering function as well.
 WARMED = "streaming"
 # The template's PrewarmRate.
@@ -88,12 +89,23 @@ def functions(environ: Mapping[str, str], port: int = 0) -> list[Function]:
 
 
 async def serve(port: int, environ: Mapping[str, str], follow: Follow) -> None:
-    """Until SIGTERM or SIGINT. OSError when the port is taken."""
-    stop = _asked_to_stop()
-    async with LambdaHost(functions(environ, port), ROUTES, port=port) as host, indexing.indexed(host, environ, follow):
-        schedule = asyncio.create_task(_schedule(host))
-        await stop.wait()
-        schedule.cancel()
+    """Until SIGTERM or SIGINT. OSError when the port is taken, LocalError when a function cannot start."""
+    stop = asyncio.ensure_future(_asked_to_stop().wait())
+    host = LambdaHost(functions(environ, port), ROUTES, port=port, access_keys=access_keys(environ))
+    async with host, indexing.indexed(host, environ, follow):
+        schedule, broken = asyncio.create_task(_schedule(host)), asyncio.create_task(host.broken())
+        await asyncio.wait((stop, broken), return_when=asyncio.FIRST_COMPLETED)
+        for task in (schedule, stop, broken):
+            task.cancel()
+    if broken.done() and not broken.cancelled():
+        raise LocalError(f"The function {broken.result()} cannot start.")
+
+
+def access_keys(environ: Mapping[str, str]) -> Sequence[str]:
+    """That of the functions, which invoke each other, and the command line's. Where the functions find theirs in a
+    profile it is not known here: then any is taken."""
+    own = environ.get("AWS_ACCESS_KEY_ID")
+    return (own, ACCESS_KEY) if own else ()
 
 
 async def index(environ: Mapping[str, str], follow: Follow) -> None:
@@ -128,7 +140,10 @@ def main() -> None:
     options = parser.parse_args()
     environ = dict(os.environ)
     work = index(environ, options.follow) if options.only_indexer else serve(options.port, environ, options.follow)
-    asyncio.run(work)
+    try:
+        asyncio.run(work)
+    except LocalError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

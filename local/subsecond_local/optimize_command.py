@@ -17,6 +17,7 @@ from subsecond.model import Call
 from subsecond.prompts.optimiser import Level, Report, Tokens, optimise, plan_for
 from subsecond.prompts.optimiser.messages import messages_of, texts
 from subsecond_local.errors import LocalError
+from subsecond_local.ports import count
 
 RED, GREEN, CYAN, PLAIN = "\033[31m", "\033[32m", "\033[36m", "\033[0m"
 COLOURS = {"-": RED, "+": GREEN, "@": CYAN}
@@ -35,8 +36,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="default: what SUBSECOND_OPTIMISE and SUBSECOND_OPTIMISE_MODELS say",
     )
     parser.add_argument("--model", default="", help="the model it is for (default: the request's own)")
-    parser.add_argument("--window", type=int, default=0, metavar="TOKENS", help="the model's context window, for `fit`")
-    parser.add_argument("--budget", type=int, metavar="TOKENS", help="context to leave in a message, for `select`")
+    parser.add_argument(
+        "--window", type=count, default=0, metavar="TOKENS", help="the model's context window, for `fit`"
+    )
+    parser.add_argument("--budget", type=count, metavar="TOKENS", help="context to leave in a message, for `select`")
     parser.add_argument("--json", action="store_true", help="print the report and the request that would be sent")
 
 
@@ -101,12 +104,18 @@ def _call(options: argparse.Namespace) -> Call:
 
 
 def _body(raw: str) -> dict[str, Any]:
+    """A request, or plain text: also text that looks like JSON and is no request. LocalError for half of one."""
+    if not raw.strip():
+        raise LocalError("There is nothing in it: give a chat request as JSON, or text.")
     if raw.lstrip().startswith("{"):
         try:
             body = json.loads(raw)
         except ValueError:
             body = None
         if isinstance(body, dict) and ("messages" in body or "prompt" in body):
+            messages = body.get("messages", [])
+            if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+                raise LocalError("`messages` is not a list of objects.")
             return body
     return {"messages": [{"role": "system", "content": raw}]}
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from subsecond.bootstrap import check
 from subsecond.config import Settings
 from subsecond_local import stand_in, stores, upstreams
 from subsecond_local.children import Child
+from subsecond_local.errors import LocalError
 from subsecond_local.gateways import GATEWAYS, Follow
 from subsecond_local.key_admin import KeyTable, new_token
 from subsecond_local.knobs import Knobs
@@ -38,7 +40,8 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class Plan:
-    """One run's children and stores. `cleaning` takes back what it has taken."""
+    """One run's children and stores. `cleaning` takes back what it has taken. LocalError when a setting does not fit:
+    the gateway would say so too, but a function says it into its log, once for every request."""
 
     def __init__(
         self, knobs: Knobs, environ: Mapping[str, str], cleaning: ExitStack, say: Callable[[str], None]
@@ -51,6 +54,10 @@ class Plan:
         self._upstream = upstreams.choose(knobs, upstream_port, self._plain, say)
         self._stores = self._find_stores()
         self._key = knobs.api_key or kept_key(knobs.data)
+        try:
+            check(Settings.from_env(self._gateway_environ()))
+        except ValueError as error:
+            raise LocalError(str(error)) from error
 
     def below(self) -> Sequence[Child]:
         """What the gateway stands on. LocalError when another run uses the same data."""
@@ -58,7 +65,8 @@ class Plan:
         if self._stores and self._stores.stand_in:
             lock = stand_in.lock_state(self._knobs.data)
             self._cleaning.callback(os.close, lock)
-            children.insert(0, stand_in.ministack(self._ministack_port, self._knobs.data, self._plain, lock))
+            kept = stand_in.ministack(self._ministack_port, self._knobs.data, self._plain, lock, stand_in.KEPT)
+            children.insert(0, kept)
         return children
 
     def prepare(self) -> None:
@@ -100,7 +108,7 @@ class Plan:
         return "table" if self._stores.stand_in else "stream"
 
     def _gateway_environ(self) -> Mapping[str, str]:
-        told = self._named("SUBSECOND_")
+        told = {name: _from_here(value) for name, value in self._named("SUBSECOND_").items()}
         chosen = {
             "SUBSECOND_UPSTREAM_URL": self._upstream.url,
             "SUBSECOND_UPSTREAM_KEY": self._upstream.key,
@@ -117,6 +125,11 @@ class Plan:
 
     def _named(self, prefix: str) -> dict[str, str]:
         return {name: value for name, value in self._environ.items() if name.startswith(prefix)}
+
+
+def _from_here(value: str) -> str:
+    """A file means the same in every child; a function's current folder is its own."""
+    return f"file:{Path(value.removeprefix('file:')).absolute()}" if value.startswith("file:") else value
 
 
 def plain(environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import socket
+from argparse import ArgumentTypeError
 from contextlib import ExitStack
 
 from subsecond_local.errors import LocalError
 
 HOST = "127.0.0.1"
 HIGHEST = 65535
+
+
+def port_number(text: str) -> int:
+    """For argparse."""
+    if not text.isdecimal() or int(text) > HIGHEST:
+        raise ArgumentTypeError(f"{text!r} is not a port: give a number up to {HIGHEST}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """For argparse: a whole number from 0 on."""
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
 
 
 def check_port(port: int) -> None:

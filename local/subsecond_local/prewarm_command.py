@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from subsecond.fleet import MOST
 from subsecond_local import face
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import progress
+from subsecond_local.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.stack import outputs
-from subsecond_local.stores import REGION
+from subsecond_local.stores import ACCESS_KEY, REGION
 
 OUTPUT = "PrewarmFunction"
 # Seconds: as long as the function itself may take.
@@ -33,15 +36,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace, data: Path) -> int:
     """1 when something did not answer. LocalError when the function cannot be reached, or fails."""
-    order: Any = True
-    if options.prompts or options.environments:
-        order = {"prompts": options.prompts, "environments": options.environments}
+    wanted = options.environments
+    if wanted is not None and not 1 <= wanted <= MOST:
+        raise LocalError(f"--environments {wanted} cannot be: give a number from 1 to {MOST}.")
     name, access = _function(options.stack_name, data)
+    if wanted and not options.stack_name:
+        wanted = _here(wanted)
+    order: Any = {"prompts": options.prompts, "environments": wanted} if options.prompts or wanted else True
     report = _invoke(name, access, {"prewarm": order})
+    if "error" in report:
+        raise LocalError(f"The function {name} refuses: {report['error']}.")
     print(json.dumps(report, indent=2) if options.json else told(report))
     failed = [one for one in report.get("functions", ()) if one["failed"] or one["errors"]]
     failed += [one for one in report.get("prompts", ()) if one["failed"]]
     return 1 if failed or report.get("failed") else 0
+
+
+def _here(wanted: int) -> int:
+    """No more than a run here starts: the rest would wait for each other until nobody does."""
+    if wanted > STREAMING_ENVIRONMENTS:
+        print(f"A run here has {STREAMING_ENVIRONMENTS} environments at the most.", file=sys.stderr)
+    return min(wanted, STREAMING_ENVIRONMENTS)
 
 
 def _function(stack: str | None, data: Path) -> tuple[str, dict[str, Any]]:
@@ -51,7 +66,7 @@ def _function(stack: str | None, data: Path) -> tuple[str, dict[str, Any]]:
         if not name:
             raise LocalError(f"The stack {stack} has no output {OUTPUT}: deploy this version first.")
         return name, {}
-    made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}  # any will do
+    made_up = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "local"}  # the host knows the first alone
     return "prewarm", {"endpoint_url": face.of_run(data), "region_name": REGION, **made_up}
 
 

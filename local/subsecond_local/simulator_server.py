@@ -32,6 +32,7 @@ from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.upstreams.simulation.engine import Simulation
 from subsecond.upstreams.simulation.names import FOREVER, profile, refusal
 from subsecond.upstreams.simulation.reels import Reel, as_json, play
+from subsecond_local.ports import count, port_number
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -378,9 +379,9 @@ class SimulatorProcess:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="An OpenAI-compatible server without a model.")
-    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--port", type=port_number, default=0, help="0: a free one")
     parser.add_argument("--key", default="", help="the API key that it wants; none without")
-    parser.add_argument("--slots", type=int, default=0, help="answers made at a time; 0: no limit")
+    parser.add_argument("--slots", type=count, default=0, help="answers made at a time; 0: no limit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
     options = parser.parse_args()

@@ -8,24 +8,31 @@ import sys
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from subsecond_local.children import Child
 from subsecond_local.errors import LocalError
+from subsecond_local.kept_ministack import SAVE
 from subsecond_local.ports import HOST
-from subsecond_local.stores import REGION, Stores
+from subsecond_local.stores import ACCESS_KEY, REGION, Stores
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 # After a crash the previous ministack still writes its state for a moment.
 LOCK_WAIT = 5.0
+# Seconds for a large table.
+SAVE_WAIT = 30.0
+KEPT = "subsecond_local.kept_ministack"
 
 
-def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int) -> Child:
-    """Its state is written when it stops; `lock` stays held until it has."""
+def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, module: str = "ministack") -> Child:
+    """Its state is written when it stops (with KEPT as the module, once a minute as well); `lock` stays held until
+    then."""
     settings = {
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
@@ -45,7 +52,7 @@ def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int) -> C
     return Child(
         name="ministack",
         purpose="ministack (stands in for DynamoDB and S3)",
-        command=(sys.executable, "-m", "ministack"),
+        command=(sys.executable, "-m", module),
         environ={**environ, **settings},
         health=f"http://{HOST}:{port}/_ministack/health",
         stops_within=20.0,
@@ -61,7 +68,7 @@ def access(port: int) -> dict[str, str]:
         "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
@@ -84,6 +91,19 @@ def lock_state(data: Path, wait: float = LOCK_WAIT) -> int:
             time.sleep(0.1)
         else:
             return descriptor
+
+
+def save(endpoint: str) -> None:
+    """Have the stand-in of a run write its tables down. LocalError when it does not."""
+    parts = urlsplit(endpoint)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=SAVE_WAIT)
+    try:
+        connection.request("POST", SAVE)
+        connection.getresponse().read()
+    except (OSError, HTTPException) as error:
+        raise LocalError(f"The change may be lost: the tables cannot be saved ({error}).") from error
+    finally:
+        connection.close()
 
 
 def create_stores(stores: Stores) -> None:

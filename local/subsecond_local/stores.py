@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 RUN_FILE = "run.json"
+# Of whoever speaks to a stand-in. ministack takes any; the Lambda host takes this one.
+ACCESS_KEY = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Stores:
     def _access(self) -> dict[str, Any]:
         if not self.stand_in:
             return {"endpoint_url": self.endpoint}
-        made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}  # any will do
+        made_up = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "local"}  # any will do
         return {"endpoint_url": self.endpoint, "region_name": REGION, **made_up}
 
 

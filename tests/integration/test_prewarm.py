@@ -24,6 +24,7 @@ import pytest_asyncio
 
 from subsecond_local import prewarm_command
 from subsecond_local.errors import LocalError
+from subsecond_local.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.lambda_gateway import functions
 from subsecond_local.lambda_host import LambdaHost, Route
 from subsecond_local.ports import free_ports
@@ -183,6 +184,12 @@ async def test_what_does_not_answer_is_named(deploy):
         assert [one["errors"] for one in report["functions"]] == [{}, {"ResourceNotFoundException": 1}]
 
 
+@pytest.mark.parametrize("number", ["abc", [3], 2.5])
+async def test_an_order_that_makes_no_sense_is_told_in_words(shared, number):
+    report = await shared.prewarm({"environments": number})
+    assert report == {"error": f"environments: {number!r} is not a whole number"}
+
+
 def listed(stand_in, partition, bodies):
     s3 = named({}, stand_in["AWS_ENDPOINT_URL"], stand_in=True).s3()
     s3.put_object(
@@ -246,6 +253,15 @@ async def test_the_command_warms_and_says_what_it_did(shared, tmp_path, capsys):
     assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
     [found] = json.loads(capsys.readouterr().out)["functions"]
     assert found["cold"] == 0
+
+
+async def test_a_run_here_is_not_asked_for_more_than_it_starts(shared, tmp_path, capsys):
+    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"{shared.host.url}/v1"}))
+    options = argparse.Namespace(environments=50, prompts=False, stack_name=None, json=True)
+    assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["functions"][0]["asked"] == STREAMING_ENVIRONMENTS
+    assert "at the most" in told.err
 
 
 async def test_a_run_without_functions_is_told_in_words(tmp_path):

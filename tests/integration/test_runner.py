@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -197,6 +197,31 @@ def test_a_run_answers_keeps_its_data_and_leaves_nothing_behind(tmp_path, capsys
         assert same == other
         assert chat(base, other)[0] == 200
         assert end(child)[0] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_key_outlives_the_sudden_end_of_the_stand_in(tmp_path, capsys):
+    with running(tmp_path) as child:
+        ready(child)
+        assert cli.main(["--data", str(tmp_path), "keys", "create", "kept"]) == 0
+        key = capsys.readouterr().out.strip()
+        os.kill(stand_in_of(tmp_path), signal.SIGKILL)
+        _, err = child.communicate(timeout=PATIENCE)
+        assert "stands in for DynamoDB and S3) ended unexpectedly" in err
+    with running(tmp_path) as child:
+        base, _, _ = ready(child)
+        assert chat(base, key)[0] == 200
+        assert end(child)[0] == 0
+
+
+def stand_in_of(data):
+    """Its process id: the one of this run, not of another test's."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            named = f"STATE_DIR={data}/state".encode() in (folder / "environ").read_bytes().split(b"\0")
+            if named and b"subsecond_local.kept_ministack" in (folder / "cmdline").read_bytes().split(b"\0"):
+                return int(folder.name)
+    raise AssertionError("there is none")
 
 
 def test_everything_in_memory_needs_no_stand_in(tmp_path):

@@ -1,12 +1,17 @@
 """The command line: what it understands, and what it says when it cannot."""
 
+import argparse
+import json
 import socket
+import subprocess
+import sys
+from contextlib import ExitStack
 
 import pytest
 
-from subsecond_local import cli, key_admin, knobs, model_server, stores, upstreams
+from subsecond_local import cli, key_admin, keys_command, knobs, model_server, stores, upstreams
 from subsecond_local.errors import LocalError
-from subsecond_local.plan import kept_key, plain
+from subsecond_local.plan import Plan, kept_key, plain
 from subsecond_local.runner import checked
 
 
@@ -43,6 +48,11 @@ def test_a_command_that_is_not_known_is_exit_code_two(capsys):
         ("UPSTREAM", "openai", "OPENAI_BASE_URL"),
         ("OPENAI_BASE_URL", "localhost:8080/v1", "http://"),
         ("SUBSECOND_TTL", "a day", "SUBSECOND_TTL"),
+        ("SUBSECOND_TTL_RULES", "tag", "SUBSECOND_TTL_RULES"),
+        ("SUBSECOND_SEMANTIC", "maybe", "SUBSECOND_SEMANTIC='maybe'"),
+        ("SUBSECOND_EMBEDDER", "nope", "SUBSECOND_EMBEDDER='nope'"),
+        ("SUBSECOND_CATALOGUE", "file:missing.json", "SUBSECOND_CATALOGUE"),
+        ("SUBSECOND_CATALOGUE", "{}", "SUBSECOND_CATALOGUE"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_starts(variable, value, word, tmp_path, monkeypatch, capsys):
@@ -53,6 +63,16 @@ def test_a_wrong_setting_is_named_before_anything_starts(variable, value, word, 
     assert not out
     assert word in err
     assert "Starting" not in err
+
+
+def test_a_file_of_the_current_folder_is_found_by_functions_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    catalogue = {"models": [{"name": "one", "tier": "fast"}]}
+    (tmp_path / "relative.json").write_text(json.dumps(catalogue))
+    environ = {"SUBSECOND_CATALOGUE": "file:relative.json", "UPSTREAM": "simulator", "PORT": "0"}
+    with ExitStack() as cleaning:
+        [gateway] = Plan(knobs.read(environ, tmp_path), environ, cleaning, print).gateway("")
+    assert gateway.environ["SUBSECOND_CATALOGUE"] == f"file:{tmp_path}/relative.json"
 
 
 def test_a_mode_that_is_not_there_yet_says_so(tmp_path):
@@ -162,3 +182,68 @@ def test_the_simulator_on_a_taken_port_says_so(capsys):
         code, out, err = said(capsys, "simulator", "--port", str(taken.getsockname()[1]))
     assert (code, out) == (1, "")
     assert "cannot listen" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999"), ("--port", "-1"), ("--slots", "-5"), ("--slots", "x")]
+)
+def test_the_simulator_takes_no_number_that_cannot_be(option, value, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["simulator", option, value])
+    assert stopped.value.code == 2
+    assert option in capsys.readouterr().err
+    own = (sys.executable, "-m", "subsecond_local.simulator_server", option, value)
+    told = subprocess.run(own, capture_output=True, text=True, check=False)
+    assert (told.returncode, "Traceback" in told.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("option", ["--window", "--budget"])
+def test_the_optimiser_takes_no_number_below_zero(option, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["optimize", "-", option, "-5"])
+    assert "whole number from 0 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "nothing in it"),
+        (" \n", "nothing in it"),
+        ('{"messages": 5}', "list of objects"),
+        ('{"messages": ["a"]}', "list of objects"),
+    ],
+)
+def test_what_is_no_request_is_not_optimised(text, word, tmp_path, capsys):
+    (tmp_path / "request").write_text(text)
+    code, out, err = said(capsys, "optimize", str(tmp_path / "request"))
+    assert (code, out) == (1, "")
+    assert word in err
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "51"])
+def test_prewarming_takes_no_number_that_the_function_would_not(number, tmp_path, capsys):
+    code, out, err = said(capsys, "--data", str(tmp_path), "prewarm", "--environments", number)
+    assert (code, out) == (1, "")
+    assert "from 1 to 50" in err
+
+
+def test_the_help_of_run_names_what_the_environment_sets(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "MODE (lambda; app with STORES=memory)" in told
+    assert {"SUBSECOND_DATA", "SUBSECOND_CATALOGUE"} <= set(told.replace(",", "").split())
+
+
+class OneKey:
+    """A table that makes one key."""
+
+    def create(self, name, tenant, namespace):
+        token = "sk-ss-" + "a" * 43
+        return token, key_admin.describe(token, name, tenant, namespace)
+
+
+def test_a_new_key_is_all_that_a_script_captures(capsys):
+    options = argparse.Namespace(action="create", name="x", tenant="t", namespace="n", json=False)
+    assert keys_command.answer(options, OneKey()) == "sk-ss-" + "a" * 43
+    assert "Keep it" in capsys.readouterr().err

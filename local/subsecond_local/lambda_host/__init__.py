@@ -3,6 +3,7 @@
     function      what is deployed (`Function`) and which paths lead to it (`Route`)
     host          `LambdaHost`: start, stop, invoke
     front         the listener: Function URLs of all functions behind one base URL, and the Invoke API
+    permission    who may use that API
     url_event     HTTP request -> event, result -> HTTP response (pure)
     pool          a function's environments: cold starts, queue, reaping
     environment   one process and its Runtime API

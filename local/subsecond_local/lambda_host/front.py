@@ -7,13 +7,21 @@ import logging
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 from subsecond_local.lambda_host.function import Route
-from subsecond_local.lambda_host.invocation import Collected, FunctionError, Invocation, ThrottledError, UrlStream
+from subsecond_local.lambda_host.invocation import (
+    AbandonedError,
+    Collected,
+    FunctionError,
+    Invocation,
+    ThrottledError,
+    UrlStream,
+)
+from subsecond_local.lambda_host.permission import refusal
 from subsecond_local.lambda_host.pool import Pool
 from subsecond_local.lambda_host.url_event import ERROR_BODY, EVENT_LIMIT, buffered_response, url_event
 from subsecond_local.lambda_host.wire import Connection, Headers, Request, Responder
@@ -41,7 +49,7 @@ class FrontConnection(Connection):
 
     def begun(self, request: Request) -> None:
         self._reading, self._body, self._size = request, [], 0
-        if request.header("expect") == "100-continue":
+        if (request.header("expect") or "").lower() == "100-continue":
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def received(self, data: bytes) -> None:
@@ -59,9 +67,10 @@ class FrontConnection(Connection):
         self._serve_next()
 
     def lost(self) -> None:
-        """The function is not told: its response is read to the end, and dropped."""
+        """What waits is dropped. A function that runs is not told: its response is read to the end, and dropped."""
         self._queue.clear()
         if self.invocation is not None:
+            self.invocation.abandon()
             self.invocation.pace(go=True)
 
     def writable(self, *, yes: bool) -> None:
@@ -86,12 +95,15 @@ class FrontConnection(Connection):
 
 
 class Front:
-    """Answers requests. `pools` by function name; `spawn` runs a coroutine beside."""
+    """Answers requests. `pools` by function name; `spawn` runs a coroutine beside; `access_keys` may invoke."""
 
-    def __init__(self, pools: Mapping[str, Pool], routes: Sequence[Route], spawn: Spawn) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], routes: Sequence[Route], spawn: Spawn, access_keys: Collection[str]
+    ) -> None:
         self._pools = pools
         self._routes = routes
         self._spawn = spawn
+        self._access_keys = access_keys
 
     def connection(self) -> FrontConnection:
         return FrontConnection(lambda request, body, connection: self._spawn(self._answer(request, body, connection)))
@@ -102,9 +114,14 @@ class Front:
             if body is None:
                 responder.send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [JSON], TOO_LARGE)
             elif found := INVOKE.fullmatch(request.path):
-                await self._invoke(found[1], request, body, responder)
+                await self._invoke(found[1], request, body, responder, connection)
             else:
                 await self._serve_url(request, body, responder, connection)
+        except ThrottledError:
+            headers = [JSON, ("x-amzn-ErrorType", "TooManyRequestsException")]
+            responder.send(HTTPStatus.TOO_MANY_REQUESTS, headers, b'{"Message":"Rate Exceeded."}')
+        except AbandonedError:
+            pass
         finally:
             # Only after an error of the host itself is there anything left to end.
             responder.cut()
@@ -117,18 +134,15 @@ class Front:
             responder.send(HTTPStatus.NOT_FOUND, [JSON], b'{"Message":"no function serves this path"}')
             return
         pool = self._pools[name]
-        event = json.dumps(url_event(request, body, responder.request_id, name)).encode()
+        # As UTF-8, so that no text grows by a multiple on its way, as escapes would.
+        event = json.dumps(url_event(request, body, responder.request_id, name), ensure_ascii=False).encode()
         if len(event) > EVENT_LIMIT:
             responder.send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [JSON], TOO_LARGE)
             return
         collected = None if pool.function.mode == "RESPONSE_STREAM" else Collected()
         invocation = Invocation(event, collected or UrlStream(responder), responder.request_id)
         connection.invocation = invocation
-        try:
-            error = await pool.invoke(invocation)
-        except ThrottledError:
-            responder.send(HTTPStatus.TOO_MANY_REQUESTS, [JSON], b'{"Message":"Rate Exceeded."}')
-            return
+        error = await pool.invoke(invocation)
         if error is not None:
             _end_badly(responder, error)
         elif collected is not None:
@@ -136,30 +150,29 @@ class Front:
         else:
             responder.finish()
 
-    async def _invoke(self, name: str, request: Request, body: bytes, responder: Responder) -> None:
+    async def _invoke(
+        self, name: str, request: Request, body: bytes, responder: Responder, connection: FrontConnection
+    ) -> None:
         """The Invoke API of the AWS SDKs. `name` may be an ARN."""
         pool = self._pools.get(unquote(name).rpartition(":")[2])
-        if pool is None:
+        if request.method != "POST":
+            responder.send(HTTPStatus.METHOD_NOT_ALLOWED, [JSON, ("Allow", "POST")], b'{"Message":"POST invokes"}')
+        elif reason := refusal(request, self._access_keys):
+            headers = [JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
+            responder.send(HTTPStatus.FORBIDDEN, headers, json.dumps({"Message": reason}).encode())
+        elif pool is None:
             headers = [JSON, ("x-amzn-ErrorType", "ResourceNotFoundException")]
             responder.send(HTTPStatus.NOT_FOUND, headers, b'{"Type":"User","Message":"Function not found"}')
         elif request.header("x-amz-invocation-type") == "Event":
             self._spawn(pool.call(body or b"{}"))
             responder.send(HTTPStatus.ACCEPTED, [JSON], b"")
         else:
-            await _call(pool, body or b"{}", responder)
-
-
-async def _call(pool: Pool, payload: bytes, responder: Responder) -> None:
-    try:
-        result = await pool.call(payload)
-    except ThrottledError:
-        headers = [JSON, ("x-amzn-ErrorType", "TooManyRequestsException")]
-        responder.send(HTTPStatus.TOO_MANY_REQUESTS, headers, b'{"Type":"User","message":"Rate Exceeded."}')
-        return
-    headers = [JSON, ("X-Amz-Executed-Version", "$LATEST")]
-    if result.failed:
-        headers.append(("X-Amz-Function-Error", "Unhandled"))
-    responder.send(HTTPStatus.OK, headers, result.payload)
+            collected = Collected()
+            connection.invocation = Invocation(body or b"{}", collected, responder.request_id)
+            error = await pool.invoke(connection.invocation)
+            headers = [JSON, ("X-Amz-Executed-Version", "$LATEST")]
+            headers += [("X-Amz-Function-Error", "Unhandled")] if error else []
+            responder.send(HTTPStatus.OK, headers, error.payload if error else collected.payload)
 
 
 def _end_badly(responder: Responder, error: FunctionError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ class LambdaHost:
     It must run in the main thread: Linux ties a child's life to the thread that started it.
     routes: the first that leads serves; ValueError when one leads to no function.
     port: 0 takes a free one. output: where the functions print; None is where the host does.
+    access_keys: whose signature the Invoke API takes; none: anybody's on this machine.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class LambdaHost:
         *,
         port: int = 0,
         output: Output = None,
+        access_keys: Collection[str] = (),
     ) -> None:
         self._pools = {function.name: Pool(function, output) for function in functions}
         if unknown := {route.function for route in routes} - self._pools.keys():
             raise ValueError(f"routes lead to functions that are not there: {sorted(unknown)}")
-        self._listener = Listener(Front(self._pools, routes, self._spawn).connection)
+        self._listener = Listener(Front(self._pools, routes, self._spawn, access_keys).connection)
         self._port = port
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -57,6 +59,16 @@ class LambdaHost:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._listener.close()
+
+    async def broken(self) -> str:
+        """The name of a function that cannot start; it stays here until there is one."""
+        waits = {asyncio.ensure_future(pool.broken.wait()): name for name, pool in self._pools.items()}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return waits[done.pop()]
 
     async def invoke(self, name: str, payload: Any) -> Result:
         """One event for a function, as a schedule or a table's stream sends it. KeyError when there is none such;

@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from subsecond_local.lambda_host.url_event import DELIMITER, EVENT_LIMIT, STREAM_LIMIT, STREAM_TYPE, stream_head
 from subsecond_local.lambda_host.wire import Responder
@@ -16,6 +16,10 @@ TOO_LARGE = f"Response payload size exceeded maximum allowed payload size ({EVEN
 
 class ThrottledError(Exception):
     """Every environment is taken, and none came free in time."""
+
+
+class AbandonedError(Exception):
+    """Its client is gone, and it had not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Sink(Protocol):
 @dataclass(slots=True)
 class Invocation:
     """`done` is set once: None, or what went wrong. `proof` is the invocation id that the runtime
-    has to echo; `sender` its connection while it streams."""
+    has to echo; `sender` its connection while it streams; `place` is where it waits for an environment."""
 
     event: bytes
     sink: Sink
@@ -53,10 +57,16 @@ class Invocation:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     sender: asyncio.Transport | None = None
+    place: asyncio.Future[Any] | None = None
 
     def end(self, error: FunctionError | None = None) -> None:
         if not self.done.done():
             self.done.set_result(error)
+
+    def abandon(self) -> None:
+        """Nobody wants it any more. One that runs already goes on, as on AWS."""
+        if self.place is not None and not self.place.done():
+            self.place.set_exception(AbandonedError())
 
     def pace(self, *, go: bool) -> None:
         """A client that reads slowly slows the function, as on AWS."""

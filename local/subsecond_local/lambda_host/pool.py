@@ -14,6 +14,8 @@ from subsecond_local.lambda_host.invocation import Collected, FunctionError, Inv
 # Seconds. A client often asks again while its last environment still stores and records; a cold start costs ten times
 # as much as waiting for it.
 PATIENCE = 0.03
+# Starts after which a function that has never come up is given up.
+PERSISTENT = 3
 
 
 class InitError(Exception):
@@ -47,6 +49,10 @@ class Pool:
         self._lives: set[asyncio.Task[None]] = set()
         self._warming: list[asyncio.Future[None]] = []
         self._open = True
+        self._failed = 0
+        self._came_up = False
+        # Set when PERSISTENT starts of the minimum have failed, and none has come up.
+        self.broken = asyncio.Event()
 
     @property
     def environments(self) -> int:
@@ -71,9 +77,10 @@ class Pool:
         await asyncio.gather(*self._lives)
 
     async def invoke(self, invocation: Invocation) -> FunctionError | None:
-        """Run it; what the function did wrong, if something. ThrottledError when no environment comes free in time."""
+        """Run it; what the function did wrong, if something. ThrottledError when no environment comes free in time,
+        AbandonedError when its client is gone before."""
         try:
-            environment = await self._acquire()
+            environment = await self._acquire(invocation)
         except InitError as failed:
             return failed.error
         return await environment.run(invocation)
@@ -84,12 +91,13 @@ class Pool:
         error = await self.invoke(Invocation(payload, collected))
         return Result(collected.payload, failed=False) if error is None else Result(error.payload, failed=True)
 
-    async def _acquire(self) -> Environment:
+    async def _acquire(self, invocation: Invocation) -> Environment:
         if self._idle:
             return self._reserve(self._idle.pop())
         if not self.function.queue and len(self._all) >= self.function.maximum:
             raise ThrottledError
         waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
+        invocation.place = waiter
         self._waiting.append(waiter)
         if self._all:
             asyncio.get_running_loop().call_later(PATIENCE, self._provision)
@@ -131,6 +139,7 @@ class Pool:
     # The environments' side
 
     def ready(self, environment: Environment) -> None:
+        self._came_up = True
         self._warmed()
         if waiter := self._next_waiter():
             waiter.set_result(self._reserve(environment))
@@ -147,6 +156,7 @@ class Pool:
         if timer := self._reapers.pop(environment, None):
             timer.cancel()
         if error is not None:
+            self._failed_to_start()
             self._warmed()
             if waiter := self._next_waiter():
                 waiter.set_exception(InitError(error))
@@ -161,6 +171,11 @@ class Pool:
             # Not counted from here on, although its process takes a moment to go.
             self._all.discard(environment)
             environment.stop()
+
+    def _failed_to_start(self) -> None:
+        self._failed += 1
+        if self._failed >= PERSISTENT and self.function.minimum and not self._came_up:
+            self.broken.set()
 
     def _warmed(self) -> None:
         if self._warming and not self._warming[-1].done():

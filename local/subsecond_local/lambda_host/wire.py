@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import httptools
 
@@ -20,7 +21,7 @@ NO_BODY = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request's head. Header names in lower case; `target` as it was sent."""
+    """A request's head. Header names in lower case; `target`: path and query."""
 
     method: str
     target: str
@@ -83,10 +84,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Declined by not answering it (RFC 9110, section 7.8); the request itself has been taken.
-            pass
+            while rest := self._fed(data):
+                data = rest
         except httptools.HttpParserError:
             self.respond(HTTPStatus.BAD_REQUEST, b"", [("Connection", "close")])
             self.transport.close()
@@ -100,6 +99,17 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable(yes=True)
+
+    def _fed(self, data: bytes) -> bytes:
+        """What has to be read again, by another parser, because the request offers an upgrade."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers]
+            head = head_without_offer(self._parser, self._target, sent)
+            self._parser = httptools.HttpRequestParser(self)
+            return head + data[offer.args[0] :]
+        return b""
 
     # httptools' side
 
@@ -117,12 +127,15 @@ class Connection(asyncio.Protocol):
         where.append((name.decode("latin-1").lower(), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         self._in_head = False
+        target, headers = origin_form(self._target.decode("latin-1"), self._headers)
         request = Request(
             method=self._parser.get_method().decode("latin-1"),
-            target=self._target.decode("latin-1"),
+            target=target,
             version=self._parser.get_http_version(),
-            headers=self._headers,
+            headers=headers,
             keep_alive=self._parser.should_keep_alive(),
             peer=self._peer,
         )
@@ -132,7 +145,8 @@ class Connection(asyncio.Protocol):
         self.received(body)
 
     def on_message_complete(self) -> None:
-        self.ended(self._trailers)
+        if not self._parser.should_upgrade():
+            self.ended(self._trailers)
 
 
 class Listener:
@@ -253,6 +267,27 @@ class Responder:
     def _out(self, data: bytes) -> None:
         if not self._connection.transport.is_closing():
             self._connection.transport.write(data)
+
+
+def head_without_offer(
+    parser: httptools.HttpRequestParser, target: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> bytes:
+    """The head of a request that offers an upgrade, without the offer: it counts for nothing (RFC 9110, 7.8), but
+    httptools takes the body for the new protocol's bytes. HttpParserError for CONNECT, which wants a tunnel."""
+    if parser.get_method() == b"CONNECT":
+        raise httptools.HttpParserError("a tunnel is asked for")
+    lines = [b"%b %b HTTP/%b" % (parser.get_method(), target, parser.get_http_version().encode())]
+    lines += [b"%b: %b" % pair for pair in headers if pair[0].lower() != b"upgrade"]
+    return b"\r\n".join([*lines, b"\r\n"])
+
+
+def origin_form(target: str, headers: Headers) -> tuple[str, Headers]:
+    """Path and query of `http://host/path?query`, whose host counts and not the header's (RFC 9112, 3.2.2)."""
+    parts = urlsplit(target) if target[:8].lower().startswith(("http://", "https://")) else None
+    if parts is None:
+        return target, headers
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return path, [pair for pair in headers if pair[0] != "host"] + [("host", parts.netloc)]
 
 
 def head_bytes(status: int, headers: Headers) -> bytes:

@@ -34,6 +34,12 @@ def gated(_event, _context):
     return {"statusCode": 200, "body": str(os.getpid())}
 
 
+def counted(event, context):
+    with (Path(os.environ["GATE"]) / "seen").open("a") as seen:
+        seen.write(f"{event.get('rawPath')}\n")
+    return gated(event, context)
+
+
 def generator(_event, _context):
     def chunks():
         yield b"one"

@@ -54,6 +54,27 @@ async def test_a_request_past_the_limit_is_throttled_when_there_is_no_queue(serv
         assert await one.head() == 200
 
 
+@pytest.mark.parametrize("invoked", [False, True], ids=["url", "invoke"])
+async def test_what_waits_is_dropped_with_its_client_and_what_runs_goes_on(serve, connect, tmp_path, until, invoked):
+    async with serve("plain.counted", maximum=1) as host:
+        first, gone, last = [await connect(host) for _ in range(3)]
+        await first.send("GET", "/first")
+        await until(lambda: list(tmp_path.glob("began-*")))
+        if invoked:
+            target = "/2015-03-31/functions/fn/invocations"
+            await gone.send("POST", target, b'{"rawPath": "/gone"}', authorization=gone.signed)
+        else:
+            await gone.send("GET", "/gone")
+        waiting = host._pools["fn"]._waiting
+        await until(lambda: waiting)
+        gone.writer.transport.abort()
+        await until(waiting[0].done)
+        await last.send("GET", "/last")
+        (tmp_path / "first").touch()
+        assert (await first.head(), await last.head()) == (200, 200)
+        assert (tmp_path / "seen").read_text().split() == ["/first", "/last"]
+
+
 async def test_idle_environments_go_down_to_the_minimum(serve, connect, tmp_path, until):
     async with serve("plain.gated", minimum=1, maximum=3, idle=0.05) as host:
         assert host.environments("fn") == 1

@@ -97,6 +97,16 @@ async def test_a_result_for_an_invocation_that_is_over_is_logged_and_survived(se
 async def test_a_failed_event_says_so(serve, connect):
     async with serve("plain.echo") as host:
         client = await connect(host)
-        status, body = await client.ask("POST", "/2015-03-31/functions/fn/invocations", b'{"rawPath":"/throws"}')
+        status, body = await client.invoke(b'{"rawPath":"/throws"}')
         assert (status, client.header("x-amz-function-error")) == (200, ["unhandled"])
         assert json.loads(body)["errorType"] == "RuntimeError"
+
+
+async def test_a_minimum_that_never_comes_up_is_given_up(serve, connect):
+    async with serve("missing.handler", minimum=1) as host:
+        broken = asyncio.create_task(host.broken())
+        client = await connect(host)
+        assert (await client.ask("GET", "/"))[0] == 502
+        assert not broken.done()
+        assert (await client.ask("GET", "/"))[0] == 502
+        assert await broken == "fn"

@@ -54,13 +54,62 @@ async def test_the_app_sees_the_request_and_the_client_sees_the_head(stream, con
         assert (await client.ask("GET", "/echo"))[0] == 201
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(serve, connect):
+@pytest.mark.parametrize("expect", [b"100-continue", b"100-Continue"])
+async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(serve, connect, expect):
     async with serve("plain.echo") as host:
         client = await connect(host)
-        client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: %b\r\n\r\n" % expect)
         assert await client.head() == 100
         client.writer.write(b"{}")
         assert await client.head() == 202
+
+
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("parts", [1, 2, 300], ids=["whole", "in halves", "byte by byte"])
+@pytest.mark.parametrize(
+    "framing",
+    [b"content-length: 5\r\n\r\nh\xc3\xa9y!", b"transfer-encoding: chunked\r\n\r\n5\r\nh\xc3\xa9y!\r\n0\r\n\r\n"],
+)
+async def test_an_upgrade_that_is_offered_costs_nothing(stream, connect, parts, framing):
+    async with stream(maximum=1) as host:
+        client = await connect(host)
+        client.method = "POST"
+        raw = b"POST /echo HTTP/1.1\r\nhost: x\r\n" + OFFER + framing
+        raw += b"GET /echo/next HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+        size = -(-len(raw) // parts)
+        for start in range(0, len(raw), size):
+            client.writer.write(raw[start : start + size])
+            await asyncio.sleep(0)
+        assert await client.head() == 201
+        assert bytes.fromhex(json.loads(await client.body())["body"]) == "héy!".encode()
+        assert await client.head() == 201
+        assert json.loads(await client.body())["path"] == "/echo/next"
+
+
+async def test_a_tunnel_is_refused(serve, connect):
+    async with serve("plain.echo") as host:
+        client = await connect(host)
+        assert (await client.ask("CONNECT", "example.org:443"))[0] == 400
+
+
+async def test_a_target_with_a_host_in_it_is_that_hosts_path(stream, connect):
+    async with stream() as host:
+        client = await connect(host)
+        _, answer = await client.ask("GET", "http://one.example:81/echo/a%20b?x=1", host="two.example")
+        seen = json.loads(answer)
+        assert (seen["path"], seen["query"], seen["headers"]["host"]) == ("/echo/a b", "x=1", "one.example:81")
+        assert (await client.ask("GET", "http://["))[0] == 400
+
+
+async def test_text_is_not_counted_as_its_escapes(stream, connect):
+    async with stream() as host:
+        client = await connect(host)
+        body = "ü".encode() * (27 * MB // 20)
+        status, answer = await client.ask("POST", "/echo", body, content_type="application/json")
+        assert status == 201
+        assert bytes.fromhex(json.loads(answer)["body"]) == body
 
 
 async def test_a_plain_handler_streams_too(serve, connect):
@@ -137,14 +186,47 @@ async def test_events_reach_a_function_without_a_url(stream, connect, printed, u
         assert not result.failed
         assert json.loads(result.payload)["got"] == {"prewarm": True}
         client = await connect(host)
-        path = "/2015-03-31/functions/fn/invocations"
-        status, body = await client.ask("POST", path, b'{"a":1}')
+        status, body = await client.invoke(b'{"a":1}')
         assert (status, json.loads(body)["got"]) == (200, {"a": 1})
-        assert await client.ask("POST", path, b"{}", x_amz_invocation_type="Event") == (202, b"")
+        assert await client.invoke(b"{}", x_amz_invocation_type="Event") == (202, b"")
         arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Afn"
-        assert (await client.ask("POST", path.replace("/fn/", f"/{arn}/"), b""))[0] == 200
-        assert (await client.ask("POST", path.replace("/fn/", "/other/"), b""))[0] == 404
+        assert (await client.invoke(b"", arn))[0] == 200
+        assert (await client.invoke(b"", "other"))[0] == 404
         await until(lambda: printed().count("An event for fn") == 4)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://example.org"},
+        {"origin": "null"},
+        {"host": "rebound.example.org:8000"},
+        {"host": "[bad"},
+        {"host": ""},
+        {"authorization": ""},
+        {"authorization": "Bearer local"},
+        {"authorization": "AWS4-HMAC-SHA256 Credential=another/20260101/us-east-1/lambda/aws4_request"},
+    ],
+    ids=str,
+)
+async def test_a_web_page_cannot_invoke(connect, functions, output, headers):
+    functions = [Function("fn", functions, "plain.echo")]
+    async with LambdaHost(functions, [Route("/", "fn")], output=output, access_keys=["local"]) as host:
+        client = await connect(host)
+        status, body = await client.invoke(b'{"rawPath": "/throws"}', **headers)
+        assert (status, b"secret" in body) == (403, False)
+        assert host.environments("fn") == 0
+        if "origin" in headers:
+            # A page may ask what the function's URL serves: its key decides there.
+            assert (await client.ask("GET", "/", **headers))[0] == 202
+
+
+async def test_only_post_invokes(serve, connect):
+    async with serve("plain.echo") as host:
+        client = await connect(host)
+        path = "/2015-03-31/functions/fn/invocations"
+        assert (await client.ask("GET", path, authorization=client.signed))[0] == 405
+        assert host.environments("fn") == 0
 
 
 async def test_routes_lead_to_functions_and_the_first_wins(connect, functions, tmp_path, wrapper, output):

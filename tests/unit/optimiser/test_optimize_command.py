@@ -52,9 +52,15 @@ def test_what_does_not_fit_is_said_and_is_exit_code_one(ran):
     assert "too long" in err
 
 
-@pytest.mark.parametrize("content", ["", "{", "{}", '{"messages": 3}', '{"prompt": "Hi.  "}', '{"messages": [3]}'])
-def test_whatever_the_file_holds_it_is_no_traceback(ran, content):
+@pytest.mark.parametrize("content", ["{", "{}", '{"prompt": "Hi.  "}', "[3]"])
+def test_what_is_no_request_is_text(ran, content):
     assert ran(content)[0] == 0
+
+
+@pytest.mark.parametrize("content", ["", " \n", '{"messages": 3}', '{"messages": [3]}'])
+def test_half_a_request_is_told_in_a_line(ran, content):
+    code, out, err = ran(content)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
 
 
 def test_a_file_that_is_not_there_is_exit_code_one(tmp_path, capsys):
