@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import httpx2
 import pytest
@@ -13,6 +18,12 @@ import uvicorn
 
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
+from subsecond_local.ports import free_ports
+from subsecond_local.stand_in import access, create_stores, ministack
+from subsecond_local.stores import named
+
+# Seconds for ministack to start.
+PATIENCE = 60
 
 
 @asynccontextmanager
@@ -110,3 +121,30 @@ async def served(settings):
     for context, client in reversed(open_contexts):
         await client.http.aclose()
         await context.__aexit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """ministack with the stores, for what moto cannot: several at once. Gives the environment that leads to it."""
+    data = tmp_path_factory.mktemp("ministack")
+    (port,) = free_ports(1)
+    child = ministack(port, data, dict(os.environ), -1)
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(child.command, env=dict(child.environ), stdout=log, stderr=log)
+    deadline = time.monotonic() + PATIENCE
+    while not _answers(child.health):
+        assert process.poll() is None, (data / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    create_stores(named({}, f"http://127.0.0.1:{port}", stand_in=True))
+    yield access(port)
+    process.kill()
+    process.wait()
+
+
+def _answers(url):
+    try:
+        with urlopen(url, timeout=2) as reply:
+            return reply.status == 200
+    except URLError:
+        return False

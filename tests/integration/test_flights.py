@@ -10,12 +10,9 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import boto3
 import pytest
@@ -28,10 +25,7 @@ from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
 from subsecond_local.lambda_gateway import PREWARM, functions
 from subsecond_local.lambda_host import LambdaHost, Route
-from subsecond_local.ports import free_ports
 from subsecond_local.simulator_server import SimulatorProcess
-from subsecond_local.stand_in import access, create_stores, ministack
-from subsecond_local.stores import named
 
 KEY = "sk-test"
 TENANT = Tenant("acme", "prod", "laptop")
@@ -39,33 +33,6 @@ TENANT = Tenant("acme", "prod", "laptop")
 PATIENCE = 60
 ENVIRONMENTS = 4
 TOKENS = 12
-
-
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory):
-    """ministack with the tables; gives the environment that leads to it."""
-    data = tmp_path_factory.mktemp("ministack")
-    (port,) = free_ports(1)
-    child = ministack(port, data, dict(os.environ), -1)
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen(child.command, env=dict(child.environ), stdout=log, stderr=log)
-    deadline = time.monotonic() + PATIENCE
-    while not answers(child.health):
-        assert process.poll() is None, (data / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    create_stores(named({}, f"http://127.0.0.1:{port}", stand_in=True))
-    yield access(port)
-    process.kill()
-    process.wait()
-
-
-def answers(url):
-    try:
-        with urlopen(url, timeout=2) as reply:
-            return reply.status == 200
-    except URLError:
-        return False
 
 
 @pytest.fixture

@@ -9,14 +9,10 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import httpx2
 import pytest
@@ -29,7 +25,6 @@ from subsecond_local.lambda_gateway import functions
 from subsecond_local.lambda_host import LambdaHost, Route
 from subsecond_local.ports import free_ports
 from subsecond_local.simulator_server import SimulatorProcess
-from subsecond_local.stand_in import access, create_stores, ministack
 from subsecond_local.stores import RUN_FILE, named
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
@@ -40,33 +35,6 @@ PATIENCE = 60
 ENVIRONMENTS = 3
 MODEL = "sim-t0-i0-n8"
 BODIES = [{"model": MODEL, "messages": [{"role": "user", "content": f"Common {n}?"}]} for n in range(4)]
-
-
-@pytest.fixture(scope="module")
-def stand_in(tmp_path_factory):
-    """ministack with the tables; gives the environment that leads to it."""
-    data = tmp_path_factory.mktemp("ministack")
-    (port,) = free_ports(1)
-    child = ministack(port, data, dict(os.environ), -1)
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen(child.command, env=dict(child.environ), stdout=log, stderr=log)
-    deadline = time.monotonic() + PATIENCE
-    while not answers(child.health):
-        assert process.poll() is None, (data / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    create_stores(named({}, f"http://127.0.0.1:{port}", stand_in=True))
-    yield access(port)
-    process.kill()
-    process.wait()
-
-
-def answers(url):
-    try:
-        with urlopen(url, timeout=2) as reply:
-            return reply.status == 200
-    except URLError:
-        return False
 
 
 @pytest.fixture(scope="module")

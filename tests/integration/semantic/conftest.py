@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import SimpleNamespace
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import boto3
 import numpy as np
@@ -23,8 +19,6 @@ from subsecond.semantic.segments import Place
 from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
 from subsecond.semantic.vectors import pack
 from subsecond.semantic.writer import Writer, WriterLimits
-from subsecond_local.ports import free_ports
-from subsecond_local.stand_in import access, ministack
 
 DIM = 16
 PLACE = Place("acme:prod", "hashing-16", DIM)
@@ -233,32 +227,6 @@ def vector():
 @pytest.fixture
 def key():
     return key_of
-
-
-@pytest.fixture(scope="session")
-def stand_in(tmp_path_factory):
-    """ministack on a free port; gives the environment by which it is reached."""
-    data = tmp_path_factory.mktemp("ministack")
-    (port,) = free_ports(1)
-    child = ministack(port, data, dict(os.environ), -1)
-    with (data / "log").open("wb") as log:
-        process = subprocess.Popen(child.command, env=dict(child.environ), stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
-    while not _answers(child.health):
-        assert process.poll() is None, (data / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield access(port)
-    process.kill()
-    process.wait()
-
-
-def _answers(url):
-    try:
-        with urlopen(url, timeout=2) as reply:
-            return reply.status == 200
-    except URLError:
-        return False
 
 
 @pytest.fixture
