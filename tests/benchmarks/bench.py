@@ -6,7 +6,8 @@
 Beside the app in one plain process: with its answers in DynamoDB (ministack), and the streaming function under the
 Lambda host. The upstream is the simulator; every server is a child process with one worker. Rounds go over the targets
 in turn. The Markdown goes to stdout, progress to stderr. `--extra` measures one more Subsecond, with those variables.
-GPTCache comes last, without servers: see `rival.py`, which takes `--pairs FILE` and `--stream FILE` for its decisions.
+Then, without servers: GPTCache (`rival.py`, which takes `--pairs FILE` and `--stream FILE` for its decisions), tails
+and slow-downs, the optimiser, and with `--routing FILE` the score of difficulty.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from figures import summary
 from report import BASE, markdown
 from rival_report import section
 from scenarios import SCENARIOS, SLOW, Scenario, run
+from scripts import sections
 from servers import FUNCTIONS, KEY, NAIVE, SUBSECOND, Plan, Target, check, resident_megabytes, simulator, started
 from stores import stand_in
 
@@ -149,6 +151,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pairs", nargs="*", default=[], metavar="FILE", help="for the decisions beside GPTCache")
     parser.add_argument("--stream", nargs="*", default=[], metavar="FILE", help="as --pairs")
+    parser.add_argument("--routing", nargs="*", default=[], type=Path, metavar="FILE", help="prompt, weak, strong")
     parser.add_argument(
         "--subsecond-command", default=SUBSECOND, help="how to start it; {python} and {port} are filled in"
     )
@@ -187,6 +190,9 @@ def main() -> None:
     print(markdown(found))
     if found[GPTCACHE]:
         print(section(found[GPTCACHE]))
+    if not options.targets:
+        for text in sections(options.only, options.routing, quick=options.quick):
+            print(text)
 
 
 if __name__ == "__main__":

@@ -52,5 +52,6 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         return error_response(NotFound(f"{asked} is not served. Served are {SERVED}."), request_id)
     refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
     response = error_response(refused, request_id)
-    response.headers["allow"] = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")
+    response.headers["allow"] = ", ".join(sorted(allowed.split(", ")))  # Starlette's comes from a set
     return response
