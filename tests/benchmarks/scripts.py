@@ -14,7 +14,7 @@ TAILS, OPTIMISER, DIFFICULTY = "tails", "optimiser", "difficulty"
 
 def sections(only: str, routing: Sequence[Path], *, quick: bool) -> Iterator[str]:
     """Of those whose name holds `only`. routing: rows of `subsecond eval routing`, for the score of difficulty beside
-    the number of words, phrases (the seed's heuristic) and chance; without any it is left out."""
+    the number of words, phrases and chance; without any it is left out."""
     requests = ("--requests", "2000") if quick else ()
     commands = {
         TAILS: (HERE / "tails.py", *requests),
