@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from subsecond.admission import Admission, Limits
 from subsecond.cacheability import ttl_rules
-from subsecond.config import Settings
+from subsecond.config import ADAPTERS, Settings, check_choice
 from subsecond.late import Late
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
@@ -23,33 +22,23 @@ if TYPE_CHECKING:
     from subsecond.stages.route import Routed
     from subsecond.stages.semantic import Similar
 
-FOLDERS = {"keys": "keys", "exact": "cache", "ledger": "stats.ledgers", "hits": "hits"}
-MODELS = {"upstream": "upstreams", "healths": "routing.healths"}
-RULES = {"invalidations": "invalidations"}
-FLIGHTS = {"flights": "flights.leases"}
-SEMANTIC = {"embedder": "embedders", "semantic": "policies", "objects": "objects"}
+# The adapters that the gateway itself is made of, and those of the semantic stage, which is made later.
+PARTS = ("keys", "exact", "ledger", "hits")
+SEMANTIC = ("embedder", "semantic", "objects")
 
 
 def adapter(port: str, settings: Settings) -> Any:
-    """The configured adapter of `port`; ValueError names the setting when there is no such file."""
-    return import_module(_module(port, settings)).build(settings)
-
-
-def _module(port: str, settings: Settings) -> str:
+    """The configured adapter of `port`; ValueError lists the choices when there is no such file."""
     name = getattr(settings, port)
-    module = f"subsecond.{(FOLDERS | MODELS | RULES | FLIGHTS | SEMANTIC)[port]}.{name}"
-    if not name.isidentifier():
-        raise ValueError(f"SUBSECOND_{port.upper()}={name!r} is not the name of an adapter")
-    if find_spec(module) is None:
-        raise ValueError(f"SUBSECOND_{port.upper()}={name!r}: there is no such adapter")
-    return module
+    check_choice(port, name)
+    return import_module(f"subsecond.{ADAPTERS[port]}.{name}").build(settings)
 
 
 def gateway(settings: Settings | None = None) -> Gateway:
     """The gateway of these settings (default: the environment's)."""
     settings = settings or Settings.from_env()
     ttl_rules(settings.ttl_rules)
-    parts = {port: adapter(port, settings) for port in FOLDERS}
+    parts = {port: adapter(port, settings) for port in PARTS}
     rules = Rules(adapter("invalidations", settings))
     return Gateway(
         settings=settings,
@@ -62,13 +51,9 @@ def gateway(settings: Settings | None = None) -> Gateway:
 
 
 def check(settings: Settings) -> None:
-    """ValueError names what does not fit. Nothing is opened: a catalogue that lies in a service is not read."""
+    """What `Settings.from_env` does not see. ValueError names what does not fit. Nothing is opened: a catalogue that
+    lies in a service is not read."""
     ttl_rules(settings.ttl_rules)
-    ports = [*FOLDERS, *MODELS, *RULES]
-    ports += FLIGHTS if settings.flights != "off" else ()
-    ports += SEMANTIC if settings.semantic != "off" else ()
-    for port in ports:
-        _module(port, settings)
     if settings.catalogue.startswith(("file:", "{")):
         from subsecond.routing.router import Router  # noqa: PLC0415 -- what a gateway without a catalogue never loads
 
@@ -117,8 +102,8 @@ def _similar_later(settings: Settings, rules: Rules) -> Late[Similar] | None:
     """Wrong names are told now; numpy and the embedder's table are loaded when a request first needs them."""
     if settings.semantic == "off":
         return None
-    for port in SEMANTIC:
-        _module(port, settings)
+    for setting in (*SEMANTIC, "caution"):
+        check_choice(setting, getattr(settings, setting))
     return Late(partial(similar, settings, rules))
 
 

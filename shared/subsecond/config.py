@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import inf
+from pathlib import Path
 from typing import Any, get_type_hints
 
 log = logging.getLogger("subsecond")
@@ -16,6 +17,41 @@ PREFIX = "SUBSECOND_"
 ALIKE = 0.93
 WORDS = {"1": True, "true": True, "0": False, "false": False}
 
+# The settings that name an adapter, and the folder whose files are the choices.
+ADAPTERS = {
+    "upstream": "upstreams",
+    "keys": "keys",
+    "exact": "cache",
+    "ledger": "stats.ledgers",
+    "invalidations": "invalidations",
+    "hits": "hits",
+    "semantic": "policies",
+    "embedder": "embedders",
+    "objects": "objects",
+    "flights": "flights.leases",
+    "healths": "routing.healths",
+}
+# Those of them that can be switched off.
+OPTIONAL = frozenset({"semantic", "flights"})
+# The other settings with choices. A choice that ends in capitals has a free part there.
+CHOICES = {
+    "caution": ("strict", "balanced", "bold"),
+    "optimise": ("off", "lossless", "dedupe", "fit", "select", "concise"),
+    "cache_markers": ("off", "openai", "anthropic", "bedrock"),
+    "prefer": ("latency", "price"),
+    "difficulty": ("off", "default", "file:PATH"),
+}
+# The least and the greatest value, where these are not 0 and no limit. A share is at most 1; no places for calls, no
+# threads or no pause between two looks would hang every request, or spin.
+BOUNDS = {
+    **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after"), (0.0, 1.0)),
+    **dict.fromkeys(("upstream_connections", "model_calls", "tenant_calls", "batch_concurrency"), (1.0, inf)),
+    **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
+    **dict.fromkeys(("poll_gap", "longest_poll_gap", "lease_seconds"), (0.001, inf)),
+}
+# The settings that are `PATTERN=VALUE` with commas between: what their values must be.
+BY_MODEL: dict[str, tuple[str, ...] | type[int]] = {"optimise_models": CHOICES["optimise"], "context_windows": int}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,7 +60,7 @@ class Settings:
     Times in seconds, sizes in bytes.
     """
 
-    # Adapters, by file name in their folder.
+    # Adapters, by file name in their folder (ADAPTERS).
     upstream: str = "openai"
     keys: str = "memory"
     exact: str = "memory"
@@ -180,7 +216,7 @@ class Settings:
         for field in fields(cls):
             name = PREFIX + field.name.upper()
             if name in source:
-                found[field.name] = _read(name, source[name], types[field.name])
+                found[field.name] = _read(field.name, source[name], types[field.name])
         return cls(**found)
 
 
@@ -200,12 +236,68 @@ def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:
             log.warning("%s is no setting. Is %s meant?", name, meant[0])
 
 
-def _read(name: str, text: str, kind: type) -> Any:
-    what = {int: "a whole number", bool: "true or false"}.get(kind, "a number")
+def check_choice(field: str, text: str) -> None:
+    """ValueError lists the choices of the setting `field` where `text` is none of them.
+
+    `from_env` asks for every setting with choices, so that a wrong one ends the start: found out later it would fail
+    each request, or switch off a part of the gateway without a word. `bootstrap` asks for settings made by hand.
+    """
+    choices = _adapters(field) if field in ADAPTERS else CHOICES.get(field)
+    if choices and not any(_is(choice, text) for choice in choices):
+        raise _no_choice(field, text, choices)
+
+
+def _adapters(field: str) -> tuple[str, ...]:
+    """The names of the folder's files, which are not imported: some of them load numpy."""
+    folder = Path(__file__).parent.joinpath(*ADAPTERS[field].split("."))
+    names = sorted(one.stem for one in folder.iterdir() if one.suffix == ".py" and one.name[0] != "_")
+    return ("off", *names) if field in OPTIONAL else tuple(names)
+
+
+def _is(choice: str, text: str) -> bool:
+    """`file:PATH` is any text that begins with `file:` and goes on."""
+    fixed = choice.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    return text == choice if fixed == choice else text.startswith(fixed) and text != fixed
+
+
+def _no_choice(field: str, text: str, choices: Iterable[str]) -> ValueError:
+    return ValueError(f"{PREFIX}{field.upper()}={text[:80]} is no choice. Choices: {', '.join(choices)}.")
+
+
+def _check_lines(field: str, text: str) -> None:
+    """`PATTERN=VALUE` with commas between. ValueError names the line."""
+    wanted = BY_MODEL[field]
+    for line in filter(None, map(str.strip, text.split(","))):
+        pattern, _, value = line.rpartition("=")
+        if not pattern:
+            raise ValueError(f"{PREFIX}{field.upper()}: {line[:80]!r} is not PATTERN=VALUE")
+        if not isinstance(wanted, tuple):
+            _number(f"{PREFIX}{field.upper()}: {pattern[:80]}", value, wanted)
+        elif value not in wanted:
+            raise _no_choice(field, line, wanted)
+
+
+def _read(field: str, text: str, kind: type) -> Any:
+    name = PREFIX + field.upper()
+    if kind is str:
+        check_choice(field, text)
+        if field in BY_MODEL:
+            _check_lines(field, text)
+        return text
+    if kind is bool:
+        if text.lower() not in WORDS:
+            raise ValueError(f"{name}={text!r} is not true or false")
+        return WORDS[text.lower()]
+    return _number(name, text, kind, *BOUNDS.get(field, (0.0, inf)))
+
+
+def _number(name: str, text: str, kind: type, least: float = 0.0, most: float = inf) -> Any:
+    what = "a whole number" if kind is int else "a number"
     try:
-        found = WORDS[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
+        found = kind(text)
+    except ValueError:
         raise ValueError(f"{name}={text!r} is not {what}") from None
-    if kind in (int, float) and not 0 <= found < inf:
-        raise ValueError(f"{name}={text!r} is not {what} from 0 on")
+    if not least <= found <= most or found == inf:
+        limits = f"from {least:g} on" if most == inf else f"from {least:g} to {most:g}"
+        raise ValueError(f"{name}={text!r} is not {what} {limits}")
     return found

@@ -15,7 +15,7 @@ import pytest
 from moto import mock_aws
 
 from subsecond import bootstrap, fleet
-from subsecond.config import PREFIX, Settings
+from subsecond.config import ADAPTERS, PREFIX, Settings
 from subsecond.prewarm import NOBODY
 from subsecond_local.stand_in import create_stores
 from subsecond_local.stores import Stores
@@ -383,7 +383,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-PORTS = bootstrap.FOLDERS | bootstrap.RULES | bootstrap.FLIGHTS | bootstrap.SEMANTIC
+PORTS = {port: folder for port, folder in ADAPTERS.items() if port not in ("upstream", "healths")}
 # What an object store is asked for, as IAM calls it.
 OBJECTS = {
     "get": "s3:GetObject",
@@ -399,7 +399,7 @@ def reached(function: str, settings: Settings) -> set[Path]:
     waiting = imported(ROOT / "functions" / FOLDERS[function] / "app.py")
     ports = {"objects"} if function == "Indexer" else PORTS.keys()
     if settings.semantic == "off" and function != "Indexer":
-        ports -= bootstrap.SEMANTIC.keys()
+        ports -= set(bootstrap.SEMANTIC)
     waiting |= {f"subsecond.{PORTS[port]}.{getattr(settings, port)}" for port in ports}
     found: set[Path] = set()
     while waiting:

@@ -1,8 +1,23 @@
 """What the environment may say, and what it may not."""
 
+import json
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
-from subsecond.config import Settings
+from subsecond.bootstrap import adapter
+from subsecond.config import ADAPTERS, BOUNDS, BY_MODEL, CHOICES, OPTIONAL, Settings, check_choice
+from subsecond.prompts.optimiser.plan import Level
+
+SHIPPED = Path(__file__).parents[2] / "shared" / "subsecond"
+
+
+def refused(name, text):
+    """What the start says of that setting."""
+    with pytest.raises(ValueError, match=f"SUBSECOND_{name}") as caught:
+        Settings.from_env({f"SUBSECOND_{name}": text})
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-5", "1e999", "five", ""])
@@ -28,3 +43,84 @@ def test_a_slip_in_a_name_is_told(caplog, slip, meant):
 def test_names_of_other_programs_are_none_of_our_business(caplog, other):
     Settings.from_env({f"SUBSECOND_{other}": "x"})
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("OPTIMISE", "off, lossless, dedupe, fit, select, concise"),
+        ("CAUTION", "strict, balanced, bold"),
+        ("CACHE_MARKERS", "off, openai, anthropic, bedrock"),
+        ("PREFER", "latency, price"),
+        ("DIFFICULTY", "off, default, file:PATH"),
+        ("SEMANTIC", "off, guarded, threshold"),
+        ("FLIGHTS", "off, dynamodb, memory"),
+        ("EXACT", "dynamodb, layered, memory"),
+        ("EMBEDDER", "bedrock, hashing, minilm, openai, static"),
+        ("UPSTREAM", "openai, simulator"),
+    ],
+)
+@pytest.mark.parametrize("text", ["loose", "", "__init__", "../memory"])
+def test_a_choice_that_there_is_not_ends_the_start_and_lists_the_choices(name, choices, text):
+    assert refused(name, text) == f"SUBSECOND_{name}={text} is no choice. Choices: {choices}."
+
+
+@pytest.mark.parametrize("field", [*ADAPTERS, *CHOICES])
+def test_every_setting_with_choices_has_its_own_default_among_them(field):
+    check_choice(field, getattr(Settings(), field))
+    assert "is no choice" in refused(field.upper(), "nonesuch")
+
+
+@pytest.mark.parametrize("field", ADAPTERS)
+def test_every_choice_of_an_adapter_can_be_built_and_no_other(field):
+    folder = SHIPPED / ADAPTERS[field].replace(".", "/")
+    for name in {path.stem for path in folder.glob("[!_]*.py")}:
+        check_choice(field, name)
+        assert import_module(f"subsecond.{ADAPTERS[field]}.{name}").build
+    if field in OPTIONAL:
+        check_choice(field, "off")
+    with pytest.raises(ValueError, match="is no choice"):
+        adapter(field, Settings(**{field: "support"}))
+
+
+def test_the_choices_are_those_of_the_code_that_they_are_for():
+    assert CHOICES["optimise"] == tuple(level.name.lower() for level in Level)
+    weights = json.loads((SHIPPED / "guards" / "data" / "weights.json").read_text())["embedders"]
+    assert all(set(CHOICES["caution"]) == set(of["cautions"]) for of in weights.values())
+
+
+def test_a_choice_with_a_free_part_wants_that_part():
+    assert Settings.from_env({"SUBSECOND_DIFFICULTY": "file:mine.json"}).difficulty == "file:mine.json"
+    assert "file:PATH" in refused("DIFFICULTY", "file:")
+
+
+@pytest.mark.parametrize("field", BOUNDS)
+def test_a_number_past_its_bounds_ends_the_start(field):
+    least, most = BOUNDS[field]
+    name, default = field.upper(), getattr(Settings(), field)
+    assert least <= default <= most
+    kind = type(default)
+    assert getattr(Settings.from_env({f"SUBSECOND_{name}": str(kind(least or most))}), field) == least or most
+    if least:
+        assert "number from" in refused(name, "0")
+    else:
+        assert "number from 0 to 1" in refused(name, "1.01")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("OPTIMISE_MODELS", "gpt-*=max", "gpt-*=max is no choice. Choices: off, lossless"),
+        ("OPTIMISE_MODELS", "small=fit, gpt", "'gpt' is not PATTERN=VALUE"),
+        ("CONTEXT_WINDOWS", "gpt-*=8k", "gpt-*='8k' is not a whole number"),
+    ],
+)
+def test_what_is_set_for_single_models_is_checked_too(name, text, said):
+    assert said in refused(name, text)
+    assert set(BY_MODEL) == {"optimise_models", "context_windows"}
+
+
+def test_what_fits_single_models_is_taken():
+    text = "big-*=dedupe, small=concise,"
+    assert Settings.from_env({"SUBSECOND_OPTIMISE_MODELS": text}).optimise_models == text
+    assert Settings.from_env({"SUBSECOND_CONTEXT_WINDOWS": "m=100"}).context_windows == "m=100"

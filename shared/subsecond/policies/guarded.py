@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from subsecond.config import Settings
+from subsecond.config import Settings, check_choice
 from subsecond.guards import language, lexicon, vetoes
 from subsecond.guards.features import features
 from subsecond.guards.matching import match
@@ -63,12 +63,9 @@ class Guarded:
 
 def build(settings: Settings) -> Guarded:
     """ValueError: there is no such caution. Raises Unavailable when the static table is not the pinned one."""
-    try:
-        found = model(settings.embedder, settings.caution)
-    except KeyError:
-        raise ValueError(f"SUBSECOND_CAUTION={settings.caution!r} is not strict, balanced or bold") from None
+    check_choice("caution", settings.caution)
     lexicon.table()
-    return Guarded(found)
+    return Guarded(model(settings.embedder, settings.caution))
 
 
 def _equal(a: Reading, b: Reading, asked: str, text: str) -> bool:

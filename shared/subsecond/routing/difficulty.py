@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from subsecond.config import check_choice
+
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "data" / "difficulty.json"
 # What is read of a text, in characters: its beginning and its end. It bounds the time.
@@ -181,10 +183,9 @@ class Ranks:
 def load(name: str) -> Scorer | None:
     """`default`: the shipped one; `file:PATH`; `off`: None. ValueError when there is none, or when it was not measured
     to be better than chance."""
+    check_choice("difficulty", name)
     if name == "off":
         return None
-    if name != "default" and not name.startswith("file:"):
-        raise ValueError(f"SUBSECOND_DIFFICULTY={name!r} is not off, default or file:PATH")
     path = SHIPPED if name == "default" else Path(name.removeprefix("file:"))
     try:
         scorer = read(json.loads(path.read_text(encoding="utf-8")))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from subsecond.config import CHOICES
 from subsecond.routing.catalogue import (
     CAPABILITIES,
     Alias,
@@ -28,7 +29,6 @@ from subsecond.routing.catalogue import (
 from subsecond.secrets import STORES, parse, secret
 
 VARIABLE = "SUBSECOND_CATALOGUE"
-PREFERENCES = ("latency", "price")
 # What a header and a table's key can hold.
 NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 MILLISECONDS = 1000.0
@@ -352,7 +352,7 @@ ALIAS = {
     "models": (_names, ()),
     "floor": (_tier, Tier.FAST),
     "quality": (_number(0, 1), None),
-    "prefer": (_word(PREFERENCES), None),
+    "prefer": (_word(CHOICES["prefer"]), None),
     "templates": (_object, None),
 }
 TEMPLATES = {"simple": (_text, ""), "default": (_text, ""), "complex": (_text, ""), "cuts": (_cuts, (1 / 3, 2 / 3))}

@@ -84,10 +84,6 @@ class Router:
         catalogue = parsing.load(settings.catalogue)
         if catalogue is None:
             return None
-        if not 0 <= settings.quality <= 1:
-            raise ValueError(f"SUBSECOND_QUALITY={settings.quality} is not between 0 and 1")
-        if settings.prefer not in parsing.PREFERENCES:
-            raise ValueError(f"SUBSECOND_PREFER={settings.prefer!r} is not one of {', '.join(parsing.PREFERENCES)}")
         dial = Dial(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
         return cls(catalogue, dial, difficulty.load(settings.difficulty))
 

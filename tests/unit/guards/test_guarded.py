@@ -96,7 +96,7 @@ def test_a_bolder_policy_answers_what_a_stricter_one_answers_not():
 
 
 def test_there_are_three_cautions():
-    with pytest.raises(ValueError, match="SUBSECOND_CAUTION='daring'"):
+    with pytest.raises(ValueError, match="SUBSECOND_CAUTION=daring is no choice"):
         build(Settings(caution="daring"))
 
 

@@ -73,7 +73,7 @@ def test_a_file_that_is_no_scorer_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match="cannot be read"):
         load(f"file:{path}")
-    with pytest.raises(ValueError, match="is not off, default or file:PATH"):
+    with pytest.raises(ValueError, match="Choices: off, default, file:PATH"):
         load("best")
     assert load("off") is None
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from subsecond.config import CHOICES
 from subsecond.prompts.optimiser.messages import INSTRUCTING, MARKS, Message, is_marked, last_user
 
-KINDS = ("off", "openai", "anthropic", "bedrock")
+KINDS = CHOICES["cache_markers"]
 # What providers cache at the least is 1,024 tokens: a shorter prefix than this many characters is not worth a mark.
 LEAST_CHARS = 4096
 
