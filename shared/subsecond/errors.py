@@ -33,6 +33,8 @@ class SubsecondError(Exception):
         self.param = param
         self.code = code or type(self).code
         self.retry_after: str | None = None
+        # Of a routed request: which models were tried, for the header `x-subsecond-route`.
+        self.route = ""
 
     def body(self) -> dict[str, Any]:
         """OpenAI's error object."""

@@ -148,13 +148,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first event: from here on the status is 200. For hits: `age` and `ttl` in seconds, the entry's key."""
+    """The first event: from here on the status is 200. For hits: `age` and `ttl` in seconds, the entry's key. route:
+    who answers and why, for the header `x-subsecond-route`; empty where nothing was routed."""
 
     source: Source
     model: str
     age: float | None = None
     ttl: float | None = None
     entry: str | None = None
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)

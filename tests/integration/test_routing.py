@@ -1,5 +1,6 @@
 """`auto` and its relatives through the face: which model answers, why, and what happens when one fails."""
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -133,6 +134,44 @@ async def test_a_model_that_fails_before_its_first_byte_is_left_for_its_fallback
     assert trace["model"] == "strong"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_route_names_the_model_that_answers_and_what_became_of_the_others(routed, stream):
+    broken = model("broken", "fast", "sim-t0-i0-n4-fstatus503", fallbacks=["strong"])
+    client = await routed(broken, STRONG)
+    seen = await client.chat(EASY, model="broken", stream=stream)
+    line = seen.headers["x-subsecond-route"]
+    assert line == "strong; in place of broken (503 UpstreamError); asked for by name"
+
+
+async def test_a_route_that_ended_in_an_error_is_told_too(routed):
+    broken = model("broken", "fast", "sim-t0-i0-n4-fstatus503", fallbacks=["torn"])
+    torn = model("torn", "fast", "sim-t0-i0-n8-ftruncate3")
+    client = await routed(broken, torn)
+    seen = await client.chat(EASY, model="broken")
+    assert seen.status == 502
+    line = seen.headers["x-subsecond-route"]
+    assert line.startswith("none; tried broken (503 UpstreamError), torn (broke off: UpstreamUnreachable); ")
+    refused = model("refused", "fast", "sim-t0-i0-n4-fstatus400")
+    seen = await (await routed(refused)).chat(EASY, model="refused", stream=True)
+    assert (seen.status, seen.headers["x-subsecond-route"].partition(";")[0]) == (400, "none")
+
+
+async def test_who_joins_a_call_is_told_the_route_that_it_took(routed):
+    client = await routed(model("slow", "fast", "sim-t300-i0-n4"))
+    both = await asyncio.gather(*(client.chat(EASY, model="slow") for _ in range(2)))
+    assert sorted(seen.headers["cache-status"] for seen in both) == [
+        "subsecond; fwd=miss",
+        "subsecond; fwd=miss; collapsed",
+    ]
+    assert {seen.headers["x-subsecond-route"] for seen in both} == {"slow; asked for by name"}
+
+
+async def test_a_fast_answer_that_stands_in_for_the_strong_model_is_named_as_such(routed):
+    client = await routed(FAST, STRONG, speculate=True, speculation_stagger=5.0)
+    seen = await client.chat(EASY, model="auto", subsecond={"quality": 1})
+    assert seen.headers["x-subsecond-route"].startswith("fast; in place of strong (not asked); auto -> quality")
+
+
 async def test_a_model_that_breaks_off_in_its_answer_is_not_mixed_with_another(routed):
     torn = model("torn", "fast", "sim-t0-i0-n8-ftruncate3", fallbacks=["strong"])
     client = await routed(torn, STRONG)
@@ -152,6 +191,7 @@ async def test_a_slow_deployment_is_hedged_by_its_equal(routed):
     quick = model("quick", "fast", "sim-t0-i0-n4-b", group="g", ttft_ms=60)
     client = await routed(slow, quick, hedge_share=0.5, hedge_allowance=5.0)
     seen = await client.chat(EASY, model="slow", x_subsecond_trace="1")
+    assert seen.headers["x-subsecond-route"].startswith("quick; in place of slow (cancelled); ")
     kinds = {one["model"]: (one["kind"], one["outcome"]) for one in seen.json["subsecond"]["attempts"]}
     assert kinds == {"slow": ("first", "cancelled"), "quick": ("hedge", "answered")}
 

@@ -84,6 +84,30 @@ def test_calls_of_models_are_counted_by_what_became_of_them():
     assert found == {"n|calls|failed": 2, "n|calls|answered": 1, "n|calls|cancelled": 1}
 
 
+def test_the_time_that_one_model_lost_is_not_booked_on_the_one_that_answered(tally):
+    attempts = [
+        Attempt("hangs", "first", "504 UpstreamTimeout", 2.0, 2.0),
+        Attempt("m", "fallback", "answered", 0.1, 0.5),
+    ]
+    attempts.append(Attempt("late", "hedge", "cancelled", 0.1))
+    tally.record(trace(source="upstream", first=2.1, total=2.5, attempts=attempts), NOW)
+
+    found = summarise(tally.of("acme:default"), NOW)
+
+    upstream = found["latencies"]["upstream"]
+    assert upstream["models"]["m"]["ttft_ms"]["mean"] == 100.0
+    assert upstream["models"]["m"]["total_ms"]["mean"] == 500.0
+    assert upstream["models"]["hangs"]["total_ms"]["mean"] == 2_000.0
+    assert "ttft_ms" not in upstream["models"]["hangs"]
+    assert sorted(upstream["models"]) == ["hangs", "m"]
+    # The client waited for both.
+    assert (upstream["all"]["ttft_ms"]["mean"], upstream["all"]["total_ms"]["mean"]) == (2_100.0, 2_500.0)
+    assert upstream["all"]["ttft_ms"]["count"] == 1
+    assert list(found["latencies"]) == ["upstream"]
+    (hour,) = found["series"]
+    assert (hour["ttft_ms"]["upstream"]["count"], hour["ttft_ms"]["upstream"]["mean"]) == (1, 2_100.0)
+
+
 def test_steps_are_kept_apart_for_hits_and_misses():
     both = [trace(source=source, steps={"exact": 0.004}) for source in ("semantic", "upstream")]
     sheets = Tally()

@@ -31,6 +31,8 @@ def error_response(error: SubsecondError, request_id: str) -> Response:
         headers["www-authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["retry-after"] = error.retry_after
+    if error.route:
+        headers["x-subsecond-route"] = error.route
     return Response(json.dumps(error.body()), error.status, headers, media_type="application/json")
 
 

@@ -49,8 +49,8 @@ def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
         (b"cache-status", cache_status(head, asked=trace.cacheable, joined=trace.source == "coalesced").encode()),
         (b"server-timing", trace.server_timing().encode()),
     ]
-    if trace.route_line:
-        headers.append((b"x-subsecond-route", trace.route_line.encode()))
+    if head.route:
+        headers.append((b"x-subsecond-route", head.route.encode()))
     if head.age is not None:
         headers.append((b"age", str(int(head.age)).encode()))
     return headers

@@ -57,6 +57,15 @@ class Terms:
     ticks: Callable[[], float] = monotonic
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Until when a round's candidates may give their first token. hurried: the request's deadline made it shorter than
+    the setting would."""
+
+    until: float
+    hurried: bool
+
+
 Sent = Callable[[Call, Candidate], Awaitable[Call]]
 
 
@@ -123,6 +132,7 @@ class Opened:
                     yield more
         except SubsecondError as error:
             self.attempt.outcome = f"broke off: {type(error).__name__}"
+            self.attempt.total = self.attempt.seconds + self.watch.speaking
             if isinstance(error, DeadlineExceeded):
                 self.watch.gone()
             else:
@@ -130,6 +140,7 @@ class Opened:
             raise
         finally:
             await self.stack.aclose()
+        self.attempt.total = self.attempt.seconds + self.watch.speaking
         self.watch.finished(_tokens(self.transcript.usage, count))
         if usage := self.transcript.usage_chunk():
             yield usage
@@ -169,18 +180,18 @@ class Asking:
         """One candidate, and perhaps a hedge beside it."""
         hedges = self.terms.hedges
         alone = not any(_are_equivalent(candidate, other) for other in self._waiting)
-        until = self.terms.ticks() + self._patience()
+        limit = self._limit()
         if alone or hedges is None or not hedges.may(self.call):
-            return await self._open(candidate, kind, until)
+            return await self._open(candidate, kind, limit)
         delay = self.terms.health.late(candidate.name, hedges.after)
         return await race(
-            self._open(candidate, kind, until),
+            self._open(candidate, kind, limit),
             delay,
-            lambda: self._hedge(candidate, hedges, until),
+            lambda: self._hedge(candidate, hedges, limit),
             lambda error: not worth_another(error),
         )
 
-    def _hedge(self, candidate: Candidate, hedges: Hedges, until: float) -> Coroutine[Any, Any, Opened] | None:
+    def _hedge(self, candidate: Candidate, hedges: Hedges, limit: Limit) -> Coroutine[Any, Any, Opened] | None:
         health = self.terms.health
         for other in self._waiting:
             if _are_equivalent(candidate, other) and not health.resting(other.name):
@@ -189,31 +200,33 @@ class Asking:
                     return None
                 self._waiting.remove(other)
                 self.trace.counts["hedges"] += 1
-                return self._open(other, "hedge", until)
+                return self._open(other, "hedge", limit)
         return None
 
-    def _patience(self) -> float:
-        """Seconds for this round: what is left after it shall do for the next candidate, or be half of it at least."""
-        left = remaining(self.call.deadline, self.terms.ticks())
-        if not self._waiting:
-            return left
-        return min(self.terms.patience, max(left / 2, left - self.terms.health.predict(self._waiting[0].name).ttft_p95))
+    def _limit(self) -> Limit:
+        """For this round: what is left after it shall do for the next candidate, or be half of it at least."""
+        now = self.terms.ticks()
+        seconds = left = remaining(self.call.deadline, now)
+        if self._waiting:
+            seconds = max(left / 2, left - self.terms.health.predict(self._waiting[0].name).ttft_p95)
+            return Limit(now + min(self.terms.patience, seconds), hurried=seconds < self.terms.patience)
+        return Limit(now + seconds, hurried=True)
 
-    async def _open(self, candidate: Candidate, kind: str, until: float) -> Opened:
+    async def _open(self, candidate: Candidate, kind: str, limit: Limit) -> Opened:
         """One attempt, up to its first text. Raises SubsecondError."""
         begun = self.terms.ticks()
         attempt = Attempt(candidate.name, kind)
         self.trace.attempts.append(attempt)
         watches: list[Watch] = []
         try:
-            opened = await self._first_text(candidate, attempt, watches, until)
+            opened = await self._first_text(candidate, attempt, watches, limit)
         except SubsecondError as error:
             # What the client got wrong is no failure of the model.
             refused = "" if worth_another(error) else "refused: "
             attempt.outcome = f"{refused}{error.status} {type(error).__name__}"
+            attempt.total = None if refused else self.terms.ticks() - begun
             for watch in watches:
-                # A time-out that the deadline made short says nothing of the model.
-                _tell(watch, error, hurried=isinstance(error, UpstreamTimeout) and until - begun < self.terms.patience)
+                _tell(watch, error)
             raise
         except BaseException:
             attempt.outcome = "cancelled"
@@ -228,8 +241,8 @@ class Asking:
             self.trace.counts["hedges_won"] += 1
         return opened
 
-    async def _first_text(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], until: float) -> Opened:
-        patience = until - self.terms.ticks()
+    async def _first_text(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], limit: Limit) -> Opened:
+        patience = limit.until - self.terms.ticks()
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(None if patience == inf else max(0.0, patience)):
@@ -242,6 +255,10 @@ class Asking:
                     transcript = Transcript(call.endpoint)
                     chunks = await _up_to_the_first_text(payloads, transcript)
             except TimeoutError:
+                # A time-out that the request's deadline made short says nothing of the model. Any other is its failure,
+                # however short the setting is: else a model that hangs would never be left.
+                if limit.hurried:
+                    _give_up(watches)
                 if remaining(self.call.deadline, self.terms.ticks()) < ROUNDING:
                     raise DeadlineExceeded("The time limit of this request is used up.") from None
                 raise UpstreamTimeout(f"The model gave no first token within {patience:.3g} s.") from None
@@ -302,8 +319,13 @@ def _are_equivalent(one: Candidate, other: Candidate) -> bool:
     return bool(one.group) and one.group == other.group
 
 
-def _tell(watch: Watch, error: SubsecondError, *, hurried: bool) -> None:
-    if worth_another(error) and not hurried:
+def _give_up(watches: list[Watch]) -> None:
+    while watches:
+        watches.pop().gone()
+
+
+def _tell(watch: Watch, error: SubsecondError) -> None:
+    if worth_another(error):
         watch.failed(seconds_of(error.retry_after))
     else:
         watch.gone()

@@ -124,6 +124,11 @@ class Watch:
     def seconds(self) -> float:
         return self._health.ticks() - self.started
 
+    @property
+    def speaking(self) -> float:
+        """Seconds since the first token."""
+        return self._health.ticks() - self._first
+
     def first(self) -> None:
         """The first token is there."""
         self._first = self._health.ticks()
@@ -131,7 +136,7 @@ class Watch:
 
     def finished(self, tokens: int) -> None:
         """The answer is complete; `tokens` long."""
-        seconds = self._health.ticks() - self._first
+        seconds = self.speaking
         if tokens > 1 and seconds > 0:
             self._health.spoken(self, (tokens - 1) / seconds)
 

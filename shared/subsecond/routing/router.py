@@ -17,7 +17,8 @@ from subsecond.model import Call, Tenant
 from subsecond.routing import difficulty, parsing, templates
 from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
 from subsecond.routing.health import Prediction
-from subsecond.routing.selection import Choice, Dial, Facts, select
+from subsecond.routing.selection import Choice, Dial, Facts, listed, select
+from subsecond.stats.trace import Attempt
 
 # Conversations whose model is remembered.
 CONVERSATIONS = 10_000
@@ -51,6 +52,18 @@ class Route:
         chosen = (self.alias.templates if self.alias else None) or model.templates
         template = templates.pick(chosen, self.choice.difficulty)
         return templates.applied(replace(call, model=model.served or model.name), template)
+
+    def line(self, attempts: Iterable[Attempt], answers: str | None) -> str:
+        """For the header `x-subsecond-route`, in ASCII: the model that `answers`, in whose place, who else was tried,
+        and why. None: nobody answers."""
+        chosen = self.choice.model.name
+        tried = {one.model: one.outcome for one in attempts if one.model != answers and one.kind != "judge"}
+        parts = [answers or "none"]
+        if answers and answers != chosen:
+            parts.append(f"in place of {listed({chosen: tried.pop(chosen, 'not asked')})}")
+        if tried:
+            parts.append(f"tried {listed(tried)}")
+        return "; ".join((*parts, *self.choice.why))
 
     def public(self) -> dict[str, Any]:
         """For the trace."""

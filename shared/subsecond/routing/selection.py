@@ -78,13 +78,19 @@ class Choice:
 
     @property
     def line(self) -> str:
-        """For the header `x-subsecond-route`: the model, and why, in one line of ASCII."""
-        parts = [self.model.name, *self.reasons]
-        if self.skipped:
-            named = [f"{name} ({rule})" for name, rule in list(self.skipped.items())[:SAID]]
-            more = len(self.skipped) - len(named)
-            parts.append("skipped " + ", ".join(named) + (f" and {more} more" if more else ""))
-        return "; ".join(parts)
+        """The model, and why, in one line of ASCII."""
+        return "; ".join((self.model.name, *self.why))
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        return (*self.reasons, "skipped " + listed(self.skipped)) if self.skipped else self.reasons
+
+
+def listed(found: Mapping[str, str]) -> str:
+    """`NAME (WHY), ... and N more`."""
+    named = [f"{name} ({why})" for name, why in list(found.items())[:SAID]]
+    more = len(found) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def select(facts: Facts, catalogue: Catalogue, predictions: Mapping[str, Prediction], dial: Dial) -> Choice:

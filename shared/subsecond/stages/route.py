@@ -7,7 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from subsecond.model import Call, Event, Tenant
+from subsecond.errors import SubsecondError
+from subsecond.model import Call, Event, Head, Tenant
 from subsecond.ports import Upstream
 from subsecond.routing.attempts import Asking, Candidate, Terms, answer
 from subsecond.routing.catalogue import Model
@@ -41,10 +42,19 @@ class Routed:
         wish = Wish(call.quality, call.floor, call.prefer)
         with trace.step("route"):
             route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, wish)
-        trace.route, trace.route_line = route.public(), route.choice.line
-        async with aclosing(self._events(tenant, route, call, trace, optimised)) as events:
-            async for event in events:
-                yield event
+        trace.route = route.public()
+        try:
+            async with aclosing(self._events(tenant, route, call, trace, optimised)) as events:
+                async for event in events:
+                    # Not before: until a model speaks, nobody knows which one it will be.
+                    yield (
+                        replace(event, route=route.line(trace.attempts, event.model))
+                        if isinstance(event, Head)
+                        else event
+                    )
+        except SubsecondError as error:
+            error.route = route.line(trace.attempts, None)
+            raise
 
     def _events(
         self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised

@@ -5,6 +5,7 @@ A figure has a sheet and a name. Sheets, each of which is one item in a table:
     2026112305           that hour (UTC): `n|requests`, `n|hits|exact`, `n|errors|5xx`, `n|codes|429|Overloaded`, ...
     2026112305|MODEL     that hour and model: `h|ttft|SOURCE|BUCKET`, `h|total|SOURCE|BUCKET`; BUCKET `sum` in us;
                          `n|tokens|upstream|prompt`, `n|tokens|saved|completion`, `n|calls|answered`, ...
+                         Of a routed request's calls SOURCE is `own`, and its clients' time is in the hour's sheet
     2026112305#steps     that hour: `h|hit|STEP|BUCKET`, `h|miss|STEP|BUCKET`
     live#2026112305      answers that expire in that hour: `n|exact`. A replaced answer takes its expiry back, so the
                          sum over this hour and those to come is what lives: no scan, the TTL honoured to the hour
@@ -36,6 +37,8 @@ LIVE = "live#"
 STEPS = "#steps"
 OTHER = "other"
 HITS = ("exact", "semantic", "coalesced")
+# In the place of a source: one call of a model, whatever became of the request.
+OWN = "own"
 TOKENS = {"prompt_tokens": "prompt", "completion_tokens": "completion"}
 # The client went away: not an error of anybody's.
 GONE = frozenset({"CancelledError", "GeneratorExit"})
@@ -61,13 +64,18 @@ def figures(trace: Trace, named: Named, now: float) -> list[Figure]:
     found = [(hour, name, n) for name, n in _counts(trace)]
     answered = trace.error is None
     if answered and trace.source and trace.model:
-        found += _latencies(trace, f"{hour}|{named(trace.model)}")
+        # What the client waited for may be the time of several models: then each has its own below.
+        routed = trace.source == "upstream" and trace.attempts
+        sheet = hour if routed else f"{hour}|{named(trace.model)}"
+        found += _latencies(sheet, trace.source, trace.first, trace.total)
         found += _steps(trace, hour + STEPS)
     if trace.usage and trace.source:
         model = named(trace.served or trace.model) if answered else OTHER
         found += _tokens(trace.usage, f"{hour}|{model}", "upstream" if trace.source == "upstream" else "saved")
     for attempt in trace.attempts:
-        found.append((f"{hour}|{named(attempt.model)}", f"n|calls|{_outcome(attempt.outcome)}", 1))
+        sheet, outcome = f"{hour}|{named(attempt.model)}", _outcome(attempt.outcome)
+        found.append((sheet, f"n|calls|{outcome}", 1))
+        found += _latencies(sheet, OWN, attempt.seconds if outcome == "answered" else None, attempt.total)
     if trace.stored_expiry is not None:
         found.append((LIVE + hour_of(trace.stored_expiry), "n|exact", 1))
         if trace.replaced_expiry is not None:
@@ -115,11 +123,11 @@ def _tokens(usage: Mapping[str, Any], sheet: str, kind: str) -> list[Figure]:
     return found
 
 
-def _latencies(trace: Trace, sheet: str) -> list[Figure]:
+def _latencies(sheet: str, source: str, first: float | None, total: float | None) -> list[Figure]:
     found = []
-    for kind, seconds in (("ttft", trace.first), ("total", trace.total)):
+    for kind, seconds in (("ttft", first), ("total", total)):
         if seconds is not None:
-            prefix = f"h|{kind}|{trace.source}|"
+            prefix = f"h|{kind}|{source}|"
             found += [
                 (sheet, f"{prefix}{bucket_of(seconds * 1_000)}", 1),
                 (sheet, f"{prefix}sum", round(seconds * 1_000_000)),

@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.figures import HITS, HOUR, LIVE, STEPS, hour_of
+from subsecond.stats.figures import HITS, HOUR, LIVE, OWN, STEPS, hour_of
 from subsecond.stats.histogram import Histogram
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class _Sums:
                 self.steps.add("", rest, n)
             else:
                 self.times.add(kind[1:], rest, n)
-                self._over_time(hour, rest, n)
+                if f"|{OWN}|" not in rest:
+                    self._over_time(hour, rest, n)
 
     def _count(self, hour: str, kind: str, name: str, n: int) -> None:
         self.counts[name] += n
@@ -189,13 +190,16 @@ class _Times:
             histogram.counts[int(bucket)] = histogram.counts.get(int(bucket), 0) + n
 
     def public(self) -> dict[str, Any]:
-        """By source: `all` together, and each of `models`."""
+        """By source: `all` together as the clients saw it, and each of `models`. A model's own calls are among those
+        of the upstream, and no part of `all`; what has no model is a part of `all` alone."""
         sources: dict[str, Any] = {}
         whole: dict[tuple[str, str], Histogram] = {}
         for (source, model, kind), histogram in sorted(self._found.items()):
-            place = sources.setdefault(source, {"all": {}, "models": {}})
-            place["models"].setdefault(model, {})[f"{kind}_ms"] = _shape(histogram)
-            whole.setdefault((source, kind), Histogram()).merge(histogram)
+            place = sources.setdefault("upstream" if source == OWN else source, {"all": {}, "models": {}})
+            if model:
+                place["models"].setdefault(model, {})[f"{kind}_ms"] = _shape(histogram)
+            if source != OWN:
+                whole.setdefault((source, kind), Histogram()).merge(histogram)
         for (source, kind), histogram in whole.items():
             sources[source]["all"][f"{kind}_ms"] = _shape(histogram)
         return sources

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Attempt:
     """One call of a model. kind: `first`, `fallback`, `hedge`, `fast`, `strong`, `judge`. seconds: to its first text,
-    or its end."""
+    or its end. total: seconds to the end of its answer, None where none ended."""
 
     model: str
     kind: str
     outcome: str = ""
     seconds: float = 0.0
+    total: float | None = None
 
     def public(self) -> dict[str, Any]:
         return {"model": self.model, "kind": self.kind, "outcome": self.outcome, "ms": round(self.seconds * 1000, 3)}
@@ -56,9 +57,8 @@ class Trace:
     skipped: list[str] = field(default_factory=list)
     speculation: dict[str, object] | None = None
     optimise: Report | None = None
-    # Which model was chosen and why: for the trace, and in one line for the header.
+    # Which model was chosen and why.
     route: dict[str, Any] | None = None
-    route_line: str = ""
     # Of the answer: the entry that it came from, and whose it was when it was stored; what storing it takes (bytes).
     entry: str | None = None
     served: str | None = None

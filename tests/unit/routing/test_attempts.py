@@ -1,6 +1,8 @@
 """The next candidate answers for one that fails, before the first byte and never after it."""
 
 import importlib.util
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,39 @@ def test_a_model_that_says_nothing_is_given_up_when_another_is_left():
     assert (head.model, round(first, 6)) == ("m1", 5.2)
     assert servers[0].closed == 1
     assert outcomes(trace)[0] == ("m0", "first", "504 UpstreamTimeout")
+
+
+def test_a_model_that_hangs_is_left_however_short_the_setting_is():
+    """On a clock that goes on between two looks, as the real one does."""
+
+    async def main():
+        looks = count()
+        terms = replace(virtual.terms(patience=0.05), ticks=lambda: virtual.now() + next(looks) * 1e-6)
+        for _ in range(4):
+            await collected(
+                answer([candidate("m", Server(60.0)), candidate("n", Server(0.01))], call(), Trace(), terms)
+            )
+        await terms.health.flush(force=True)
+        return terms.health.resting("m"), terms.health.predict("m").error_rate, terms.health.resting("n")
+
+    resting, errors, other = run(main())
+    assert (resting, other) == (True, False)
+    assert errors > 0.5
+
+
+def test_each_attempts_time_is_its_own():
+    _, trace = ask(Server(60.0), Server(0.2, "abc", gap=0.5), terms=lambda: virtual.terms(patience=2.0))
+    assert [(round(one.seconds, 3), round(one.total, 3)) for one in trace.attempts] == [(2.0, 2.0), (0.2, 1.2)]
+
+
+def test_what_breaks_off_has_a_time_too_and_what_was_closed_or_refused_has_none():
+    _, broken = ask(Server(0.1, "abc", gap=0.5, broken=(2, DOWN)))
+    assert broken.attempts[0].total == pytest.approx(0.6)
+    _, refused = ask(Server(lambda _: (0.1, UpstreamError("bad", status=400))))
+    assert refused.attempts[0].total is None
+    hedges = lambda: virtual.terms(Hedges(Budget(1.0, 5.0), 0.5, tools=False))  # noqa: E731
+    _, hedged = ask(Server(9.0), Server(0.1), group="g", terms=hedges)
+    assert [(one.kind, one.total is None) for one in hedged.attempts] == [("first", True), ("hedge", False)]
 
 
 def test_the_last_one_is_waited_for():
