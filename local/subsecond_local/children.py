@@ -75,7 +75,7 @@ class Child:
     name: str
     purpose: str
     command: tuple[str, ...]
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     health: str
     ready_within: float = 60.0
     # Between SIGTERM and SIGKILL.

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree, which
 
@@ -70,7 +70,7 @@ class Sam:
     executable: Path
     project: Path
     log: Path
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
 
     def __call__(self, *arguments: str) -> None:
         """LocalError with the end of its output when it fails."""

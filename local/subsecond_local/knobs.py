@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -27,10 +27,10 @@ class Knobs:
     upstream: UpstreamName | None
     mode: ModeName
     stores: StoresName
-    api_key: str
+    api_key: str = field(repr=False)
     endpoint: str
-    openai_url: str
-    openai_key: str
+    openai_url: str = field(repr=False)
+    openai_key: str = field(repr=False)
     model: str
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from subsecond_local import model_server
 from subsecond_local.children import Child
@@ -22,8 +22,8 @@ class Upstream:
     """`child` None: it runs elsewhere already."""
 
     name: UpstreamName
-    url: str
-    key: str
+    url: str = field(repr=False)
+    key: str = field(repr=False)
     default_model: str
     child: Child | None = None
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from dataclasses import field as declared
 from math import inf
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -57,7 +58,8 @@ BY_MODEL: dict[str, tuple[str, ...] | type[int]] = {"optimise_models": CHOICES["
 class Settings:
     """Every setting, with its default. The variable is the field's name in capitals behind `SUBSECOND_`.
 
-    Times in seconds, sizes in bytes.
+    Times in seconds, sizes in bytes. Its `repr` shows no key, and nothing that may hold one: an address with a
+    password in it, a catalogue with its servers' keys.
     """
 
     # Adapters, by file name in their folder (ADAPTERS).
@@ -69,9 +71,9 @@ class Settings:
     hits: str = "memory"
 
     # The upstream.
-    upstream_url: str = ""
+    upstream_url: str = declared(default="", repr=False)
     # The key itself, or where it lies: `secretsmanager:NAME`, `ssm:NAME`, with `#FIELD` for a field of a JSON secret.
-    upstream_key: str = ""
+    upstream_key: str = declared(default="", repr=False)
     upstream_secret: str = ""
     secret_max_age: float = 300.0
     default_model: str = ""
@@ -120,8 +122,8 @@ class Settings:
     index_memory: int = 256 * 1024 * 1024
     embedder_model: str = ""
     embedder_dim: int = 0
-    embedder_url: str = ""
-    embedder_key: str = ""
+    embedder_url: str = declared(default="", repr=False)
+    embedder_key: str = declared(default="", repr=False)
     embedder_threads: int = 1
 
     # Identical requests at once share one upstream call. Where their leases are kept (`off`: each calls for itself);
@@ -152,9 +154,9 @@ class Settings:
     # goes to the one upstream, and nothing is routed. Of the questions asked of an alias, the share for the best tier;
     # what counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the
     # tokens that an answer is taken to have.
-    catalogue: str = ""
+    catalogue: str = declared(default="", repr=False)
     # Where the statistics find prices, if they do not route: as `catalogue`.
-    prices: str = ""
+    prices: str = declared(default="", repr=False)
     quality: float = 0.5
     prefer: str = "latency"
     difficulty: str = "default"
@@ -181,7 +183,7 @@ class Settings:
     # Keys: how long a looked-up key is believed, which bounds how late a revocation takes effect.
     key_ttl: float = 30.0
     # One key known from the start, for STORES=memory and tests; tables hold the others.
-    api_key: str = ""
+    api_key: str = declared(default="", repr=False)
 
     # The face.
     max_body: int = 6 * 1024 * 1024

@@ -133,3 +133,10 @@ async def test_texts_that_are_asked_for_at_the_same_time_share_a_call():
         rows = await asyncio.gather(*(made.embed(["x" * length]) for length in range(1, 6)))
     assert [len(body["input"]) for body in server.bodies] == [5]
     assert [round(float(row[0][1] / row[0][0])) for row in rows] == [1, 2, 3, 4, 5]
+
+
+async def test_the_upstreams_secret_is_not_even_read_for_another_server():
+    server = Server(plain)
+    async with embedder(server, embedder_url="URL", embedder_key="sk-own", upstream_secret="none:nowhere") as made:
+        await made.embed(["x"])
+    assert "authorization: bearer sk-own" in server.heads[0]

@@ -1,6 +1,8 @@
 """What the environment may say, and what it may not."""
 
 import json
+import re
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +11,14 @@ import pytest
 from subsecond.bootstrap import adapter
 from subsecond.config import ADAPTERS, BOUNDS, BY_MODEL, CHOICES, OPTIONAL, Settings, check_choice
 from subsecond.prompts.optimiser.plan import Level
+from subsecond.routing.catalogue import Server
+from subsecond_local.children import Child
+from subsecond_local.deploy_tools import Sam
+from subsecond_local.face import Face
+from subsecond_local.knobs import Knobs
+from subsecond_local.lambda_host.function import Function
+from subsecond_local.lambda_host.wire import Request
+from subsecond_local.upstreams import Upstream
 
 SHIPPED = Path(__file__).parents[2] / "shared" / "subsecond"
 
@@ -124,3 +134,25 @@ def test_what_fits_single_models_is_taken():
     text = "big-*=dedupe, small=concise,"
     assert Settings.from_env({"SUBSECOND_OPTIMISE_MODELS": text}).optimise_models == text
     assert Settings.from_env({"SUBSECOND_CONTEXT_WINDOWS": "m=100"}).context_windows == "m=100"
+
+
+# What holds a secret goes by one of these names.
+SECRET = re.compile(r"(^|_)(key|token|password|secret|environ|environment|headers)$")
+# Where a secret lies, and what is as good as one.
+TOLD = {"upstream_secret", "secret"}
+MAY_HOLD_ONE = {"upstream_url", "embedder_url", "catalogue", "prices"}
+
+
+def test_the_settings_show_no_secret():
+    texts = [one.name for one in fields(Settings) if isinstance(one.default, str)]
+    shown = repr(Settings(**{name: f"<{name}>" for name in texts}))
+    for name in texts:
+        hidden = bool(SECRET.search(name) or name in MAY_HOLD_ONE) and name not in TOLD
+        assert (f"<{name}>" not in shown) is hidden, name
+
+
+@pytest.mark.parametrize("kind", [Server, Knobs, Upstream, Face, Child, Sam, Function, Request])
+def test_no_other_value_that_holds_a_secret_shows_it(kind):
+    hidden = {one.name for one in fields(kind) if SECRET.search(one.name)} - TOLD
+    assert hidden
+    assert not [one.name for one in fields(kind) if one.name in hidden and one.repr]

@@ -30,7 +30,7 @@ class Function:
     name: str
     directory: Path
     handler: str = "app.handler"
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     layers: tuple[Path, ...] = ()
     mode: InvokeMode = "BUFFERED"
     timeout: float = 30.0

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -26,7 +26,7 @@ class Request:
     method: str
     target: str
     version: str
-    headers: Headers
+    headers: Headers = field(repr=False)  # the client's key is among them
     keep_alive: bool
     peer: str
 

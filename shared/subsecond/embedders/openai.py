@@ -40,7 +40,8 @@ def build(settings: Settings) -> OpenAIEmbedder:
     if dim <= 0:
         raise ValueError(f"SUBSECOND_EMBEDDER_DIM must say how many numbers a vector of {model!r} has")
     if settings.embedder_url:
-        settings = replace(settings, upstream_url=settings.embedder_url, upstream_key=settings.embedder_key)
+        key = settings.embedder_key
+        settings = replace(settings, upstream_url=settings.embedder_url, upstream_key=key, upstream_secret="")
     return OpenAIEmbedder(OpenAIUpstream(settings), model, dim)
 
 
