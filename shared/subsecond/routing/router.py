@@ -117,6 +117,8 @@ class Router:
         wish = wish or Wish()
         texts = user_texts(call.body)
         conversation = conversation_of(call, tenant)
+        # Of one key, as two users of a namespace often begin alike.
+        place = f"{tenant.key}|{conversation}|{call.model}"
         facts = Facts(
             asked=call.model,
             conversation=conversation,
@@ -128,14 +130,14 @@ class Router:
             floor=_floor(wish.floor),
             quality=wish.quality,
             prefer=wish.prefer,
-            kept=self._kept.get(f"{conversation}|{call.model}", ""),
+            kept=self._kept.get(place, "") if _goes_on(call.body) else "",
         )
         models = alias.models if alias else ()
         choice = select(
             facts, self.catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._dial
         )
         if alias:
-            self._keep(f"{conversation}|{call.model}", choice.model.name)
+            self._keep(place, choice.model.name)
         return Route(choice, alias)
 
     def _wants_score(self, found: Model | Alias) -> bool:
@@ -184,6 +186,11 @@ def conversation_of(call: Call, tenant: Tenant) -> str:
     prompt = call.body.get("prompt")
     text = "\n".join([tenant.partition, *opening, prompt[:OPENING] if isinstance(prompt, str) else ""])
     return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _goes_on(body: Mapping[str, Any]) -> bool:
+    """Whether it is more than a first turn. The same first question asked again is another conversation."""
+    return any(one.get("role") == "assistant" for one in _messages(body))
 
 
 def user_texts(body: Mapping[str, Any]) -> list[str]:

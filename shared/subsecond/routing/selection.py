@@ -25,6 +25,8 @@ PRIOR_TAIL = 2.0
 MILLION = 1e6
 # More than any two tiers are apart.
 ABOVE = len(Tier)
+# What models are sorted by.
+Rank = tuple[float | int, ...]
 # An explanation is one header: what was skipped is named up to here.
 SAID = 3
 
@@ -188,8 +190,9 @@ class _Selecting:
         wanted = self._wanted(left)
         in_time = self._in_time(left)
         alike = ALIKE * min(map(self._felt, in_time))
-        ranked = sorted(in_time, key=lambda one: self._rank(one, wanted, alike))
-        model = self._sticky(ranked, wanted)
+        ranks = {one: self._rank(one, wanted, alike) for one in in_time}
+        ranked = sorted(in_time, key=ranks.__getitem__)
+        model = self._sticky(ranked, ranks, wanted)
         self._reasons.insert(0, f"{self._alias.name} -> {model.tier.word}")
         rest = [one for one in ranked if one is not model]
         rest += [one for one in left if one not in in_time]
@@ -277,7 +280,7 @@ class _Selecting:
         self._skipped.update({one.name: "deadline" for one in left if one not in found})
         return found
 
-    def _rank(self, model: Model, wanted: Tier, alike: float) -> tuple[float | int, ...]:
+    def _rank(self, model: Model, wanted: Tier, alike: float) -> Rank:
         """Sorting order: the wanted tier, then the nearest below it that is left, then those above it; inside a tier
         the preference, then the conversation's hash."""
         distance = wanted - model.tier if model.tier <= wanted else ABOVE + model.tier - wanted
@@ -286,10 +289,15 @@ class _Selecting:
         prefer = self._facts.prefer or self._alias.prefer or self._dial.prefer
         return (distance, price, time, lot) if prefer == "price" else (distance, time, price, lot)
 
-    def _sticky(self, ranked: Sequence[Model], wanted: Tier) -> Model:
-        """The conversation's model, while it passes every rule and is no lower than what is wanted now."""
+    def _sticky(self, ranked: Sequence[Model], ranks: Mapping[Model, Rank], wanted: Tier) -> Model:
+        """The conversation's model, while it passes every rule, is no lower than what is wanted now, and as near to
+        what the request itself wishes as the best one is: a wish goes before stickiness."""
+        best = ranked[0]
+        # A rank begins with the distance from the wanted tier and what is preferred.
+        wished = 2 if self._facts.prefer is not None else 1 if self._facts.quality is not None else 0
         for one in ranked:
-            if one.name == self._facts.kept and one.tier >= min(wanted, ranked[0].tier):
+            as_wished = ranks[one][:wished] == ranks[best][:wished]
+            if one.name == self._facts.kept and as_wished and one.tier >= min(wanted, best.tier):
                 self._reasons.append("same as before")
                 return one
-        return ranked[0]
+        return best

@@ -7,6 +7,7 @@ import pytest
 from subsecond.errors import InvalidRequest
 from subsecond.model import Tenant
 from subsecond.routing.difficulty import load
+from subsecond.routing.health import Prediction
 from subsecond.routing.router import Router, Wish, conversation_of, needs_of, output_of, tokens_of
 from subsecond.routing.selection import Dial
 
@@ -63,7 +64,6 @@ def test_a_conversation_keeps_its_model_though_another_becomes_faster(catalogue,
     two = [{"name": name, "tier": "fast", "ttft_ms": ms} for name, ms in (("a", 100), ("b", 300))]
     router = Router(catalogue(two), Dial(), None)
     first = router.route(chat("Hi"), TENANT).choice
-    from subsecond.routing.health import Prediction
 
     def predict(name):
         return Prediction(3.0 if name == first.model.name else 0.1, 5.0, 50.0, 0.0)
@@ -73,6 +73,48 @@ def test_a_conversation_keeps_its_model_though_another_becomes_faster(catalogue,
     assert first.model.name == later.model.name == "a"
     assert "same as before" in later.line
     assert other.model.name == "b"
+
+
+def test_a_first_turn_sticks_to_nothing_and_a_conversation_to_its_own_keys_model(catalogue, chat):
+    router = Router(catalogue(), Dial(quality=0.0), load("default"))
+    other = Tenant("acme", "prod", "phone")
+    assert router.route(chat("Hi"), TENANT, wish=Wish(floor="quality")).choice.model.name == "large"
+
+    again, answered = chat("Hi"), chat("Hi", "Hello", "And now?")
+    chosen = [
+        router.route(again, TENANT).choice.model.name,
+        # What was kept last counts: the dear model again, for the conversation that goes on.
+        router.route(again, TENANT, wish=Wish(floor="quality")).choice.model.name,
+        router.route(answered, other).choice.model.name,
+        router.route(answered, TENANT).choice.model.name,
+    ]
+
+    assert chosen == ["small", "large", "small", "large"]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [Wish(quality=0.0), Wish(prefer="price"), Wish(prefer="latency"), Wish(quality=0.0, prefer="price")],
+)
+def test_a_wish_goes_before_stickiness(catalogue, chat, wish):
+    router = Router(catalogue(), Dial(quality=0.0), load("default"))
+    router.route(chat("Hi"), TENANT, wish=Wish(floor="quality"))
+    assert router.route(chat("Hi", "Hello", "And now?"), TENANT, wish=wish).choice.model.name == "small"
+
+
+def test_a_wish_that_two_models_meet_alike_leaves_the_conversation_with_its_own(catalogue, chat):
+    same = [{"name": f"m{at}", "tier": "fast", "price_out": 1} for at in range(9)]
+    router = Router(catalogue(same), Dial(), None)
+    wish = Wish(quality=0.0, prefer="price")
+    first = router.route(chat("Hi"), TENANT, wish=wish).choice.model.name
+
+    def predict(name):
+        return Prediction(3.0 if name == first else 0.1, 5.0, 50.0, 0.0)
+
+    talk = chat("Hi", "Hello", "And now?")
+    later = [router.route(talk, TENANT, predict, one).choice.model.name for one in (wish, Wish(prefer="latency"))]
+    assert later[0] == first
+    assert later[1] != first
 
 
 def test_a_tool_call_leaves_the_conversations_model_when_that_cannot_do_it(router, chat):

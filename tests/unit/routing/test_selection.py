@@ -278,6 +278,12 @@ def test_a_conversation_goes_up_for_a_hard_turn_and_stays_there(catalogue, dial)
     assert [one.model.name for one in (first, hard, after)] == ["small", "large", "large"]
 
 
+@pytest.mark.parametrize("difficulty", [None, 1.0])
+def test_a_quality_of_0_wants_no_strong_model_whatever_the_question(catalogue, difficulty):
+    asked = Facts("auto", difficulty=difficulty, quality=0.0)
+    assert select(asked, catalogue(), {}, Dial(quality=1.0)).model.name == "small"
+
+
 def test_the_line_says_why(catalogue, dial):
     line = select(Facts("auto", difficulty=0.9, needs=frozenset({"tools"})), catalogue(), {}, dial).line
     assert line == "large; auto -> quality; skipped small (capability), middle (capability)"
