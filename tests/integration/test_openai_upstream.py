@@ -353,11 +353,14 @@ async def test_an_error_object_is_completed_to_what_openai_clients_read(serving,
     assert found["code"] in (None, "400")
 
 
-async def test_429_is_told_at_once_with_its_retry_after(serving):
+@pytest.mark.parametrize("after", ["7", "0", None])
+async def test_429_is_told_at_once_with_its_retry_after(serving, after):
+    """Never tried again, also where the pause would be short enough for us to wait."""
     limit = {"error": {"message": "slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
-    upstream, server = await serving(reply(429, limit, b"retry-after: 7"), upstream_retries=2)
+    headers = [b"retry-after: " + after.encode()] if after else []
+    upstream, server = await serving(reply(429, limit, *headers), answer(b"{}"), upstream_retries=2)
     _, error = await collect_until(UpstreamError, upstream)
-    assert (error.status, error.retry_after, error.body()) == (429, "7", limit)
+    assert (error.status, error.retry_after, error.body()) == (429, after, limit)
     assert len(server.requests) == 1
 
 
@@ -464,6 +467,13 @@ async def test_the_requests_deadline_ends_a_call_wherever_it_is(serving, steps):
     _, error = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.3))
     assert (error.status, error.code) == (504, "deadline_exceeded")
     assert len(server.requests) == 1
+
+
+async def test_what_comes_after_the_deadline_is_not_waited_for(serving):
+    """The setting for silence is much longer: without the deadline the second event would be read."""
+    upstream, _ = await serving([HEAD + event(b"a"), 1.0, event(b"b"), HANG])
+    payloads, _ = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.5))
+    assert payloads == [b"a"]
 
 
 async def test_the_deadline_counts_the_readers_time(serving):

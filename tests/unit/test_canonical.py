@@ -2,6 +2,7 @@
 
 import copy
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,33 @@ def test_tenant_namespace_endpoint_and_model_change_the_key():
         prompt(FULL, model="m2"),
     ]
     assert len({prompt(FULL).key, *(other.key for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"quality": 0.0},
+        {"quality": 0.5},
+        {"floor": "fast"},
+        {"floor": "quality"},
+        {"prefer": "price"},
+        {"optimise": "fit"},
+    ],
+    ids=str,
+)
+def test_each_wish_that_can_change_the_model_or_the_prompt_changes_key_and_scope(wishes):
+    """Each alone. A quality of 0 is a wish as any other, and not the same as none."""
+    asked = Call("chat", "m", FULL)
+    wished, plain = prepare(replace(asked, **wishes), ACME), prepare(asked, ACME)
+    assert wished.key != plain.key
+    assert wished.scope != plain.scope
+
+
+def test_two_wishes_of_one_kind_are_two_keys():
+    asked = Call("chat", "m", FULL)
+    pairs = [("quality", (0.0, 1.0)), ("floor", ("fast", "quality")), ("prefer", ("latency", "price"))]
+    for name, values in pairs:
+        assert len({prepare(replace(asked, **{name: value}), ACME).key for value in values}) == 2
 
 
 def test_another_key_of_the_same_tenant_shares_the_cache():
