@@ -3,6 +3,7 @@
 SubsecondError
   InvalidRequest        400   the request is malformed; `param` names the field
     TooLarge            413
+    Compressed          415   the body has a content coding, or looks like gzip
     ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
   NotFound              404
@@ -50,6 +51,16 @@ class InvalidRequest(SubsecondError):
 class TooLarge(InvalidRequest):
     status = 413
     code = "request_too_large"
+
+
+class Compressed(InvalidRequest):
+    """RFC 9110, section 15.5.16. Not unpacked: a small body could become a very large one."""
+
+    status = 415
+    code = "unsupported_encoding"
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"The body is compressed ({coding[:40]}). Send the JSON itself, without Content-Encoding.")
 
 
 class ContextLengthExceeded(InvalidRequest):

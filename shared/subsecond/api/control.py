@@ -52,6 +52,16 @@ class InvalidateBody(_Asked):
     dry_run: bool = False
 
 
+# What to send as `value` instead of what is none of its kind.
+WANTED: dict[RuleKind, str] = {
+    "entry": "an entry's key is wanted, 64 hexadecimal digits, as Cache-Status has it",
+    "scope": "a scope is wanted, 64 hexadecimal digits, as /v1/cache/explain has it",
+    "namespace": "leave 'value' out, as it is always the API key's own namespace that is invalidated",
+    "tag": "a tag has 1 to 64 letters, digits and _ . : / @ + -",
+    "model": "a model's name has 1 to 256 characters",
+}
+
+
 class _Value(_Asked):
     """What `value` may be, by its kind."""
 
@@ -147,7 +157,7 @@ def _check_value(by: RuleKind, value: str) -> None:
     try:
         check(_Value, {by: value})
     except InvalidRequest as error:
-        raise InvalidRequest(f"'value' is no {by}: {error}", param="value", code=error.code) from None
+        raise InvalidRequest(f"'value' is no {by}: {WANTED[by]}.", param="value", code=error.code) from None
 
 
 def invalidate(exchange: Exchange) -> Response:

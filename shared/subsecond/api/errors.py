@@ -10,6 +10,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError
 from subsecond.stats.trace import Trace
@@ -29,6 +30,8 @@ def error_response(error: SubsecondError, request_id: str) -> Response:
     headers = {"x-request-id": request_id}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
+    if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["accept-encoding"] = "identity"  # what a request may use instead (RFC 9110, section 12.5.3)
     if error.retry_after is not None:
         headers["retry-after"] = error.retry_after
     if error.route:
@@ -46,12 +49,23 @@ def unexpected(error: BaseException, request_id: str) -> SubsecondError:
     )
 
 
+def _base_url(request: Request) -> str:
+    """What to do where the path lacks `/v1`, or has it twice; "" where it is another mistake."""
+    path = request.url.path
+    meant = path.removeprefix("/v1") if path.startswith("/v1/v1/") else f"/v1{path}"
+    scope = {**request.scope, "path": meant}
+    if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
+        return ""
+    return f"{meant[:LONGEST_PATH]} is: let the client's base URL end in /v1, once."
+
+
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, which never reach a route of ours."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     asked, request_id = f"{request.method} {request.url.path[:LONGEST_PATH]}", Trace().request_id
     if status != HTTPStatus.METHOD_NOT_ALLOWED:
-        return error_response(NotFound(f"{asked} is not served. Served are {SERVED}."), request_id)
+        remedy = _base_url(request) or f"Served are {SERVED}."
+        return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id)
     refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
     response = error_response(refused, request_id)
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from subsecond.api.headers import bearer
 from subsecond.api.wire import parse
-from subsecond.errors import SubsecondError, TooLarge
+from subsecond.errors import Compressed, SubsecondError, TooLarge, Unauthorized
 from subsecond.model import Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
@@ -36,10 +36,17 @@ class Exchange:
         self._watch: asyncio.Task[None] | None = None
 
     async def authenticate(self) -> Tenant:
-        return await self.gateway.authenticate(bearer(self.headers.get("authorization")), self.trace)
+        given = self.headers.get("authorization", "").strip()
+        token = bearer(given)
+        if given and token is None:
+            raise Unauthorized("`Authorization` must be `Bearer KEY`: the word Bearer, a blank, and the API key.")
+        return await self.gateway.authenticate(token, self.trace)
 
     async def body(self) -> dict[str, Any]:
-        """The request's JSON object. Raises InvalidRequest, TooLarge."""
+        """The request's JSON object. Raises InvalidRequest, TooLarge, Compressed."""
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity"):
+            raise Compressed(coding)
         limit = self.gateway.settings.max_body
         refusal = TooLarge(f"The body is larger than {limit:,} bytes, which is what a function can be sent.")
         declared = self.headers.get("content-length", "")

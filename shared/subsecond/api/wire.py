@@ -12,13 +12,15 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from subsecond.api.headers import cache_rules
-from subsecond.errors import InvalidRequest
+from subsecond.errors import Compressed, InvalidRequest
 from subsecond.model import Call, Endpoint
 
 # Python's own limit (about 1,000 frames) is for the whole stack; no tool schema comes near this one.
 NESTING_LIMIT = 100
 # Fields that speak to us, or say how the answer travels. They are neither sent on nor part of the key.
 OURS = frozenset({"use_cache", "max_latency_ms", "subsecond", "stream", "stream_options"})
+# How a gzip body begins (RFC 1952, section 2.3.1), and no UTF-8 text.
+GZIP = b"\x1f\x8b"
 # A tag is stored with each answer, and a rule's name in the table.
 TAG = r"^[\w.:/@+-]{1,64}$"
 
@@ -100,6 +102,8 @@ class Travel:
 
 def parse(raw: bytes) -> dict[str, Any]:
     """The body's JSON object. Raises InvalidRequest."""
+    if raw.startswith(GZIP):
+        raise Compressed("gzip")
     try:
         # Not `json.loads(raw)`: for bytes it guesses the encoding and lets surrogates pass.
         body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)

@@ -1,0 +1,78 @@
+"""Errors that say what to do: for the mistakes that a client's settings make."""
+
+import gzip
+import json
+
+import pytest
+
+BODY = json.dumps({"model": "sim-t0-i0-n4", "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "deflate, gzip", None])
+async def test_a_compressed_body_is_a_415_that_asks_for_a_plain_one(served, coding):
+    client = await served()
+    headers = {"content_encoding": coding} if coding else {}
+    seen = await client.post("/v1/chat/completions", gzip.compress(BODY), **headers)
+    assert (seen.status, seen.json["error"]["code"]) == (415, "unsupported_encoding")
+    assert f"({(coding or 'gzip').lower()})" in seen.json["error"]["message"]
+    assert "without Content-Encoding" in seen.json["error"]["message"]
+    assert seen.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_that_is_said_to_be_plain_is_read(served):
+    client = await served()
+    assert (await client.post("/v1/chat/completions", BODY, content_encoding="identity")).status == 200
+
+
+@pytest.mark.parametrize("given", ["{key}", "Basic {key}", "Token {key}", "Bearer"])
+async def test_a_key_without_its_scheme_is_told_so(served, given):
+    client = await served()
+    header = given.format(key=client.key)
+    response = await client.http.post("/v1/chat/completions", content=BODY, headers={"authorization": header})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (401, "invalid_api_key")
+    assert error["message"].startswith("`Authorization` must be `Bearer KEY`")
+    assert client.key not in error["message"]
+
+
+@pytest.mark.parametrize("header", [{}, {"authorization": ""}])
+async def test_no_key_at_all_is_another_mistake(served, header):
+    client = await served()
+    response = await client.http.post("/v1/chat/completions", content=BODY, headers=header)
+    assert (response.status_code, response.json()["error"]["message"].split(".")[0]) == (401, "No API key")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        ("POST", "/chat/completions", "/v1/chat/completions"),
+        ("POST", "/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("POST", "/embeddings", "/v1/embeddings"),
+        ("GET", "/models", "/v1/models"),
+        ("GET", "/models/some/name", "/v1/models/some/name"),
+        ("GET", "/chat/completions", "/v1/chat/completions"),
+    ],
+)
+async def test_a_base_url_without_v1_gets_a_short_404_that_names_it(served, method, path, meant):
+    client = await served()
+    seen = await client.send(method, path)
+    said = f"{method} {path} is not served. {meant} is: let the client's base URL end in /v1, once."
+    assert (seen.status, seen.json["error"]["message"]) == (404, said)
+
+
+@pytest.mark.parametrize(
+    ("by", "value", "said"),
+    [
+        ("namespace", "prod", "leave 'value' out"),
+        ("entry", "x", "64 hexadecimal digits, as Cache-Status has it"),
+        ("scope", "", "64 hexadecimal digits, as /v1/cache/explain has it"),
+        ("tag", "a b", "1 to 64 letters"),
+        ("model", "", "1 to 256 characters"),
+    ],
+)
+async def test_a_value_that_is_none_of_its_kind_is_told_what_is_wanted(served, by, value, said):
+    client = await served()
+    error = (await client.post("/v1/cache/invalidate", {"by": by, "value": value})).json["error"]
+    assert (error["param"], error["code"]) == ("value", "invalid_value")
+    assert error["message"].startswith(f"'value' is no {by}: ")
+    assert said in error["message"]
