@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +90,75 @@ def chunks_of(stream: bytes) -> list[dict]:
     """The JSON objects of an SSE body's `data:` lines, `[DONE]` left out."""
     lines = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
     return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """`subsecond run`, ready. `data`: its folder; `port`: the gateway's; `mode`: as it says itself."""
+
+    data: Path
+    pid: int
+    port: int
+    key: str
+    mode: str
+
+    def listening(self) -> list[int]:
+        """Every TCP port on which a process of this run listens, as Linux knows them."""
+        return sorted({found for pid in _family(self.pid) for found in _listening(pid)})
+
+    def chat(self, text: str = "Hello?") -> tuple[int, str]:
+        """The status of one answer, and its `cache-status`."""
+        body = json.dumps({"model": "sim-t0-i0-n8", "messages": [{"role": "user", "content": text}]})
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {self.key}"})
+            response = connection.getresponse()
+            response.read()
+            return response.status, response.headers.get("cache-status", "")
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory):
+    """`with stack(MODE="app") as it`: a run on free ports, with the simulator unless told otherwise."""
+
+    @contextmanager
+    def running(**environ: str) -> Iterator[Stack]:
+        data = tmp_path_factory.mktemp("run")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "OPENAI_", "AWS_"))}
+        command = (sys.executable, "-m", "subsecond_local.cli", "--data", str(data), "run")
+        told = {**kept, "PORT": "0", "UPSTREAM": "simulator", **environ}
+        with (
+            (data / "said").open("w+") as said,
+            subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+        ):
+            try:
+                found = re.search(r":(\d+)/v1  key: (\S+)  .* mode: (\w+)", process.stdout.readline())
+                assert found, (data / "said").read_text()
+                yield Stack(data, process.pid, int(found[1]), found[2], found[3])
+            finally:
+                process.terminate()
+                process.communicate(timeout=60)
+
+    return running
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                yield from _family(int(child))
+
+
+def _listening(pid: int) -> Iterator[int]:
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):  # it may be closed by now
+            held.add(str(descriptor.readlink()))
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in held:
+                yield int(local.rpartition(":")[2], 16)

@@ -138,7 +138,7 @@ def start(family: Family, bench: Bench) -> tuple[int, str]:
     data.mkdir()
     lock = stand_in.lock_state(data)
     ministack = stand_in.ministack(port, data, bench.sam.environ, lock)
-    ministack = replace(ministack, command=(str(bench.pythons / "python"), *ministack.command[1:]))
+    ministack = replace(ministack, command=(str(bench.pythons / "python"), "-c", stand_in.UNINSTALLED))
     [simulator], key = free_ports(1), "sim-key"
     upstream = Child(
         name="simulator",

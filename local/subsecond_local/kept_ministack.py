@@ -1,25 +1,32 @@
-"""ministack, whose tables outlive its sudden end: by itself it writes them when it stops in good order, and only then.
+"""ministack, closed to web pages; with a bucket's name it serves the gateway's needs alone, and keeps its tables.
 
-It runs in ministack's own process, once a minute where something has changed, and when it is asked to (`SAVE`). A fork
-does the writing: in a process of its own it sees all at one moment, and nobody waits for it.
+    python -m subsecond_local.kept_ministack [BUCKET]
+
+By itself it answers every web page's preflight with `*`, checks no signature, and runs as a function whatever it is
+given. `make run` names its bucket, and gets DynamoDB, its streams and this bucket; `make deploy-local` needs all else
+too. By itself it writes its tables when it stops in good order, and only then. Here they are written in ministack's own
+process, once a minute where something has changed, and when it is asked to (`SAVE`). A fork does the writing: in a
+process of its own it sees all at one moment, and nobody waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+import re
+import sys
+from collections.abc import Callable
 
+from subsecond_local.browser_guard import App, Guard, Message, Receive, Rule, Send
+
+HEALTH = "/_ministack/health"
 SAVE = "/_subsecond/save"
 # Seconds: what a sudden end costs at the most.
 INTERVAL = 60.0
 READS = ("Get", "BatchGet", "TransactGet", "Query", "Scan", "Describe", "List")
-
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+# ministack goes by the target's prefix first, and then by the service that a request is signed for.
+TARGETS = ("DynamoDB_20120810.", "DynamoDBStreams_20120810.")
+SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/[^/,\s]+/[^/,\s]+/s3/aws4_request[,\s]")
 
 
 class Kept:
@@ -76,17 +83,45 @@ class Kept:
 
 def writes(scope: Message) -> bool:
     """Whether it is a call of DynamoDB that may change something."""
-    target = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-amz-target"), "")
-    service, _, operation = target.partition(".")
+    service, _, operation = header(scope, b"x-amz-target").partition(".")
     return service.startswith("DynamoDB_") and not operation.startswith(READS)
 
 
+def header(scope: Message, wanted: bytes) -> str:
+    """All values of a header, joined as ministack joins them."""
+    return ", ".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)
+
+
+def only_stores(bucket: str) -> Rule:
+    """The rule that lets through what the gateway needs: DynamoDB and its streams, this bucket, health and saving."""
+
+    def rule(scope: Message) -> str | None:
+        method, path, target = scope["method"], scope["path"], header(scope, b"x-amz-target")
+        if path == "/":
+            served = method == "POST" and target.startswith(TARGETS)
+        elif path == f"/{bucket}" or path.startswith(f"/{bucket}/"):
+            signed = SIGNED_FOR_S3.match(header(scope, b"authorization"))
+            served = signed is not None and not target
+        else:
+            served = (method, path) in {("GET", HEALTH), ("POST", SAVE)}
+        return None if served else "Only DynamoDB, its streams and the gateway's bucket are served here."
+
+    return rule
+
+
 def main() -> None:
+    """Serve until SIGTERM, as the environment tells ministack."""
     from ministack import app  # type: ignore[import-untyped]  # noqa: PLC0415 -- 0.5 s, for this process alone
     from ministack.core.persistence import save_all  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    # What it does itself at its end.
-    app.app = Kept(app.app, lambda: save_all(app._build_persistence_save_dict()))  # noqa: SLF001
+    # ministack reads arguments too, and has no such one.
+    buckets, sys.argv[1:] = sys.argv[1:], []
+    if buckets:
+        # What it does itself at its end.
+        kept = Kept(app.app, lambda: save_all(app._build_persistence_save_dict()))  # noqa: SLF001
+        app.app = Guard(kept, only_stores(buckets[0]))
+    else:
+        app.app = Guard(app.app)
     app.main()
 
 

@@ -3,7 +3,7 @@
     python -m subsecond_local.model_server --port P --key K
 
 It is small, real and quick to load; its answers are fluent and often wrong. Loading takes about a second, memory is
-about 360 MB.
+about 360 MB. llama.cpp's server listens on a Unix socket, and on the port a relay that refuses web pages.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import argparse
 import importlib
 import importlib.util
 import signal
+import socket
 import sys
-from contextlib import suppress
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from subsecond_local.browser_guard import Guard
 from subsecond_local.errors import LocalError
 from subsecond_local.ports import HOST
 
@@ -47,14 +49,54 @@ def serve(port: int, key: str) -> None:
     reason = missing()
     if reason:
         raise LocalError(f"The model cannot run here: {reason}. `make install` installs what there is.")
+    try:
+        listener = socket.create_server((HOST, port), backlog=128)
+    except OSError as error:
+        raise LocalError(f"The model cannot be served on port {port}: {error}") from error
+    signal.signal(signal.SIGTERM, _end)
+    with listener, tempfile.TemporaryDirectory(prefix="subsecond-") as folder:
+        inner = Path(folder) / "model.sock"
+        model = _load(inner, key)
+        print(f"READY http://{HOST}:{listener.getsockname()[1]}/v1 model={MODEL}", flush=True)
+        _relay(listener, inner)
+        del model
+
+
+def _end(_signum: int, _frame: object) -> NoReturn:
+    """So that the socket's folder is cleared away."""
+    sys.exit(0)
+
+
+def _relay(listener: socket.socket, inner: Path) -> None:
+    """Until the process is told to stop."""
+    import uvicorn  # noqa: PLC0415 -- whoever asks `missing` need not wait for it
+
+    from subsecond_local.socket_relay import Relay  # noqa: PLC0415 -- httpx2, as above
+
+    config = uvicorn.Config(
+        Guard(Relay(inner)),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="error",
+        # As the simulator's: no client meets a connection that is just being closed for idleness.
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=0,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _load(inner: Path, key: str) -> object:
+    """llama.cpp's server, which serves on this socket while the object lives."""
     # 100 MB of shared library, without types.
     xllamacpp: Any = importlib.import_module("xllamacpp")
 
     params = xllamacpp.CommonParams()
     params.model.path = str(weights())
     params.model_alias = {MODEL}
-    params.hostnames = [HOST]
-    params.port = port
+    # It takes a name that ends in `.sock` for a Unix socket's.
+    params.hostnames = [str(inner)]
     params.api_keys = [key] if key else []
     params.n_parallel = SLOTS
     params.n_ctx = SLOTS * CONTEXT
@@ -70,13 +112,10 @@ def serve(port: int, key: str) -> None:
     params.ui = False
     params.verbosity = 1  # errors only: it logs several lines for each request otherwise
     try:
-        server = xllamacpp.Server(params)
+        server: object = xllamacpp.Server(params)
     except RuntimeError as error:
-        raise LocalError(f"The model cannot be served on port {port}: {error}") from error
-    print(f"READY {server.listening_address}/v1 model={MODEL}", flush=True)
-    with suppress(KeyboardInterrupt):
-        while True:
-            signal.pause()
+        raise LocalError(f"The model cannot be served: {error}") from error
+    return server
 
 
 def main(argv: list[str] | None = None) -> int:

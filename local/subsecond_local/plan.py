@@ -65,8 +65,8 @@ class Plan:
         if self._stores and self._stores.stand_in:
             lock = stand_in.lock_state(self._knobs.data)
             self._cleaning.callback(os.close, lock)
-            kept = stand_in.ministack(self._ministack_port, self._knobs.data, self._plain, lock, stand_in.KEPT)
-            children.insert(0, kept)
+            bucket = self._stores.bucket
+            children.insert(0, stand_in.ministack(self._ministack_port, self._knobs.data, self._plain, lock, bucket))
         return children
 
     def prepare(self) -> None:

@@ -7,6 +7,7 @@ described in `subsecond.upstreams.simulation.names`; faults come by the request 
 `slots`, so many answers are made at a time and the others wait. GET /stats says what happened since the last POST
 /stats/reset: `calls` = `completed` + `refused` (4xx, 5xx) + `aborted` (the client hung up) + `broken` (a fault cut the
 answer) + `running`; `by_model` and `by_path` count requests; `connections` are open now, `clients` were seen.
+Web pages are refused: what they would ask is the gateway's to answer.
 """
 
 from __future__ import annotations
@@ -32,17 +33,15 @@ from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.upstreams.simulation.engine import Simulation
 from subsecond.upstreams.simulation.names import FOREVER, profile, refusal
 from subsecond.upstreams.simulation.reels import Reel, as_json, play
+from subsecond_local.browser_guard import Guard
 from subsecond_local.ports import count, port_number
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from subsecond.model import Endpoint
-
-    Message = dict[str, Any]
-    Send = Callable[[Message], Awaitable[None]]
-    Receive = Callable[[], Awaitable[Message]]
+    from subsecond_local.browser_guard import Message, Receive, Send
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
@@ -310,7 +309,7 @@ def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0, *, until_
     """
     application = Application(key, slots, seed, lambda: len(server.server_state.connections))
     config = uvicorn.Config(
-        application,
+        Guard(application),
         loop="uvloop",
         http="httptools",
         ws="none",

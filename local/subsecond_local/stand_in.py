@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from subsecond_local.children import Child
 from subsecond_local.errors import LocalError
-from subsecond_local.kept_ministack import SAVE
+from subsecond_local.kept_ministack import HEALTH, SAVE
 from subsecond_local.ports import HOST
 from subsecond_local.stores import ACCESS_KEY, REGION, Stores
 
@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 LOCK_WAIT = 5.0
 # Seconds for a large table.
 SAVE_WAIT = 30.0
-KEPT = "subsecond_local.kept_ministack"
+# As `-m` would run it, for a Python that has ministack and not this project. Its functions must not find it either, so
+# that no variable of the environment leads here.
+UNINSTALLED = f"""import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from subsecond_local.kept_ministack import main
+main()"""
 
 
-def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, module: str = "ministack") -> Child:
-    """Its state is written when it stops (with KEPT as the module, once a minute as well); `lock` stays held until
-    then."""
+def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, bucket: str = "") -> Child:
+    """Its state is written when it stops; `lock` stays held until then. With a bucket it is written once a minute as
+    well, and the tables and this bucket are all that is served; without, every service is. Web pages get nothing."""
     settings = {
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
@@ -52,9 +57,9 @@ def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, modu
     return Child(
         name="ministack",
         purpose="ministack (stands in for DynamoDB and S3)",
-        command=(sys.executable, "-m", module),
+        command=(sys.executable, "-m", "subsecond_local.kept_ministack", *filter(None, [bucket])),
         environ={**environ, **settings},
-        health=f"http://{HOST}:{port}/_ministack/health",
+        health=f"http://{HOST}:{port}{HEALTH}",
         stops_within=20.0,
         orphan_signal=SIGTERM,
         keeps=(lock,),

@@ -255,7 +255,8 @@ async def test_a_file_is_asked_into_the_cache(shared, tmp_path, capsys):
 
 
 class Relay:
-    """Loopback connections to a server, which it can close as a load balancer or a restart does."""
+    """Loopback connections to a server, which it can close as a load balancer or a restart does. Servers take only what
+    names their own port."""
 
     def __init__(self, port):
         self._port = port
@@ -268,12 +269,13 @@ class Relay:
         self.opened += 1
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers |= {writer, back}
-        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        await asyncio.gather(self._pump(reader, back, self.port), self._pump(there, writer, self._port))
 
-    async def _pump(self, reader, writer):
+    async def _pump(self, reader, writer, named):
+        here, other = (b"127.0.0.1:%d\r\n" % port for port in (named, self._port))
         try:
             while data := await reader.read(65_536):
-                writer.write(data)
+                writer.write(data.replace(here, other))
                 await writer.drain()
         except ConnectionError:
             pass

@@ -255,7 +255,8 @@ async def test_a_client_that_hangs_up_is_counted_and_its_call_ends(simulator, st
 async def test_hanging_up_while_sending_the_request_is_an_abort(simulator):
     address = urlsplit(simulator.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(b"POST /v1/completions HTTP/1.1\r\nauthorization: Bearer secret\r\ncontent-length: 99\r\n\r\n{")
+    head = ("POST /v1/completions HTTP/1.1", f"host: {address.netloc}", "authorization: Bearer secret")
+    writer.write("\r\n".join([*head, "content-length: 99", "", "{"]).encode())
     await writer.drain()
     await settled(simulator, "running", 1)
     writer.close()

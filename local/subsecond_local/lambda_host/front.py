@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from subsecond_local import browser_guard
 from subsecond_local.lambda_host.function import Route
 from subsecond_local.lambda_host.invocation import (
     AbandonedError,
@@ -30,6 +31,7 @@ log = logging.getLogger("subsecond.lambda")
 
 INVOKE = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 JSON = ("Content-Type", "application/json")
+DENIED = ("x-amzn-ErrorType", "AccessDeniedException")
 TOO_LARGE = b'{"Message":"Request must be smaller than %d bytes"}' % EVENT_LIMIT
 
 Spawn = Callable[[Coroutine[Any, Any, object]], None]
@@ -111,12 +113,19 @@ class Front:
     async def _answer(self, request: Request, body: bytes | None, connection: FrontConnection) -> None:
         responder = Responder(connection, request, str(uuid.uuid4()), connection.finished)
         try:
+            invoked = INVOKE.fullmatch(request.path)
+            name = None if invoked else self._routed(request.path)
             if body is None:
                 responder.send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [JSON], TOO_LARGE)
-            elif found := INVOKE.fullmatch(request.path):
-                await self._invoke(found[1], request, body, responder, connection)
+            elif name is not None:
+                # The gateway itself: its key decides, and a page may have one.
+                await self._serve_url(name, request, body, responder, connection)
+            elif reason := connection.page_refusal(request):
+                responder.send(HTTPStatus.FORBIDDEN, [JSON, DENIED], browser_guard.body(reason))
+            elif invoked:
+                await self._invoke(invoked[1], request, body, responder, connection)
             else:
-                await self._serve_url(request, body, responder, connection)
+                responder.send(HTTPStatus.NOT_FOUND, [JSON], b'{"Message":"no function serves this path"}')
         except ThrottledError:
             headers = [JSON, ("x-amzn-ErrorType", "TooManyRequestsException")]
             responder.send(HTTPStatus.TOO_MANY_REQUESTS, headers, b'{"Message":"Rate Exceeded."}')
@@ -126,13 +135,13 @@ class Front:
             # Only after an error of the host itself is there anything left to end.
             responder.cut()
 
+    def _routed(self, path: str) -> str | None:
+        """The name of the function whose URL has this path."""
+        return next((route.function for route in self._routes if route.leads(path)), None)
+
     async def _serve_url(
-        self, request: Request, body: bytes, responder: Responder, connection: FrontConnection
+        self, name: str, request: Request, body: bytes, responder: Responder, connection: FrontConnection
     ) -> None:
-        name = next((route.function for route in self._routes if route.leads(request.path)), None)
-        if name is None:
-            responder.send(HTTPStatus.NOT_FOUND, [JSON], b'{"Message":"no function serves this path"}')
-            return
         pool = self._pools[name]
         # As UTF-8, so that no text grows by a multiple on its way, as escapes would.
         event = json.dumps(url_event(request, body, responder.request_id, name), ensure_ascii=False).encode()
@@ -158,8 +167,7 @@ class Front:
         if request.method != "POST":
             responder.send(HTTPStatus.METHOD_NOT_ALLOWED, [JSON, ("Allow", "POST")], b'{"Message":"POST invokes"}')
         elif reason := refusal(request, self._access_keys):
-            headers = [JSON, ("x-amzn-ErrorType", "AccessDeniedException")]
-            responder.send(HTTPStatus.FORBIDDEN, headers, json.dumps({"Message": reason}).encode())
+            responder.send(HTTPStatus.FORBIDDEN, [JSON, DENIED], json.dumps({"Message": reason}).encode())
         elif pool is None:
             headers = [JSON, ("x-amzn-ErrorType", "ResourceNotFoundException")]
             responder.send(HTTPStatus.NOT_FOUND, headers, b'{"Type":"User","Message":"Function not found"}')

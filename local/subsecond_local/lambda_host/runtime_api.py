@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
+from subsecond_local import browser_guard
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.url_event import trace_id
 from subsecond_local.lambda_host.wire import Connection, Headers, Request
@@ -55,6 +56,9 @@ class RuntimeConnection(Connection):
     def begun(self, request: Request) -> None:
         self._body = []
         self._take = self._body.append
+        if reason := self.page_refusal(request):
+            self._refuse(reason)
+            return
         found = INVOCATION.fullmatch(request.path)
         if found:
             invocation = self._runtime.running(found[1], request.header("lambda-runtime-invocation-id"))
@@ -78,6 +82,12 @@ class RuntimeConnection(Connection):
         """A response that stops in the middle is one that was cut."""
         if self._answering is not None:
             self._answering.end(FunctionError.of("Runtime.TruncatedResponse", "the response broke off", cut=True))
+
+    def _refuse(self, reason: str) -> None:
+        """A page's: even a picture's address would take the next event away."""
+        headers = [("Content-Type", "application/json")]
+        self._take = _discard
+        self._finish = lambda _: self.respond(HTTPStatus.FORBIDDEN, browser_guard.body(reason), headers)
 
     def _begin_answer(self, request: Request, invocation: Invocation | None, *, is_error: bool) -> None:
         if invocation is None:

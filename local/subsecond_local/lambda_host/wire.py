@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from subsecond_local import browser_guard
+
 Headers = list[tuple[str, str]]
 
 NO_BODY = frozenset({204, 304})
@@ -73,12 +75,17 @@ class Connection(asyncio.Protocol):
         head = [("Content-Length", str(len(body))), *(headers or [])]
         self.transport.write(head_bytes(status, head) + body)
 
+    def page_refusal(self, request: Request) -> str | None:
+        """Why the request is none of a program of this machine, if it is none."""
+        return browser_guard.refusal(request.method, request.headers, self._port)
+
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
+        self._port = transport.get_extra_info("sockname")[1]
         self._parser = httptools.HttpRequestParser(self)
         self.listener.joined(self)
 

@@ -22,9 +22,10 @@ class Client:
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
+        self.port = writer.get_extra_info("peername")[1]
 
     async def send(self, method, target, body=b"", **headers):
-        headers.setdefault("host", "localhost:8000")
+        headers.setdefault("host", f"localhost:{self.port}")
         lines = [f"{method} {target} HTTP/1.1", f"content-length: {len(body)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.writer.write("\r\n".join([*lines, "\r\n"]).encode() + body)
