@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from subsecond.guards import numbers
 from subsecond.guards.tables import tables
+from subsecond.normal_form import normal
 
 Sort = Literal["word", "number", "code", "quote", "sign", "stop"]
 
@@ -15,11 +16,13 @@ _TOKEN = re.compile(
     r"""
     (?P<plain>[A-Za-z]+(?=[\s?!,;]|[.:]\s|[.:]?$))          # most words
   | (?P<quote>"[^"\n]{1,200}"|`[^`\n]{1,200}`)
+  # A name begins where no letter, digit or "_" stands before it: each run of those is gone through once, and not again
+  # for each "_" in it.
   | (?P<code>(?:https?://|www\.)[^\s<>"]+                  # an address
       | [\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}                         # of mail
-      | (?:[A-Za-z_]\w*)?[A-Za-z0-9]_\w+(?:\(\))?          # snake_case
-      | [A-Za-z_]\w*(?:\.[A-Za-z_]\w+)+(?:\(\))?           # file.ext, module.name
-      | [A-Za-z_]\w*\(\)
+      | (?<!\w)(?:[A-Za-z_]\w*)?[A-Za-z0-9]_\w+(?:\(\))?   # snake_case
+      | (?<!\w)[A-Za-z_]\w*(?:\.[A-Za-z_]\w+)+(?:\(\))?    # file.ext, module.name
+      | (?<!\w)[A-Za-z_]\w*\(\)
       | (?<![\w-])--?[A-Za-z][\w-]{1,40}(?=[\s=]|$)        # --option
       | \.[a-z]{2,5}\b                                     # .ext
       | (?:[A-Za-z]:|~|\.{1,2})?(?:[/\\][\w.-]+){2,}/?)    # a path
@@ -53,7 +56,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> list[Token]:
-    plain = text if text.isascii() else unicodedata.normalize("NFC", text).translate(_STRAIGHT)
+    plain = text if text.isascii() else normal("NFC", text).translate(_STRAIGHT)
     found: list[Token] = []
     first = True
     for match in _TOKEN.finditer(plain):

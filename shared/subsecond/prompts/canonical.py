@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-from unicodedata import is_normalized, normalize
 
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
+from subsecond.normal_form import normal
 
 ROUTE = ("quality", "floor", "prefer")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -70,7 +70,7 @@ def _texts_normal(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _normal(content: Any) -> Any:
     if isinstance(content, str):
-        return (content if is_normalized("NFC", content) else normalize("NFC", content)).strip()
+        return normal("NFC", content).strip()
     if isinstance(content, list):
         return [{**part, "text": _normal(part["text"])} if _is_text(part) else part for part in content]
     return content

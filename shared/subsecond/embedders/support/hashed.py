@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from subsecond.normal_form import normal
 
 Floats = NDArray[np.float32]
 
@@ -36,8 +37,7 @@ def unit(vector: Floats, text: str) -> Floats:
 
 def plain(text: str) -> str:
     """The text in NFC: what looks alike is alike. The wire may bring half a surrogate pair, which no encoder takes."""
-    if not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", text)
+    text = normal("NFC", text)
     try:
         text.encode()
     except UnicodeEncodeError:
