@@ -8,6 +8,7 @@ passages within are child elements, or paragraphs. What is not so marked is no c
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -23,6 +24,7 @@ _LABEL = re.compile(
 _QUESTION = re.compile(
     r"^(?:#+ )?(?:\*\*)?(?:(?:user )?question|query|task|instructions?)(?:\*\*)?:", re.MULTILINE | re.IGNORECASE
 )
+_TAG = re.compile(r"<(/?)([A-Za-z_][\w.-]*)")
 _CHILD = re.compile(r"\s*<([A-Za-z_][\w.-]*)(?: [^<>\n]*)?>")
 
 
@@ -54,6 +56,7 @@ def regions(text: str) -> list[Span]:
     found: list[Span] = []
     at = fences = counted = 0
     missing: set[str] = set()
+    tags: _Tags | None = None
     while opened := _OPEN.search(text, at):
         at = opened.end()
         name = opened[1]
@@ -61,7 +64,8 @@ def regions(text: str) -> list[Span]:
         counted = at
         if fences % 2:
             continue  # inside a fence it is an example of context, and code
-        end = -1 if name in missing else _closing(text, name, at)
+        tags = tags or _Tags(text)
+        end = -1 if name in missing else tags.closing(name, at)
         if end < 0:
             # Looked for once: what is not closed after here is not closed after a later place.
             missing.add(name)
@@ -79,22 +83,35 @@ def _labelled(text: str) -> list[Span]:
     return [(label.end(), question.start())] if question else []
 
 
-def _closing(text: str, name: str, at: int) -> int:
-    """Where the element's closing tag begins, nested ones of its name passed over; -1 where it is not closed."""
-    depth = 1
-    for tag in re.compile(rf"<(/?){re.escape(name)}(?![\w.-])").finditer(text, at):
-        depth += -1 if tag[1] else 1
-        if not depth:
-            return tag.start()
-    return -1
+class _Tags:
+    """Where the tags of each name stand, found in one pass: a text can open with as many names (`<doc>`, `<Doc>`) as it
+    likes, and to search it for each would cost the square of its length."""
+
+    def __init__(self, text: str) -> None:
+        self._places: dict[str, list[tuple[int, int]]] = {}
+        for tag in _TAG.finditer(text):
+            self._places.setdefault(tag[2], []).append((tag.start(), -1 if tag[1] else 1))
+
+    def closing(self, name: str, at: int) -> int:
+        """Where the element's closing tag begins, nested ones of its name passed over; -1 where it is not closed."""
+        places = self._places.get(name, [])
+        depth = 1
+        for index in range(bisect_left(places, (at, -1)), len(places)):
+            place, step = places[index]
+            depth += step
+            if not depth:
+                return place
+        return -1
 
 
 def _children(text: str, start: int, end: int) -> list[Span]:
     inner = text[start:end]
     found: list[Span] = []
     at = 0
+    tags: _Tags | None = None
     while child := _CHILD.match(inner, at):
-        close = _closing(inner, child[1], child.end())
+        tags = tags or _Tags(inner)
+        close = tags.closing(child[1], child.end())
         if close < 0:
             break
         after = inner.find(">", close) + 1

@@ -140,13 +140,12 @@ def _element(inner: str) -> Region | None:
     if not tag:
         return None
     name = tag[1]
-    opens = re.compile(rf"<{re.escape(name)}(?![\w.:-])")
     closes = f"</{name}"
     depth = 0
 
     def ends(bare: str) -> bool:
         nonlocal depth
-        depth += len(opens.findall(bare)) - bare.count(closes)
+        depth += _TAG.findall(bare).count(name) - bare.count(closes)
         return depth <= 0
 
     return _ONE_LINE if ends(inner) or inner.endswith("/>") else Region(name, ends)
