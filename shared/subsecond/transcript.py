@@ -197,7 +197,11 @@ def merged(have: Any, more: Any) -> Any:
 
 
 def _merged_lists(have: list[Any], more: list[Any]) -> list[Any]:
-    grown = list(have)
+    """In place: `have` is the transcript's own, and copied for each chunk a list costs the square of its length."""
+    if not any(isinstance(item, dict) and "index" in item for item in more):
+        have += more
+        return have
+    grown = have
     places = {item["index"]: at for at, item in enumerate(grown) if isinstance(item, dict) and "index" in item}
     for item in more:
         at = places.get(item.get("index")) if isinstance(item, dict) else None
