@@ -50,8 +50,12 @@ BOUNDS = {
     **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
     **dict.fromkeys(("poll_gap", "longest_poll_gap", "lease_seconds"), (0.001, inf)),
 }
-# The settings that are `PATTERN=VALUE` with commas between: what their values must be.
-BY_MODEL: dict[str, tuple[str, ...] | type[int]] = {"optimise_models": CHOICES["optimise"], "context_windows": int}
+# The settings that are `PATTERN=VALUE` with commas between: what their values must be. Path: a file that is there.
+BY_MODEL: dict[str, tuple[str, ...] | type[int | Path]] = {
+    "optimise_models": CHOICES["optimise"],
+    "context_windows": int,
+    "tokenizer_files": Path,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +272,19 @@ def _no_choice(field: str, text: str, choices: Iterable[str]) -> ValueError:
 
 def _check_lines(field: str, text: str) -> None:
     """`PATTERN=VALUE` with commas between. ValueError names the line."""
-    wanted = BY_MODEL[field]
+    wanted, name = BY_MODEL[field], PREFIX + field.upper()
     for line in filter(None, map(str.strip, text.split(","))):
-        pattern, _, value = line.rpartition("=")
-        if not pattern:
-            raise ValueError(f"{PREFIX}{field.upper()}: {line[:80]!r} is not PATTERN=VALUE")
-        if not isinstance(wanted, tuple):
-            _number(f"{PREFIX}{field.upper()}: {pattern[:80]}", value, wanted)
-        elif value not in wanted:
-            raise _no_choice(field, line, wanted)
+        # A file's name may have a `=` in it.
+        pattern, _, value = line.partition("=") if wanted is Path else line.rpartition("=")
+        if not pattern or not value:
+            raise ValueError(f"{name}: {line[:80]!r} is not PATTERN=VALUE")
+        if isinstance(wanted, tuple):
+            if value not in wanted:
+                raise _no_choice(field, line, wanted)
+        elif wanted is int:
+            _number(f"{name}: {pattern[:80]}", value, int)
+        elif not Path(value.strip()).is_file():
+            raise ValueError(f"{name}: {value[:200]!r} is no file")
 
 
 def _read(field: str, text: str, kind: type) -> Any:

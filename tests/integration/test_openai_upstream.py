@@ -696,6 +696,13 @@ def test_an_address_that_is_none_is_an_error_at_once(url):
         build(Settings(upstream_url=url))
 
 
+@pytest.mark.parametrize("place", ["sk-secret", "vault:mine"])
+def test_a_secrets_place_that_is_none_is_an_error_at_once_that_does_not_repeat_it(place):
+    with pytest.raises(ValueError, match="SUBSECOND_UPSTREAM_SECRET") as caught:
+        build(Settings(upstream_secret=place))
+    assert place not in str(caught.value)
+
+
 async def test_a_server_that_wants_no_key_needs_none(serving):
     upstream, _ = await serving(answer(b"{}"), upstream_key="")
     assert await collect(upstream) == [b"{}"]

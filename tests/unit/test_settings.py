@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subsecond.bootstrap import adapter
-from subsecond.config import ADAPTERS, BOUNDS, BY_MODEL, CHOICES, OPTIONAL, Settings, check_choice
+from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice
 from subsecond.prompts.optimiser.plan import Level
 from subsecond.routing.catalogue import Server
 from subsecond_local.children import Child
@@ -122,18 +122,21 @@ def test_a_number_past_its_bounds_ends_the_start(field):
     [
         ("OPTIMISE_MODELS", "gpt-*=max", "gpt-*=max is no choice. Choices: off, lossless"),
         ("OPTIMISE_MODELS", "small=fit, gpt", "'gpt' is not PATTERN=VALUE"),
+        ("OPTIMISE_MODELS", "gpt=", "'gpt=' is not PATTERN=VALUE"),
+        ("TOKENIZER_FILES", "gpt-*=/none/o200k.tiktoken", "'/none/o200k.tiktoken' is no file"),
         ("CONTEXT_WINDOWS", "gpt-*=8k", "gpt-*='8k' is not a whole number"),
     ],
 )
 def test_what_is_set_for_single_models_is_checked_too(name, text, said):
     assert said in refused(name, text)
-    assert set(BY_MODEL) == {"optimise_models", "context_windows"}
 
 
 def test_what_fits_single_models_is_taken():
     text = "big-*=dedupe, small=concise,"
     assert Settings.from_env({"SUBSECOND_OPTIMISE_MODELS": text}).optimise_models == text
     assert Settings.from_env({"SUBSECOND_CONTEXT_WINDOWS": "m=100"}).context_windows == "m=100"
+    files = f"m={__file__}, n={__file__}"
+    assert Settings.from_env({"SUBSECOND_TOKENIZER_FILES": files}).tokenizer_files == files
 
 
 # What holds a secret goes by one of these names.

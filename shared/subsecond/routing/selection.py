@@ -38,8 +38,8 @@ class Facts:
     asked: the model or alias, as it was asked for. conversation: the same text for all turns of one. tokens: of the
     request; output: of the answer at the most, None where there is no limit. needs: of CAPABILITIES. time_left: in
     seconds. difficulty: the share of questions that are easier, None where that cannot be said: then it counts as hard.
-    floor, quality, prefer: the request's own, None for the alias's or the settings'. kept: the model that answered the
-    conversation's last turn.
+    floor, quality, prefer: the request's own, None for the alias's or the settings'. kept: the model that was chosen
+    for the conversation's last turn.
     """
 
     asked: str

@@ -25,7 +25,7 @@ from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, Upstr
 from subsecond.late import Late
 from subsecond.model import Call
 from subsecond.ports import Reply
-from subsecond.secrets import forget, secret
+from subsecond.secrets import forget, parse, secret
 from subsecond.sse import Splitter
 
 if TYPE_CHECKING:
@@ -52,11 +52,21 @@ T = TypeVar("T")
 
 
 def build(settings: Settings) -> OpenAIUpstream:
-    """ValueError when SUBSECOND_UPSTREAM_URL is no http address. A missing one is told to those who need it: hits and
-    `GET /health` do without."""
+    """ValueError when SUBSECOND_UPSTREAM_URL is no http address, or the secret's place is none. A missing address is
+    told to those who need it: hits and `GET /health` do without."""
     if settings.upstream_url and not _is_address(settings.upstream_url):
         raise ValueError("SUBSECOND_UPSTREAM_URL is not like https://host/v1")  # unquoted: it may hold a password
+    if settings.upstream_secret:
+        _check_place(settings.upstream_secret)
     return OpenAIUpstream(settings)
+
+
+def _check_place(reference: str) -> None:
+    try:
+        parse(reference)
+    except ValueError:
+        # Unquoted: whoever mistakes the two settings puts the key itself here.
+        raise ValueError("SUBSECOND_UPSTREAM_SECRET is not like secretsmanager:NAME#FIELD or ssm:NAME") from None
 
 
 def _is_address(text: str) -> bool:
