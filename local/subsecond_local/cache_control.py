@@ -19,7 +19,6 @@ ACCURACY = {
     "exact": "{n}",
     "at_least": "at least {n}",
     "estimate": "about {n}",
-    "unknown": "an unknown number of",
 }
 
 
@@ -105,9 +104,12 @@ def _told(found: Mapping[str, Any]) -> str:
 
 def _counted(found: Mapping[str, Any]) -> str:
     many = ACCURACY[found["accuracy"]].format(n=found["matches"])
+    # The environment that was asked has none: others may, and no table is scanned for it.
+    unknown = found["accuracy"] == "at_least" and not found["matches"]
     if found["dry_run"]:
-        return f"That would be {many} answers. Nothing was changed."
-    return f"Done, for {many} answers: they are served no more, anywhere within {found['everywhere_within_s']:g} s."
+        return f"{'None known' if unknown else f'That would be {many} answers'}. Nothing was changed."
+    done = "Done, none known: such answers" if unknown else f"Done, for {many} answers: they"
+    return f"{done} are served no more, anywhere within {found['everywhere_within_s']:g} s."
 
 
 def _read(path: Path) -> Any:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from subsecond.admission import Admission, Limits
-from subsecond.cacheability import ttl_rules
+from subsecond.cacheability import longest_life, ttl_rules
 from subsecond.config import ADAPTERS, Settings, check_choice
 from subsecond.late import Late
 from subsecond.pipeline import Gateway
@@ -39,7 +39,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
     settings = settings or Settings.from_env()
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in PARTS}
-    rules = Rules(adapter("invalidations", settings))
+    rules = Rules(adapter("invalidations", settings), longest_life(settings))
     return Gateway(
         settings=settings,
         **parts,

@@ -10,14 +10,14 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from subsecond.cacheability import lifetime, longest_life, may_compare, may_read
+from subsecond.cacheability import lifetime, may_compare, may_read
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
 from subsecond.model import Call, Entry, Hit, Prompt, Rule, RuleKind, Tenant
 from subsecond.negatives import MOST, digest
 from subsecond.pipeline import Gateway
 from subsecond.prompts.canonical import prepare
 from subsecond.stages.exact import look_up
-from subsecond.stages.rules import EVERY
+from subsecond.stages.rules import EVERY, places
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Rules of one partition: 4 KB hold about 30, and they are read once a second while the partition is asked.
+# Rules of one partition for entries, and as many for what is wider: neither kind can shut the other out. 4 KB hold
+# about 30, and they are read once a second while the partition is asked.
 MOST_RULES = 1_000
-# Seconds that a rule is kept at least. The settings' longest life may have been longer when an answer was stored; the
-# template allows 30 days. An answer is dated from its request and expires from its end: an hour covers that.
-KEPT, SLACK = 32 * 86_400.0, 3_600.0
 # A hit is noted after its answer's last byte. Seconds between the looks for who asks at once.
 NOTED = (0.1, 0.4)
 
@@ -156,7 +154,8 @@ async def report(
 async def invalidate(
     gateway: Gateway, tenant: Tenant, kind: RuleKind, value: str, before: float | None, *, dry_run: bool
 ) -> dict[str, Any]:
-    """What was asked for until `before` (epoch seconds; None: now) is served no more."""
+    """What was asked for until `before` (epoch seconds; None: now) is served no more. A namespace always can be; an
+    entry's item is deleted even where there is no room for its rule. Raises InvalidRequest, Unavailable."""
     partition, now = tenant.partition, time.time()
     if before is not None and before > now:
         raise InvalidRequest("'before' lies in the future.", param="before", code="invalid_value")
@@ -171,21 +170,35 @@ async def invalidate(
     }
     if dry_run:
         return found
-    kept = max(KEPT, longest_life(gateway.settings) + SLACK)
-    await _add(gateway, partition, Rule(kind, value, date, entry.expires + 1 if entry else date + kept))
+    # Not with the entry's own end: an answer that is under way, and dated before the rule, lives longer.
+    added = await _add(gateway, partition, Rule(kind, value, date, date + gateway.rules.life))
     deleted = kind == "entry" and await sure(gateway.exact.drop(partition, value, date))
-    return {**found, "deleted": deleted, "everywhere_within_s": EVERY}
-
-
-async def _add(gateway: Gateway, partition: str, rule: Rule) -> None:
-    rules = gateway.rules
-    await sure(rules.refresh(partition))
-    if rules.count(partition) >= MOST_RULES and not rules.has(partition, rule.kind, rule.value):
+    if added:
+        return {**found, "deleted": deleted, "everywhere_within_s": EVERY}
+    if not deleted:
+        what = "for entries" if kind == "entry" else "for scopes, tags and models"
         raise InvalidRequest(
-            f"{MOST_RULES:,} rules are in force already. Invalidate more at once: a scope, a tag, the namespace.",
+            f"{MOST_RULES:,} rules {what} are in force already. Invalidate the namespace: its rule replaces them all.",
             code="too_many_rules",
         )
+    # Gone from the table and from here; another environment's memory may have it until its end.
+    ends = entry.expires if entry else now + gateway.rules.life
+    return {**found, "deleted": True, "everywhere_within_s": max(EVERY, round(ends - now, 3))}
+
+
+async def _add(gateway: Gateway, partition: str, rule: Rule) -> bool:
+    """Whether the rule is in force: False when there is no room for it."""
+    rules = gateway.rules
+    await sure(rules.refresh(partition))
+    known = rules.in_force(partition)
+    whole = known.get(("namespace", ""))
+    if whole and whole.subsumes(rule):
+        return True
+    alike = sum((one.kind == "entry") == (rule.kind == "entry") for one in known.values())
+    if rule.kind != "namespace" and alike >= MOST_RULES and (rule.kind, rule.value) not in known:
+        return False
     await sure(rules.add(partition, rule))
+    return True
 
 
 async def _matches(
@@ -201,7 +214,13 @@ async def _matches(
         await gateway.ledger.flush(force=True)
         summary = await gateway.ledger.summary(partition)
         return {"matches": summary["exact_cache_size"], "accuracy": "estimate"}
-    return {"matches": None, "accuracy": "unknown"}
+    await sure(gateway.rules.refresh(partition))
+    found = [
+        one
+        for one in gateway.exact.in_memory(partition)
+        if one.created <= before and (kind, value) in places(one) and not gateway.rules.cover(one)
+    ]
+    return {"matches": len(found), "accuracy": "at_least"}
 
 
 async def _similar(gateway: Gateway) -> Similar | None:

@@ -133,6 +133,11 @@ class Rule:
     before: float
     expires: float
 
+    def subsumes(self, other: Rule) -> bool:
+        """Whether this one says all that the other says. Which scope an entry is in, a rule does not know: so only the
+        namespace's can."""
+        return self.kind == "namespace" and other.before <= self.before
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:

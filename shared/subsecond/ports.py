@@ -45,15 +45,19 @@ class ExactStore(Protocol):
         """Delete the entry that was created until `before`; whether there was one. One with negatives stays: what
         comes in its place must not answer wrongly again."""
 
+    def in_memory(self, partition: str) -> Sequence[Entry]:
+        """The partition's live entries that this process remembers: a part of all, found without asking a table."""
+
 
 class Invalidations(Protocol):
     """Dated rules of what is served no more (folder `invalidations`)."""
 
     async def add(self, partition: str, rule: Rule) -> None:
-        """A rule for the same kind and value takes the place of an earlier one, never of a later one."""
+        """A rule for the same kind and value takes the place of an earlier one, never of a later one. A namespace's
+        rule takes the place of all that it subsumes; no reader ever sees neither."""
 
     async def rules(self, partition: str) -> Sequence[Rule]:
-        """All that were added, in any order. Expired ones may be missing."""
+        """All that were added, in any order. Those that have expired or are subsumed may be missing."""
 
 
 class HitLog(Protocol):

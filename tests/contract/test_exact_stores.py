@@ -10,7 +10,7 @@ from importlib import import_module
 import pytest
 
 import subsecond.cache
-from subsecond.cache.dynamodb import INLINE_LIMIT
+from subsecond.cache.dynamodb import INLINE_LIMIT, DynamoStore
 from subsecond.config import Settings
 from subsecond.model import Prompt
 from subsecond.stored import pack
@@ -137,6 +137,20 @@ async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, ent
     await store.report("acme:prod", "r", "d1", wrong=True)
     assert not await store.drop("acme:prod", "r", now + 1)
     assert (await store.fresh("acme:prod", "r")).negatives == {"d1"}
+
+
+async def test_what_is_in_memory_is_live_and_of_the_partition(store, entry):
+    """A store that remembers nothing has none."""
+    now = time.time()
+    for key, expires in (("live", now + 60), ("over", now - 1), ("gone", now + 60)):
+        await store.put(entry(key, created=now - 2, expires=expires))
+    await store.drop("acme:prod", "gone", now)
+    assert {one.prompt.key for one in store.in_memory("acme:prod")} == ({"live"} if keeps(store) else set())
+    assert not store.in_memory("acme:test")
+
+
+def keeps(store):
+    return not isinstance(store, DynamoStore)
 
 
 async def test_what_is_got_at_the_same_time_is_each_callers_own(store, entry):

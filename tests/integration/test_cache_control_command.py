@@ -63,7 +63,9 @@ async def test_a_hit_is_explained_reported_and_invalidated(client, command, tmp_
     assert "about 1 answers" in await command("invalidate", "namespace", "--dry-run")
     assert json.loads(await command("explain", "--body", str(body)))["source"] == "exact"
     assert "for 0 answers" in await command("invalidate", "entry", key, "--older-than", "12h")
-    assert "an unknown number of" in await command("invalidate", "tag", "none")
+    assert "None known. Nothing was changed." in await command("invalidate", "tag", "none", "--dry-run")
+    assert "at least 1 answers" in await command("invalidate", "model", "sim-t0-i0-n8", "--dry-run")
+    assert "none known" in await command("invalidate", "tag", "none")
     assert "for 1 answers" in await command("invalidate", "entry", key)
     assert json.loads(await command("explain", "--body", str(body)))["source"] == "upstream"
 

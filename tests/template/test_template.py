@@ -277,7 +277,7 @@ STORE = {
     ("s3:PutObject", "answers/*", ""),
 }
 AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "PutItem", "UpdateItem")}
-AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem", "DeleteItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "health") for action in ("Query", "UpdateItem")}
 CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", "")}

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from subsecond.invalidations.memory import MemoryInvalidations
 from subsecond.model import Answer, Entry, Prompt, Rule
-from subsecond.stages.rules import EVERY, Rules
+from subsecond.stages.rules import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.stats.trace import Trace
 
 PARTITION = "acme:prod"
+LIFE = 10_000.0
 
 
 class Clock:
@@ -53,7 +54,7 @@ def store():
 
 @pytest.fixture
 def rules(store, clock):
-    return Rules(store, clock=clock, ticks=clock)
+    return Rules(store, LIFE, clock=clock, ticks=clock)
 
 
 def made(created=10.0, key="k", scope="s", tags=("t1", "t2"), model="alias", dated="alias-2026"):
@@ -98,7 +99,7 @@ async def test_the_store_is_asked_at_most_once_in_a_while_for_each_partition(rul
 
 
 async def test_another_environments_rule_is_seen_after_the_gap(store, clock):
-    here, there = (Rules(store, clock=clock, ticks=clock) for _ in range(2))
+    here, there = (Rules(store, LIFE, clock=clock, ticks=clock) for _ in range(2))
     assert await there.allow(made(), Trace())
     await here.add(PARTITION, Rule("tag", "t1", 10.0, 9e9))
     assert not await here.allow(made(), Trace())
@@ -153,10 +154,72 @@ async def test_a_rule_added_while_older_ones_are_read_is_not_lost(rules, store, 
 
 async def test_an_expired_rule_is_forgotten(rules, clock):
     await rules.add(PARTITION, Rule("tag", "t1", 10.0, clock.now + 5))
-    assert rules.count(PARTITION) == 1
+    assert set(rules.in_force(PARTITION)) == {("tag", "t1")}
     clock.now += 6
     await rules.refresh(PARTITION)
-    assert rules.count(PARTITION) == 0
+    assert not rules.in_force(PARTITION)
+
+
+async def test_a_namespaces_rule_takes_the_place_of_older_ones_and_of_no_later_one(rules, store):
+    for kind, before in (("tag", 5.0), ("entry", 10.0), ("scope", 11.0)):
+        await rules.add(PARTITION, Rule(kind, "x", before, 9e9))
+    await rules.add(PARTITION, Rule("namespace", "", 10.0, 9e9))
+    assert set(rules.in_force(PARTITION)) == {("namespace", ""), ("scope", "x")}
+    assert {rule.kind for rule in await store.rules(PARTITION)} == {"namespace", "scope"}
+
+
+async def test_what_another_environment_subsumed_is_forgotten_here_too(store, clock):
+    here, there = (Rules(store, LIFE, clock=clock, ticks=clock) for _ in range(2))
+    await there.add(PARTITION, Rule("tag", "t1", 10.0, 9e9))
+    await here.add(PARTITION, Rule("namespace", "", 11.0, 9e9))
+    clock.now += EVERY
+    await there.refresh(PARTITION)
+    assert set(there.in_force(PARTITION)) == {("namespace", "")}
+    assert not await there.allow(made(created=11.0, tags=()), Trace())
+
+
+async def test_two_at_once_are_both_in_force(rules, store):
+    added = [Rule("namespace", "", 10.0, 9e9), Rule("tag", "t1", 12.0, 9e9), Rule("entry", "k", 11.0, 9e9)]
+    await asyncio.gather(*(rules.add(PARTITION, rule) for rule in added))
+    assert {rule.kind for rule in rules.in_force(PARTITION).values()} == {"namespace", "tag", "entry"}
+    assert not await rules.allow(made(created=12.0), Trace())
+    assert await rules.allow(made(created=12.0, tags=(), key="other"), Trace())
+
+
+async def test_an_answer_that_is_older_than_any_may_be_is_not_served(rules, clock):
+    """So a rule may end then: what it covers is not served again, also if it was stored for longer."""
+    await rules.add(PARTITION, Rule("tag", "t1", 10.0, 10.0 + rules.life))
+    clock.now = 10.0 + rules.life
+    await rules.refresh(PARTITION)
+    assert not rules.in_force(PARTITION)
+    assert rules.life == LIFE + SLACK
+    assert not await rules.allow(made(created=10.0), Trace())
+    assert rules.outdated(PARTITION, "s", "k", 10.0)
+    assert await rules.allow(made(created=10.1), Trace())
+
+
+async def test_one_who_leaves_does_not_end_the_refresh_that_others_wait_for(rules, store):
+    store.free.clear()
+    leaving, staying = (asyncio.create_task(rules.refresh(PARTITION)) for _ in range(2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait((leaving,))
+    store.free.set()
+    await staying
+    assert leaving.cancelled()
+    assert store.reads == 1
+    assert rules.in_force(PARTITION) == {}
+
+
+async def test_rules_that_were_forgotten_while_a_request_waited_let_nothing_through(rules):
+    await rules.add(PARTITION, Rule("tag", "t1", 10.0, 9e9))
+    assert await rules.ready(PARTITION, Trace())
+    for n in range(REMEMBERED):
+        await rules.refresh(f"other:{n}")
+    assert rules.cover(made())
+    assert rules.cover(made(tags=()))
+    assert await rules.allow(made(tags=()), Trace())
 
 
 places = st.sampled_from([*COVERING, ("tag", "other"), ("entry", "other")])
@@ -164,7 +227,7 @@ places = st.sampled_from([*COVERING, ("tag", "other"), ("entry", "other")])
 
 @given(st.lists(st.tuples(places, st.integers(0, 20)), max_size=12), st.integers(0, 20))
 async def test_an_entry_is_served_when_no_rule_of_its_own_is_as_late(added, created):
-    rules = Rules(MemoryInvalidations(), clock=lambda: 0.0, ticks=lambda: 0.0)
+    rules = Rules(MemoryInvalidations(), LIFE, clock=lambda: 0.0, ticks=lambda: 0.0)
     for (kind, value), before in added:
         await rules.add(PARTITION, Rule(kind, value, float(before), 9e9))
     covered = any(place in COVERING and created <= before for place, before in added)

@@ -68,6 +68,9 @@ class DynamoStore:
     async def drop(self, partition: str, key: str, before: float) -> bool:
         return await self._aws.run(lambda: self._delete(partition, key, before))
 
+    def in_memory(self, partition: str) -> Sequence[Entry]:  # noqa: ARG002 -- the port's; this adapter remembers none
+        return ()
+
     async def _read_all(self, keys: Sequence[tuple[str, str]]) -> list[Entry | BaseException | None]:
         if len(keys) == 1:
             return [await self._aws.run(lambda: self._read(*keys[0], consistent=False))]

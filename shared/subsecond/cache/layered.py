@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from subsecond.cache import dynamodb, memory
 from subsecond.config import Settings
 from subsecond.model import Entry
@@ -38,6 +40,9 @@ class LayeredStore:
     async def drop(self, partition: str, key: str, before: float) -> bool:
         await self._near.drop(partition, key, before)
         return await self._far.drop(partition, key, before)
+
+    def in_memory(self, partition: str) -> Sequence[Entry]:
+        return self._near.in_memory(partition)
 
     async def put(self, entry: Entry) -> float | None:
         await self._near.put(entry)

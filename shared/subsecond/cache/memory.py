@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from subsecond.config import Settings
@@ -67,6 +67,10 @@ class MemoryStore:
             return False
         self._drop((partition, key))
         return True
+
+    def in_memory(self, partition: str) -> Sequence[Entry]:
+        now = self._clock()
+        return [entry for (of, _), entry in self._entries.items() if of == partition and entry.expires > now]
 
     def _keep(self, entry: Entry) -> None:
         self._entries[entry.partition, entry.prompt.key] = entry

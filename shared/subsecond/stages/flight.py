@@ -83,12 +83,11 @@ class Sharing:
 
 
 def _invalid_until(rules: Rules, partition: str, call: Call, prompt: Prompt) -> float:
-    """Until when what answers this call is invalid, as far as this environment knows."""
-    if not rules.count(partition):
-        return float("-inf")
-    places = [("namespace", ""), ("scope", prompt.scope), ("entry", prompt.key), ("model", call.model)]
+    """Until when what answers this call is invalid, as far as this environment knows. Which model's name the answer
+    will have (a dated one of the asked, a routed one) nobody knows before it is there: any model's rule counts."""
+    places = [("namespace", ""), ("scope", prompt.scope), ("entry", prompt.key)]
     places += [("tag", tag) for tag in call.rules.tags]
-    return max(rules.date(partition, *place) for place in places)
+    return max(rules.models(partition), *(rules.date(partition, *place) for place in places))
 
 
 def _is_answer(error: SubsecondError) -> bool:

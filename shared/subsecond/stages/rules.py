@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,30 +23,41 @@ EVERY = 1.0
 BOX, FIRST_BOX = 0.1, 1.0
 # Partitions remembered at the most.
 REMEMBERED = 1_000
+# Seconds. An answer is dated from its request and expires from its end.
+SLACK = 3_600.0
 
 Place: TypeAlias = tuple[str, str]
 
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """One partition. rules: the latest of each kind and value; None until the first refresh."""
+    """One partition. rules: the latest of each kind and value; None until the first refresh. models: the latest date
+    of a rule for any model."""
 
     rules: dict[Place, Rule] | None = None
+    models: float = float("-inf")
     asked: float = float("-inf")
     task: asyncio.Task[None] | None = None
 
 
 class Rules:
-    """Used from one event loop. `clock`: epoch seconds; `ticks`: monotonic seconds."""
+    """Used from one event loop. `clock`: epoch seconds; `ticks`: monotonic seconds. `longest`: the longest life of an
+    answer, in seconds.
+
+    A rule lives for that long after its date, and an answer that is older is served no more: so a rule never ends
+    before what it covers, also where the settings allowed a longer life when that was stored.
+    """
 
     def __init__(
         self,
         store: Invalidations,
+        longest: float,
         *,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self.life = longest + SLACK
         self._clock = clock
         self._ticks = ticks
         self._partitions: OrderedDict[str, _Known] = OrderedDict()
@@ -83,35 +94,38 @@ class Rules:
         return await self.ready(entry.partition, trace) and not self.cover(entry)
 
     def cover(self, entry: Entry) -> bool:
-        """Whether a known rule covers the entry."""
-        if not self._known(entry.partition).rules:
-            return False
-        models = {entry.model, entry.answer.model}
-        places = [("model", model) for model in models] + [("tag", tag) for tag in entry.tags]
-        return self.outdated(entry.partition, entry.prompt.scope, entry.prompt.key, entry.created) or any(
-            entry.created <= self.date(entry.partition, *place) for place in places
-        )
+        """Whether a known rule covers the entry, or it is older than an answer may be. True where no rules are known
+        (any more: among very many partitions they may be forgotten while a request waits), as nobody can say."""
+        if self._known(entry.partition).rules is None:
+            return True
+        return self._invalid(entry.partition, entry.created, places(entry))
 
     def outdated(self, partition: str, scope: str, key: str, created: float) -> bool:
         """As much of `cover` as the index knows of an entry."""
-        places = (("namespace", ""), ("scope", scope), ("entry", key))
-        return any(created <= self.date(partition, *place) for place in places)
+        return self._invalid(partition, created, (("namespace", ""), ("scope", scope), ("entry", key)))
 
     def date(self, partition: str, kind: str, value: str) -> float:
         """Until when what was made is invalid, in epoch seconds."""
         rule = (self._known(partition).rules or {}).get((kind, value))
         return rule.before if rule else float("-inf")
 
-    def has(self, partition: str, kind: str, value: str) -> bool:
-        return (kind, value) in (self._known(partition).rules or {})
+    def models(self, partition: str) -> float:
+        """The latest `date` of any model."""
+        return self._known(partition).models
 
-    def count(self, partition: str) -> int:
-        return len(self._known(partition).rules or {})
+    def in_force(self, partition: str) -> Mapping[Place, Rule]:
+        """The known rules by kind and value, without those that another one subsumes."""
+        return self._known(partition).rules or {}
 
     async def add(self, partition: str, rule: Rule) -> None:
         """For all environments, and for this one at once. Raises what the store raises."""
         await self._store.add(partition, rule)
         await self._read(partition, self._known(partition))
+
+    def _invalid(self, partition: str, created: float, places: Iterable[Place]) -> bool:
+        if created <= self._clock() - self.life:
+            return True
+        return any(created <= self.date(partition, *place) for place in places)
 
     def _known(self, partition: str) -> _Known:
         known = self._partitions.get(partition)
@@ -133,7 +147,18 @@ class Rules:
             old = latest.get((rule.kind, rule.value))
             if rule.expires > now and (old is None or old.before < rule.before):
                 latest[rule.kind, rule.value] = rule
-        known.rules = latest
+        whole = latest.get(("namespace", ""))
+        known.rules = {
+            place: rule for place, rule in latest.items() if whole is None or rule is whole or not whole.subsumes(rule)
+        }
+        known.models = max((rule.before for rule in latest.values() if rule.kind == "model"), default=float("-inf"))
+
+
+def places(entry: Entry) -> list[Place]:
+    """The kinds and values of the rules that would cover it."""
+    named = [("namespace", ""), ("scope", entry.prompt.scope), ("entry", entry.prompt.key)]
+    models = [("model", model) for model in {entry.model, entry.answer.model}]
+    return [*named, *models, *(("tag", tag) for tag in entry.tags)]
 
 
 def _ended(known: _Known, task: asyncio.Task[None]) -> None:
