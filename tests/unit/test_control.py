@@ -50,9 +50,10 @@ async def invalidate(made, kind, value="", before=None, *, dry_run=False):
 
 async def fill(made, kind):
     """With rules that cover nothing here."""
-    for n in range(MOST_RULES):
-        await made.rules._store.add(PARTITION, Rule(kind, f"old{n}", time.time(), time.time() + 600))
-    await made.rules.refresh(PARTITION)
+    old = [Rule(kind, f"old{n}", time.time(), time.time() + 600) for n in range(MOST_RULES)]
+    for rule in old[:-1]:
+        await made.rules._store.add(PARTITION, rule)
+    await made.rules.add(PARTITION, old[-1])  # which reads them all
 
 
 async def served(made, key=KEY):
@@ -112,6 +113,9 @@ async def test_a_narrower_rule_that_the_namespaces_says_already_takes_no_room(ma
         await invalidate(made, "tag", f"t{n}", before=date - n)
     assert set(made.rules.in_force(PARTITION)) == {("namespace", "")}
     assert (await invalidate(made, "entry", KEY, before=date))["deleted"]
+    await fill(made, "tag")  # later than the namespace's
+    await invalidate(made, "tag", "new", before=date)
+    assert ("tag", "new") not in made.rules.in_force(PARTITION)
 
 
 async def test_a_rule_lives_as_long_as_an_answer_can(made):
