@@ -111,8 +111,8 @@ def test_with_the_real_parts_a_higher_threshold_answers_no_more_than_a_lower():
 @pytest.mark.parametrize(
     ("environ", "policy", "embedder", "word"),
     [
-        ({}, "best", None, "SUBSECOND_SEMANTIC='best'"),
-        ({}, "threshold", "none", "SUBSECOND_EMBEDDER='none'"),
+        ({}, "best", None, "SUBSECOND_SEMANTIC=best"),
+        ({}, "threshold", "none", "SUBSECOND_EMBEDDER=none"),
         ({"SUBSECOND_SIMILARITY": "high"}, "threshold", None, "SUBSECOND_SIMILARITY"),
     ],
 )
