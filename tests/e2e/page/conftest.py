@@ -34,6 +34,8 @@ FLAGS = (
     # Where tests run as root, there is no user to keep the sandbox from.
     "--no-sandbox",
     "--no-proxy-server",
+    # A name as an attacker's, which leads to this machine.
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
 )
 
 
