@@ -20,10 +20,11 @@ _BODILESS = frozenset({204, 304})
 class Response:
     """One response to a GET or POST. `status` is 0 until the head is whole; `body` holds the pieces not yet taken."""
 
-    __slots__ = ("_chunked", "_left", "_rest", "_tail", "body", "complete", "headers", "reusable", "status")
+    __slots__ = ("_chunked", "_left", "_rest", "_tail", "begun", "body", "complete", "headers", "reusable", "status")
 
     def __init__(self) -> None:
         self.status = 0
+        self.begun = False  # whether the server has said anything, be it an interim answer or nonsense
         self.headers: Headers = []
         self.body: list[bytes] = []
         self.complete = False
@@ -33,13 +34,9 @@ class Response:
         self._tail = 0  # length of the line break that is still to follow the chunk before
         self._rest = b""  # an unfinished line
 
-    @property
-    def begun(self) -> bool:
-        """Whether the server has said anything."""
-        return bool(self.status or self._rest)
-
     def feed(self, data: bytes) -> None:
         """ValueError where it is not HTTP/1.1."""
+        self.begun = True
         if self._rest:
             data, self._rest = self._rest + data, b""
         while not self.status:

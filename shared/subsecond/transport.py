@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx2
 
 from subsecond.http1 import Response
+from subsecond.resending import count
 
 if TYPE_CHECKING:
     import ssl
@@ -135,8 +136,9 @@ class Connection(asyncio.Protocol):
         self.taken()
         self._drain = self._loop.call_later(DRAIN, self.release)
 
-    def release(self) -> None:
-        """The exchange is over: the connection is kept where it can carry another one, and closed otherwise."""
+    def release(self, *, slot: bool = True) -> None:
+        """The exchange is over: the connection is kept where it can carry another one, and closed otherwise. slot:
+        whether its place is free for whoever waits."""
         answer, self.answer = self.answer, None
         if answer is None:
             return
@@ -150,7 +152,8 @@ class Connection(asyncio.Protocol):
             self.park()
         else:
             self._transport.abort()
-        self._pool.slots.release()
+        if slot:
+            self._pool.slots.release()
 
     def park(self) -> None:
         self._since = time()
@@ -250,23 +253,23 @@ class Transport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         data = _serialise(request, await request.aread())
         seconds = request.extensions.get("timeout", {}).get("connect")
-        while True:
-            connection, fresh = await self._lease(seconds)
-            answer = connection.send(data)
-            try:
-                while not answer.status and not connection.lost:
-                    await connection.wait()
-            except BaseException:
-                connection.release()
-                raise
-            if answer.status:
-                body = Body(connection, answer)
-                return httpx2.Response(answer.status, headers=answer.headers, stream=body, extensions={"body": body})
+        connection, fresh = await self._lease(seconds)
+        answer = await _exchange(connection, data)
+        # A server may close a kept connection in the very moment of its use. Without a byte of an answer that is taken
+        # to say nothing about the request, which goes out again, as browsers do (RFC 9110, section 9.2.2). Once only,
+        # and on a new connection: the other kept ones may be as dead, and each may have carried the request all the
+        # same. The place is held meanwhile, so that there are never more connections than places.
+        if not answer.status and not answer.begun and not fresh:
+            connection.release(slot=False)
+            request.extensions["resent"] = True
+            count()
+            connection = await self._new(seconds)
+            answer = await _exchange(connection, data)
+        if not answer.status:
             connection.release()
-            # A server may close a kept connection in the very moment of its use. Without a byte of an answer that is
-            # taken to say nothing about the request, which goes out again, as browsers do (RFC 9110, section 9.2.2).
-            if fresh or answer.begun:
-                raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+            raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
+        body = Body(connection, answer)
+        return httpx2.Response(answer.status, headers=answer.headers, stream=body, extensions={"body": body})
 
     async def open(self, seconds: float | None) -> None:
         """A connection kept for a call to come, unless there is one."""
@@ -280,8 +283,12 @@ class Transport(httpx2.AsyncBaseTransport):
         await self.slots.acquire()
         if kept := self._reuse():
             return kept, False
+        return await self._new(seconds), True
+
+    async def _new(self, seconds: float | None) -> Connection:
+        """For a place that is taken; it is free again where there is no connection."""
         try:
-            return await self._connect(seconds), True
+            return await self._connect(seconds)
         except BaseException:
             self.slots.release()
             raise
@@ -348,6 +355,18 @@ class Client(httpx2.AsyncClient):
         if not stream:
             await response.aread()
         return response
+
+
+async def _exchange(connection: Connection, data: bytes) -> Response:
+    """Send, and wait for the answer's head: its `status` is 0 where the connection was lost before."""
+    answer = connection.send(data)
+    try:
+        while not answer.status and not connection.lost:
+            await connection.wait()
+    except BaseException:
+        connection.release()
+        raise
+    return answer
 
 
 def _serialise(request: httpx2.Request, content: bytes) -> bytes:

@@ -14,6 +14,7 @@ from time import monotonic
 import openai  # noqa: F401 - so that no deadline here has to pay for the import
 import pytest
 
+from subsecond.admission import Admission, Limits
 from subsecond.config import Settings
 from subsecond.errors import (
     DeadlineExceeded,
@@ -22,8 +23,10 @@ from subsecond.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from subsecond.model import Call
+from subsecond.model import Call, Tenant
 from subsecond.sse import DONE, encode
+from subsecond.stages.upstream import Models
+from subsecond.stats.trace import Trace
 from subsecond.upstreams.openai import BACKOFF_CAP, build
 from subsecond_local.simulator_server import SimulatorProcess
 
@@ -572,6 +575,16 @@ async def test_a_kept_connection_that_closes_in_the_moment_of_its_use_costs_no_e
     assert await collect(upstream) == [b"1"]
     assert await collect(upstream) == [b"3"]
     assert (server.connections, len(server.requests)) == (2, 3)
+
+
+async def test_what_goes_out_again_on_a_new_connection_is_one_of_the_retries_and_all_are_counted(serving):
+    upstream, server = await serving(answer(b"1"), [CLOSE], upstream_retries=2)
+    await collect(upstream)
+    models, trace = Models(upstream, Admission(Limits.of(Settings()))), Trace()
+    with pytest.raises(UpstreamUnreachable):
+        await anext(models.ask(Tenant("t", "n", "k"), call(), None, trace))
+    assert len(server.requests) - 1 == 3
+    assert trace.counts["retries"] == 2
 
 
 async def test_a_kept_connection_on_which_the_server_spoke_unasked_is_not_used(serving):

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import ipaddress
 import ssl
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import httpx2
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from subsecond.config import Settings
 from subsecond.errors import UpstreamTimeout
 from subsecond.model import Call
+from subsecond.resending import counted_in
 from subsecond.transport import HIGH_WATER, KEEP, Client, Transport
 from subsecond.upstreams.openai import build
 
@@ -199,6 +201,93 @@ async def test_a_reader_that_gives_up_leaves_the_connection_closed_and_its_place
                     break
             assert not transport.slots.locked()
             assert transport._idle == []
+
+
+class Dying:
+    """Answers each connection's first request, once `keeping` of them are there. On the second one it says `last` and
+    closes, and from then on closes new connections too where `fresh` is False. What was asked is counted."""
+
+    def __init__(self, keeping, last=b"", *, fresh=True):
+        self.sent = 0
+        self.last = last
+        self.fresh = fresh
+        self.dying = False
+        self.together = asyncio.Barrier(keeping)
+
+    async def serve(self, reader, writer):
+        await asked(reader)
+        self.sent += 1
+        if self.dying and not self.fresh:
+            return
+        if not self.dying:
+            await self.together.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        await asked(reader)
+        self.dying = True
+        self.sent += 1
+        writer.write(self.last)
+
+    async def keep(self, client, base):
+        await asyncio.gather(*(client.post(base, content=b"x") for _ in range(self.together.parties)))
+        self.sent = 0
+
+
+@pytest.mark.parametrize("keeping", [1, 12])
+async def test_what_a_dying_connection_took_goes_out_once_more_on_a_new_one(keeping):
+    server = Dying(keeping)
+    async with listening(server.serve) as base, client_for(base, connections=keeping) as (client, transport):
+        await server.keep(client, base)
+        counts = Counter()
+        counted_in(counts)
+        assert (await client.post(base, content=b"x")).content == b"ok"
+        assert (server.sent, counts["retries"]) == (2, 1)
+        assert len(transport._open) == keeping
+
+
+async def test_a_request_is_sent_at_most_twice_however_many_connections_die():
+    server = Dying(12, fresh=False)
+    async with listening(server.serve) as base, client_for(base, connections=12) as (client, transport):
+        await server.keep(client, base)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.post(base, content=b"x")
+        assert server.sent == 2
+        assert transport.slots._value == 12
+
+
+@pytest.mark.parametrize("last", [b"HTTP/1.1 200 OK\r\n", b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"nonsense\r\n\r\n"])
+async def test_nothing_is_sent_again_once_the_server_has_said_anything(last):
+    server = Dying(1, last)
+    async with listening(server.serve) as base, client_for(base) as (client, _):
+        await server.keep(client, base)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await client.post(base, content=b"x")
+        assert server.sent == 1
+
+
+async def test_a_failed_connect_gives_its_place_back():
+    async with listening(echo) as base:
+        pass
+    async with client_for(base, connections=1) as (client, transport):
+        with pytest.raises(httpx2.ConnectError):
+            await client.post(base, content=b"x")
+        assert not transport.slots.locked()
+
+
+async def test_a_failed_connect_for_what_goes_out_again_gives_its_place_back():
+    async def once(reader, writer):
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        server.close()  # takes no new connections
+        await asked(reader)
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with client_for(base, connections=1) as (client, transport):
+        await client.post(base, content=b"x")
+        with pytest.raises(httpx2.ConnectError):
+            await client.post(base, content=b"x")
+        assert not transport.slots.locked()
 
 
 async def events_then_end(reader, writer):

@@ -12,6 +12,7 @@ from subsecond.api.exchange import Exchange
 from subsecond.api.reply import JsonReply
 from subsecond.api.wire import EmbeddingsBody, check
 from subsecond.errors import InvalidRequest
+from subsecond.resending import counted_in
 from subsecond.stages.upstream import Models
 from subsecond.stats.prices import money, prices_of
 from subsecond.transcript import dump
@@ -117,6 +118,7 @@ async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any]
     trace = exchange.trace
     trace.model = str(body["model"]) if body else None
     trace.source = "upstream"
+    counted_in(trace.counts)
     with trace.step("upstream"):
         reply = await exchange.gateway.models.upstream.fetch(path, body, None)
     await exchange.gateway.record(trace)

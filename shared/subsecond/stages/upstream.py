@@ -13,6 +13,7 @@ from subsecond.failopen import fail_open
 from subsecond.late import Late
 from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Upstream
+from subsecond.resending import counted_in
 from subsecond.routing.deadlines import Spare
 from subsecond.stats.trace import Trace
 from subsecond.transcript import Transcript
@@ -50,6 +51,7 @@ class Models:
 
         Raises UpstreamError, Overloaded, ContextLengthExceeded, Unavailable.
         """
+        counted_in(trace.counts)
         routed = self.routed and self.routed.ask(tenant, call, within, trace, self._optimised)
         async with aclosing(routed or self._of_one(tenant, call, trace)) as events:
             async for event in events:

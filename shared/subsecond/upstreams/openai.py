@@ -25,6 +25,7 @@ from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, Upstr
 from subsecond.late import Late
 from subsecond.model import Call
 from subsecond.ports import Reply
+from subsecond.resending import count
 from subsecond.secrets import forget, parse, secret
 from subsecond.sse import Splitter
 
@@ -166,12 +167,12 @@ class OpenAIUpstream:
             if error.status_code in OUR_KEY and self._settings.upstream_secret:
                 forget(self._settings.upstream_secret)
             refusal = _refusal(error.status_code, error.response.headers.get("retry-after"), error.body)
-            raise (_Passing(refusal) if error.status_code in RETRIED else refusal) from error
+            raise (_Passing(refusal, error.request) if error.status_code in RETRIED else refusal) from error
         except openai.APITimeoutError as error:
             seconds = self._settings.connect_timeout
             raise _Passing(UpstreamTimeout(f"The upstream took no connection within {seconds:g} s.")) from error
         except (openai.APIConnectionError, httpx2.RequestError) as error:  # the latter while an error's body is read
-            raise _Passing(UpstreamUnreachable("The upstream could not be reached.")) from error
+            raise _Passing(UpstreamUnreachable("The upstream could not be reached."), error.request) from error
 
     async def hang_up(self) -> None:
         """Close every connection; the next call opens a new one."""
@@ -219,10 +220,11 @@ class OpenAIUpstream:
                 return await attempt()
             except _Passing as failure:
                 pause = _pause(failures, failure.error.retry_after)
-                failures += 1
+                failures += failure.sent
                 if failures > self._settings.upstream_retries or pause is None or not clock.fits(pause):
                     raise failure.error from failure.__cause__
             await asyncio.sleep(pause)
+            count()
 
 
 def _import_package() -> bool:
@@ -234,11 +236,13 @@ def _import_package() -> bool:
 
 
 class _Passing(Exception):
-    """A failure that another attempt may not meet; `error` is what the client gets if it does."""
+    """A failure that another attempt may not meet; `error` is what the client gets if it does. sent: how often the
+    request went out; the transport may have sent it again, which is one of the retries."""
 
-    def __init__(self, error: UpstreamError) -> None:
+    def __init__(self, error: UpstreamError, request: httpx2.Request | None = None) -> None:
         super().__init__(error.message)
         self.error = error
+        self.sent = 2 if request and request.extensions.get("resent") else 1
 
 
 class _Answer:
