@@ -139,6 +139,16 @@ async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, ent
     assert (await store.fresh("acme:prod", "r")).negatives == {"d1"}
 
 
+async def test_what_was_reported_and_taken_back_can_be_dropped(store, entry):
+    now = time.time()
+    await store.put(entry(created=now, expires=now + 60))
+    for wrong in (True, False):
+        await store.report("acme:prod", "k", "d1", wrong=wrong)
+        await store.fresh("acme:prod", "k")
+    assert await store.drop("acme:prod", "k", now + 1)
+    assert await store.get("acme:prod", "k") is None
+
+
 async def test_what_is_in_memory_is_live_and_of_the_partition(store, entry):
     """A store that remembers nothing has none."""
     now = time.time()

@@ -38,8 +38,13 @@ class LayeredStore:
         await self._far.touch(partition, key)
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
+        dropped = await self._far.drop(partition, key, before)
+        if dropped and (entry := await self._near.get(partition, key)):
+            # The table's had no reports: those that this memory still has were taken back.
+            for digest in entry.negatives:
+                await self._near.report(partition, key, digest, wrong=False)
         await self._near.drop(partition, key, before)
-        return await self._far.drop(partition, key, before)
+        return dropped
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
         return self._near.in_memory(partition)
