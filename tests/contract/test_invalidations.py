@@ -82,6 +82,14 @@ async def test_the_namespaces_rule_takes_the_place_of_older_ones_alone(invalidat
     assert set(await kept(invalidations)) == {("namespace", "")}
 
 
+@pytest.mark.parametrize("fraction", [0.0000004, 0.0000006])
+async def test_the_same_date_is_the_same_however_finely_it_is_kept(invalidations, fraction):
+    date = float(int(NOW)) + fraction
+    await invalidations.add("acme:prod", rule("tag", "t", date))
+    await invalidations.add("acme:prod", rule("namespace", "", date))
+    assert set(await kept(invalidations)) == {("namespace", "")}
+
+
 async def test_a_later_date_of_one_that_is_being_subsumed_is_not_lost(invalidations):
     """Whichever of the two comes first."""
     for n in range(20):
