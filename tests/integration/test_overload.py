@@ -23,6 +23,19 @@ async def test_what_is_past_the_bound_and_the_queue_is_429_with_a_retry_after(se
             assert one.headers["content-type"].startswith("application/json")
 
 
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/models", "/v1/models/sim"])
+async def test_embeddings_and_models_are_admitted_like_completions(served, settings, path):
+    made = gateway(replace(settings, model_calls=1, waiting_calls=0))
+    client = await served(gateway=made)
+    model = SLOW if path == "/v1/embeddings" else "/models"
+    async with made.models.admission.place(model, "another's"):
+        body = {"model": SLOW, "input": "a"}
+        seen = await (client.post(path, body) if path == "/v1/embeddings" else client.send("GET", path))
+    assert seen.status == 429
+    assert seen.json["error"]["code"] == "overloaded"
+    assert seen.headers["retry-after"] == "1"
+
+
 async def test_hits_are_served_while_the_upstream_is_full(served, settings):
     made = gateway(replace(settings, model_calls=1, waiting_calls=0))
     client = await served(gateway=made)

@@ -120,6 +120,6 @@ async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any]
     trace.source = "upstream"
     counted_in(trace.counts)
     with trace.step("upstream"):
-        reply = await exchange.gateway.models.upstream.fetch(path, body, None)
+        reply = await exchange.gateway.models.fetch(path, body, exchange.deadline(None), trace)
     await exchange.gateway.record(trace)
     return reply.content_type, reply.body

@@ -1,0 +1,101 @@
+"""Embeddings and the list of models are admitted like completions: those of one tenant hold no other."""
+
+import asyncio
+
+import pytest
+
+from subsecond.admission import Admission, Limits
+from subsecond.errors import DeadlineExceeded, Overloaded
+from subsecond.model import Call, Tenant
+from subsecond.ports import Reply
+from subsecond.stages.upstream import Models
+from subsecond.stats.trace import Trace
+
+EMBEDDINGS = {"model": "e", "input": "a"}
+CHUNK = b'{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
+
+
+class OneRoom:
+    """An upstream that serves chats while at most two other calls hang; then nobody."""
+
+    def __init__(self):
+        self.hanging = 0
+        self.deadlines = []
+
+    async def fetch(self, path, body, deadline):
+        self.hanging += 1
+        self.deadlines.append(deadline)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging -= 1
+        return Reply(200, "application/json", b"{}")
+
+    async def stream(self, call):
+        if self.hanging > 2:
+            await asyncio.Event().wait()
+        yield CHUNK
+
+
+@pytest.fixture
+async def hanging():
+    """`hanging(models, tenant, n, path?, body?)`: that many calls are on their way, and ended with the test."""
+    tasks = []
+
+    async def begin(models, tenant, n, path="/embeddings", body=EMBEDDINGS):
+        more = [
+            asyncio.create_task(models.fetch(path, body, None, Trace(partition=f"{tenant}:prod"))) for _ in range(n)
+        ]
+        tasks.extend(more)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return more
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def models(**limits):
+    upstream = OneRoom()
+    return Models(upstream, Admission(Limits(**{"model": 3, "tenant": 2, "waiting": 4, "patience": 60.0, **limits})))
+
+
+async def test_the_slow_embeddings_of_one_tenant_do_not_hold_the_chat_of_another(hanging):
+    made = models()
+    await hanging(made, "a", 6)
+    assert made.upstream.hanging == 2
+    trace = Trace(partition="b:prod")
+    async with asyncio.timeout(10):
+        call = Call("chat", "e", {"model": "e", "messages": [{"role": "user", "content": "Hi"}]})
+        said = [event async for event in made.ask(Tenant("b", "prod", "k"), call, None, trace)]
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(("path", "body"), [("/embeddings", EMBEDDINGS), ("/models", None)])
+async def test_what_is_past_the_bound_and_the_queue_is_refused_with_a_time(hanging, path, body):
+    made = models(waiting=1)
+    await hanging(made, "a", 3, path, body)
+    with pytest.raises(Overloaded) as refused:
+        async with asyncio.timeout(10):
+            await made.fetch(path, body, None, Trace(partition="a:prod"))
+    assert refused.value.status == 429
+    assert int(refused.value.retry_after) >= 1
+
+
+async def test_a_relayed_call_has_a_deadline_in_the_queue_and_at_the_upstream(hanging):
+    made = models()
+    (first, _) = await hanging(made, "a", 2)
+    with pytest.raises(DeadlineExceeded):
+        async with asyncio.timeout(10):
+            await made.fetch("/embeddings", EMBEDDINGS, 1.0, Trace(partition="a:prod"))
+    first.cancel()
+    late = asyncio.get_running_loop().time() + 3600
+    task = asyncio.create_task(made.fetch("/embeddings", EMBEDDINGS, late, Trace(partition="a:prod")))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert made.upstream.deadlines[-1] == late
+    task.cancel()
+    await asyncio.gather(task, first, return_exceptions=True)
+    assert made.admission.running == 1
