@@ -381,6 +381,13 @@ async def test_embeddings_are_unit_vectors_and_base64_says_the_same():
     assert len(await ask(input=[[1, 2], [3]])) == 2
 
 
+@pytest.mark.parametrize("more", [{"dimensions": 10_000}, {"dimensions": "8"}, {"input": ["a"] * 2_049}])
+async def test_embeddings_without_bounds_are_refused(more):
+    with pytest.raises(UpstreamError) as caught:
+        await build(Settings()).fetch("/embeddings", {"model": FAST, "input": "a"} | more, None)
+    assert caught.value.status == 400
+
+
 async def test_fetch_refuses_what_is_not_served():
     with pytest.raises(UpstreamError) as caught:
         await build(Settings()).fetch("/files", None, None)

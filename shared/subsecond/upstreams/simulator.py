@@ -42,7 +42,8 @@ class Simulator:
             found = self._simulation.models()
         elif path == "/embeddings" and body is not None:
             await _Limited(self._settings, deadline)(profile(str(body.get("model"))).first, first=True)
-            found = self._simulation.embeddings(body)
+            # 2,048 long vectors are a second of CPU, for which the loop would serve nobody.
+            found = await asyncio.to_thread(self._simulation.embeddings, body)
         else:
             raise refusal(f"The simulator does not serve {path}.", status=404, code="unknown_url")
         return Reply(200, "application/json", found)

@@ -31,6 +31,8 @@ _TEXT = (
 _WORDS = tuple(_TEXT.split())
 _GLYPHS = ("你好", "世界", "。", "日本語", "テスト", "안녕", "é", "n\u0303", "🙂", "👩‍👩‍👧", "🇪🇺", "ß", "Ω", "𝄞")
 _SENTENCE = 9
+# Of one embeddings call: as with OpenAI; and as many numbers as a model's name can ask for.
+MOST_TEXTS, MOST_DIMENSIONS = 2_048, 9_999
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "max_tokens": (int,),
     "max_completion_tokens": (int,),
@@ -85,7 +87,11 @@ class Simulation:
         model = _model(body)
         self._faults(str(body["model"]), model, header)
         size = body.get("dimensions") or model.dimensions
+        if not isinstance(size, int) or not 0 < size <= MOST_DIMENSIONS:
+            raise refusal(f"'dimensions' must be 1 to {MOST_DIMENSIONS:,}.", param="dimensions", code="invalid_value")
         texts = _texts(body.get("input"), "input")
+        if len(texts) > MOST_TEXTS:
+            raise refusal(f"'input' may hold {MOST_TEXTS:,} texts.", param="input", code="invalid_value")
         packed = body.get("encoding_format") == "base64"
         data = [
             {"object": "embedding", "index": index, "embedding": self._vector(text, size, packed=packed)}
