@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from contextlib import closing
 from http.client import HTTPConnection
@@ -14,7 +15,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from subsecond_local import model_server
-from subsecond_local.stand_in import access
+from subsecond_local.stand_in import UNINSTALLED, access
 
 MODEL = pytest.mark.skipif(model_server.missing() is not None, reason=str(model_server.missing()))
 STACKS = [
@@ -129,3 +130,21 @@ def test_ministack_serves_the_gateways_needs_alone(stack):
             plain = {"authorization": SIGNED.format("s3")}
             assert told(port, "POST", path, plain)[0] == 403
         assert it.chat()[0] == 200
+
+
+def test_with_every_service_ministack_refuses_web_pages_too(stand_in):
+    """As `make deploy-local` starts it."""
+    port = int(stand_in["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    paths = (*PATHS, ("GET", "/2015-03-31/functions"), ("POST", "/_aws/lambda-url/a"), ("POST", "/?Action=CreateRole"))
+    for method, path in paths:
+        for page in PAGES:
+            refused(port, method, path, page)
+        refused(port, "OPTIONS", path, {"access-control-request-method": "POST"})
+    assert told(port, "GET", "/2015-03-31/functions", {})[0] == 200
+
+
+def test_ministack_is_closed_where_this_project_is_not_installed():
+    """Without site packages: what fails is ministack's own import, after all of ours."""
+    command = [sys.executable, "-I", "-S", "-c", UNINSTALLED]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'ministack'"
