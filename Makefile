@@ -54,7 +54,7 @@ $(GPTCACHE)/.installed-%: tests/benchmarks/gptcache-requirements.txt | $(STAMP)
 	@touch $@
 
 deploy-local: $(STAMP)
-	$(BIN)/python -m subsecond_local.deploy_local $(ARGS)
+	$(BIN)/python -m subsecond_local.deploy.deploy_local $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/python -m ruff format --check .

@@ -35,7 +35,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings() -> Settings:
     """Everything in memory, the simulator in the process."""
-    return Settings(upstream="simulator", api_key=KEY, default_model="sim-t0-i0-n8")
+    return Settings(upstream="subsecond_local.simulator.adapter", api_key=KEY, default_model="sim-t0-i0-n8")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What BERT's normaliser makes of each character, asked of the `tokenizers` package, as the file that ships.
 
-    python training/bert_characters.py shared/subsecond/embedders/data/characters.json
+    python training/bert_characters.py shared/subsecond/semantic/embedders/data/characters.json
 
 The package counts as the definition: its tables are of three releases of Unicode, and those of Python's own
 `unicodedata` change with the interpreter, which would change an embedder's vectors.

@@ -39,7 +39,7 @@ if {wheel!r}:
     from wordllama import WordLlama
     embedder = WordLlama(Path({wheel!r}))
 else:
-    from subsecond.embedders.{name} import build
+    from subsecond.semantic.embedders.{name} import build
     embedder = build(Settings())
 asyncio.run(embedder.embed(["How do I reset my password?"]))
 took = time.process_time() - began
@@ -86,7 +86,7 @@ def made(name: str, wheel: str) -> Embedder:
     """Raises Unavailable when its weights are not installed."""
     if name == "wordllama":
         return WordLlama(Path(wheel))
-    found: Embedder = import_module(f"subsecond.embedders.{name}").build(Settings())
+    found: Embedder = import_module(f"subsecond.semantic.embedders.{name}").build(Settings())
     return found
 
 

@@ -21,8 +21,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from subsecond.prompts.optimiser.estimate import HAN, TABLES, WORDS, Estimator, gaps, pieces
-from subsecond.prompts.optimiser.tokenizers import load, vocabulary
+from subsecond.optimiser.estimate import HAN, TABLES, WORDS, Estimator, gaps, pieces
+from subsecond.optimiser.tokenizers import load, vocabulary
 
 # One token each, and what a prompt is made of.
 WORD = re.compile(rb"[ !-/:-@\[-`{-~]?(?:[a-z]{2,}|[A-Z][a-z]+|[A-Z]{2,})(?:'[a-z]+)?| ?[!-/:-@\[-`{-~]{2,}")

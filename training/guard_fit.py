@@ -10,7 +10,7 @@ import numpy as np
 from guard_rows import LISTS, Floats, Rows
 from numpy.typing import NDArray
 
-from subsecond.guards.features import NAMES
+from subsecond.semantic.guards.features import NAMES
 
 RIDGE = 1e-3
 STEPS = 400

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subsecond.config import Settings
-from subsecond.guards import features, language, vetoes
-from subsecond.guards.matching import match
-from subsecond.guards.reading import read
+from subsecond.semantic.guards import features, language, vetoes
+from subsecond.semantic.guards.matching import match
+from subsecond.semantic.guards.reading import read
 
 Floats = NDArray[np.float64]
 NEAREST = 3  # as many candidates as the gateway looks at
@@ -47,7 +47,7 @@ class Vectors:
     """Vectors of texts by one embedder, kept in a file of `keep`."""
 
     def __init__(self, name: str, keep: Path | None) -> None:
-        self._embedder = import_module(f"subsecond.embedders.{name}").build(Settings())
+        self._embedder = import_module(f"subsecond.semantic.embedders.{name}").build(Settings())
         self._file = keep / f"{name}.npz" if keep else None
         self._known: dict[str, NDArray[np.float32]] = {}
         if self._file and self._file.exists():

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from subsecond.config import Settings
-from subsecond.embedders.static import build
 from subsecond.routing.difficulty import read
+from subsecond.semantic.embedders.static import build
 from subsecond_local.evaluate import routing
 from subsecond_local.evaluate import routing_fit as fit
 from subsecond_local.evaluate.routing_figures import Figures, Floats

@@ -18,9 +18,9 @@ from guard_fit import Mix, Weights, learned, out_of_fold
 from guard_rows import Floats, Rows, Vectors, neighbours, pairs
 from measures import recall_at_precision
 
-from subsecond.guards.features import NAMES
-from subsecond.guards.lists import DATA
-from subsecond.guards.score import FILE
+from subsecond.semantic.guards.features import NAMES
+from subsecond.semantic.guards.lists import DATA
+from subsecond.semantic.guards.score import FILE
 
 FOW, BANKING, CLINC = "fow_pairs_dev", "banking77_dev", "clinc150_dev"
 MEASURED = ("qqp_dev", "hardneg_dev", "gptcache_mock")

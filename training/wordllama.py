@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from subsecond.embedders.support import hashed
+from subsecond.semantic.embedders.support import hashed
 
 # wordllama 0.4.0.post1
 WEIGHTS = "wordllama/weights/l2_supercat_256.safetensors"

@@ -1,8 +1,9 @@
 """Statistics on a BUFFERED Function URL: the same app, with neither an upstream nor the answers behind it."""
 
-from subsecond import bootstrap, telemetry
+from subsecond import bootstrap
 from subsecond.api.app import create_app
-from subsecond.aws_lambda.buffered import BufferedHandler
+from subsecond.lambda_runtime import telemetry
+from subsecond.lambda_runtime.buffered import BufferedHandler
 
 serve = BufferedHandler(create_app(telemetry.observed(bootstrap.gateway())), at_end=(telemetry.flush,))
 

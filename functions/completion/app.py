@@ -1,9 +1,11 @@
 """Every route on a BUFFERED Function URL. A stream arrives in one piece here."""
 
-from subsecond import bootstrap, snapshots, telemetry
+from subsecond import bootstrap
 from subsecond.api.app import create_app
-from subsecond.aws_lambda.buffered import BufferedHandler
-from subsecond.prewarm import Warming
+from subsecond.lambda_runtime import telemetry
+from subsecond.lambda_runtime.buffered import BufferedHandler
+from subsecond.warmup import snapshots
+from subsecond.warmup.prewarm import Warming
 
 gateway = telemetry.observed(bootstrap.gateway())
 # Any event that is no request: what keeps environments warm.

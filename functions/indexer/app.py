@@ -3,13 +3,14 @@
 import asyncio
 from typing import Any
 
-from subsecond import bootstrap, telemetry
-from subsecond.aws import aws_of
+from subsecond import bootstrap
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.semantic.indexer import Indexer
-from subsecond.semantic.truth import DynamoTruth
-from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
-from subsecond.semantic.writer import Writer, WriterLimits
+from subsecond.lambda_runtime import telemetry
+from subsecond.semantic.index.answers_scan import DynamoTruth
+from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.indexer import Indexer
+from subsecond.semantic.index.writer import Writer, WriterLimits
 
 # One loop for the environment's life: what has been read of the index is kept for the next batch.
 loop = asyncio.new_event_loop()

@@ -4,7 +4,9 @@ cold; asks what a list says into the cache; reports which part of the gateway do
 import asyncio
 from typing import Any
 
-from subsecond import bootstrap, fleet, telemetry
+from subsecond import bootstrap
+from subsecond.lambda_runtime import telemetry
+from subsecond.warmup import warm_environments as fleet
 
 # One loop for the environment's life: the connections belong to it.
 loop = asyncio.new_event_loop()

@@ -1,9 +1,11 @@
 """Every route on a RESPONSE_STREAM Function URL, `stream` true or false: this URL is an SDK's `base_url`."""
 
-from subsecond import bootstrap, snapshots, telemetry
+from subsecond import bootstrap
 from subsecond.api.app import create_app
-from subsecond.aws_lambda.asgi import StreamingHandler
-from subsecond.prewarm import Warming
+from subsecond.lambda_runtime import telemetry
+from subsecond.lambda_runtime.asgi import StreamingHandler
+from subsecond.warmup import snapshots
+from subsecond.warmup.prewarm import Warming
 
 gateway = telemetry.observed(bootstrap.gateway())
 # Any event that is no request: what keeps environments warm.

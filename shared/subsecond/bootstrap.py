@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.admission import Admission, Limits
 from subsecond.cacheability import longest_life, ttl_rules
-from subsecond.config import ADAPTERS, Settings, check_choice
+from subsecond.config import ADAPTERS, Settings, check_choice, module_of
 from subsecond.late import Late
+from subsecond.aio.lazy import Late
+from subsecond.cache.cacheability import ttl_rules
+from subsecond.cache.invalidation import Rules
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
-from subsecond.stages.rules import Rules
 from subsecond.stages.upstream import Models
+from subsecond.upstreams.admission import Admission, Limits
 
 if TYPE_CHECKING:
-    from subsecond.list_prompts import Lists
+    from subsecond.optimiser import Optimiser
     from subsecond.ports import Upstream
-    from subsecond.prompts.optimiser import Optimiser
     from subsecond.stages.route import Routed
     from subsecond.stages.semantic import Similar
+    from subsecond.upstreams.list_prompts import Lists
 
 # The adapters that the gateway itself is made of, and those of the semantic stage, which is made later.
 PARTS = ("keys", "exact", "ledger", "hits")
@@ -31,7 +34,7 @@ def adapter(port: str, settings: Settings) -> Any:
     """The configured adapter of `port`; ValueError lists the choices when there is no such file."""
     name = getattr(settings, port)
     check_choice(port, name)
-    return import_module(f"subsecond.{ADAPTERS[port]}.{name}").build(settings)
+    return import_module(module_of(port, name)).build(settings)
 
 
 def gateway(settings: Settings | None = None) -> Gateway:
@@ -68,7 +71,7 @@ def _models(settings: Settings) -> Models:
 
 
 def _lists(settings: Settings, upstream: Upstream) -> Lists:
-    from subsecond.list_prompts import Lists  # noqa: PLC0415 -- for upstreams that take lists
+    from subsecond.upstreams.list_prompts import Lists  # noqa: PLC0415 -- for upstreams that take lists
 
     return Lists(upstream, settings.batch_concurrency)
 
@@ -78,7 +81,7 @@ def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Rou
     from subsecond.routing.attempts import Terms  # noqa: PLC0415 -- as the docstring says
     from subsecond.routing.health import Health  # noqa: PLC0415
     from subsecond.routing.hedging import Hedges  # noqa: PLC0415
-    from subsecond.routing.records import Prior  # noqa: PLC0415
+    from subsecond.routing.histories import Prior  # noqa: PLC0415
     from subsecond.routing.router import Router  # noqa: PLC0415
     from subsecond.routing.speculation import Speculation  # noqa: PLC0415
     from subsecond.stages.route import Routed  # noqa: PLC0415
@@ -122,14 +125,14 @@ async def close(gateway: Gateway) -> None:
 
 def optimiser(settings: Settings) -> Optimiser:
     """It loads the tables of the levels that are used."""
-    from subsecond.prompts.optimiser import Optimiser  # noqa: PLC0415 -- 20 ms that a hit does not need
+    from subsecond.optimiser import Optimiser  # noqa: PLC0415 -- 20 ms that a hit does not need
 
     return Optimiser(settings)
 
 
 def similar(settings: Settings, rules: Rules | None = None) -> Similar:
     """The semantic stage. It loads numpy and the embedder's table."""
-    from subsecond.semantic.reader import Reader, ReaderLimits  # noqa: PLC0415 -- as the docstring says
+    from subsecond.semantic.index.reader import Reader, ReaderLimits  # noqa: PLC0415 -- as the docstring says
     from subsecond.stages.semantic import Similar  # noqa: PLC0415
 
     embedder = adapter("embedder", settings)

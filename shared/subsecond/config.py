@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import field as declared
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,24 +19,32 @@ PREFIX = "SUBSECOND_"
 ALIKE = 0.93
 WORDS = {"1": True, "true": True, "0": False, "false": False}
 
-# The settings that name an adapter, and the folder whose files are the choices.
+# The settings that name an adapter, and where the adapters lie: the choices are what stands in the star's place.
 ADAPTERS = {
-    "upstream": "upstreams",
-    "keys": "keys",
-    "exact": "cache",
-    "ledger": "stats.ledgers",
-    "invalidations": "invalidations",
-    "hits": "hits",
-    "semantic": "policies",
-    "embedder": "embedders",
-    "objects": "objects",
-    "flights": "flights.leases",
-    "healths": "routing.healths",
+    "upstream": "upstreams/*.py",
+    "semantic": "semantic/policies/*.py",
+    "embedder": "semantic/embedders/*.py",
+    "keys": "stores/*/keys.py",
+    "exact": "stores/*/answers.py",
+    "ledger": "stores/*/ledger.py",
+    "invalidations": "stores/*/invalidations.py",
+    "hits": "stores/*/hits.py",
+    "objects": "stores/*/objects.py",
+    "flights": "stores/*/leases.py",
+    "healths": "stores/*/health.py",
+}
+# The engine of each store, by what `stores` chooses.
+_STORES = [port for port, place in ADAPTERS.items() if place.startswith("stores/")]
+STORES: Mapping[str, Mapping[str, str]] = {
+    "memory": dict.fromkeys(_STORES, "memory"),
+    # Answers are looked up in memory before the table; the index's objects lie in a bucket.
+    "aws": dict.fromkeys(_STORES, "dynamodb") | {"exact": "layered", "objects": "s3"},
 }
 # Those of them that can be switched off.
 OPTIONAL = frozenset({"semantic", "flights"})
 # The other settings with choices. A choice that ends in capitals has a free part there.
 CHOICES = {
+    "stores": tuple(STORES),
     "caution": ("strict", "balanced", "bold"),
     "optimise": ("off", "lossless", "dedupe", "fit", "select", "concise"),
     "cache_markers": ("off", "openai", "anthropic", "bedrock"),
@@ -66,13 +75,21 @@ class Settings:
     password in it, a catalogue with its servers' keys.
     """
 
-    # Adapters, by file name in their folder (ADAPTERS).
+    # The server of models: a file of `upstreams/`, or the dotted name of a module with `build(settings)`.
     upstream: str = "openai"
-    keys: str = "memory"
-    exact: str = "memory"
-    ledger: str = "memory"
-    invalidations: str = "memory"
-    hits: str = "memory"
+
+    # The stores, all at once: `memory`, or `aws` (STORES below). One of them alone can be given another engine, by the
+    # name of its folder in `stores/`; empty: as `stores` says.
+    stores: str = "memory"
+    keys: str = ""
+    exact: str = ""
+    ledger: str = ""
+    invalidations: str = ""
+    hits: str = ""
+    healths: str = ""
+    objects: str = ""
+    # `off`: identical requests do not wait for each other.
+    flights: str = ""
 
     # The upstream.
     upstream_url: str = declared(default="", repr=False)
@@ -115,7 +132,6 @@ class Settings:
     # How sure the policy `guarded` must be: strict, balanced or bold (docs/guards.md has what each one gets wrong).
     caution: str = "strict"
     embedder: str = "static"
-    objects: str = "memory"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025
     # Seconds for loading the stage itself, once in an environment.
@@ -130,10 +146,9 @@ class Settings:
     embedder_key: str = declared(default="", repr=False)
     embedder_threads: int = 1
 
-    # Identical requests at once share one upstream call. Where their leases are kept (`off`: each calls for itself);
-    # how long a lease outlives its owner; the box of each call to the leases; the first and the longest gap between two
-    # looks of those who wait in other environments; whether a call that nobody waits for any more is read to its end.
-    flights: str = "memory"
+    # Identical requests at once share one upstream call (where: `flights` above): how long a lease outlives its owner;
+    # the box of each call to the leases; the first and the longest gap between two looks of those who wait in other
+    # environments; whether a call that nobody waits for any more is read to its end.
     lease_seconds: float = 5.0
     lease_timeout: float = 0.25
     poll_gap: float = 0.025
@@ -166,9 +181,8 @@ class Settings:
     difficulty: str = "default"
     expected_answer: int = 256
 
-    # Routing, with a catalogue only. Where the models' figures are kept; how long a first token may take while another
+    # Routing, with a catalogue only: how long a first token may take while another
     # model is left to be tried.
-    healths: str = "memory"
     fallback_after: float = 15.0
     # A second call to an equivalent deployment once this share of first tokens would have come: at most for
     # `hedge_share` of all requests (0: never), `hedge_allowance` at first. With tools only where allowed.
@@ -212,6 +226,12 @@ class Settings:
     # The simulator adapter.
     simulator_seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_choice("stores", self.stores)
+        for port, engine in STORES[self.stores].items():
+            if not getattr(self, port):
+                object.__setattr__(self, port, engine)
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from `environ` (default: the process's). ValueError names the variable that does not fit."""
@@ -249,15 +269,32 @@ def check_choice(field: str, text: str) -> None:
     each request, or switch off a part of the gateway without a word. `bootstrap` asks for settings made by hand.
     """
     choices = _adapters(field) if field in ADAPTERS else CHOICES.get(field)
-    if choices and not any(_is(choice, text) for choice in choices):
+    if choices and not any(_is(choice, text) for choice in choices) and not _is_module(field, text):
         raise _no_choice(field, text, choices)
 
 
+def module_of(field: str, name: str) -> str:
+    """The module of the adapter `name` for that setting; a dotted name is a module already."""
+    return name if "." in name else "subsecond." + ADAPTERS[field].removesuffix(".py").replace("*", name).replace("/", ".")
+
+
 def _adapters(field: str) -> tuple[str, ...]:
-    """The names of the folder's files, which are not imported: some of them load numpy."""
-    folder = Path(__file__).parent.joinpath(*ADAPTERS[field].split("."))
-    names = sorted(one.stem for one in folder.iterdir() if one.suffix == ".py" and one.name[0] != "_")
+    """The names of those that are there. They are not imported: some load numpy."""
+    place = ADAPTERS[field]
+    by_folder = place.startswith("stores/")
+    files = (one for one in Path(__file__).parent.glob(place) if "\ndef build(" in one.read_text(encoding="utf-8"))
+    names = sorted(one.parent.name if by_folder else one.stem for one in files)
     return ("off", *names) if field in OPTIONAL else tuple(names)
+
+
+def _is_module(field: str, text: str) -> bool:
+    """Whether it is the dotted name of a module that is there: an adapter of one's own."""
+    if field not in ADAPTERS or "." not in text or not all(part.isidentifier() for part in text.split(".")):
+        return False
+    try:
+        return find_spec(text) is not None
+    except ModuleNotFoundError:  # a parent of it is missing
+        return False
 
 
 def _is(choice: str, text: str) -> bool:

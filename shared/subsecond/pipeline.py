@@ -14,24 +14,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from subsecond.aio.fail_open import fail_open
+from subsecond.aio.lazy import Late
+from subsecond.cache.invalidation import Rules
+from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import NotCached
-from subsecond.failopen import fail_open
-from subsecond.flights.claim import Turn
-from subsecond.late import Late
 from subsecond.model import Call, Done, Entry, Prompt, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
-from subsecond.prompts.canonical import prepare
+from subsecond.single_flight.lease import Turn
 from subsecond.stages.authenticate import authenticate
 from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
-from subsecond.stages.hits import note
-from subsecond.stages.rules import Rules
+from subsecond.stages.record import note
 from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.semantic.vectors import Vector  # it loads numpy, which a hit does not need
+    from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
     from subsecond.stages.semantic import Nearest, Similar
 
 

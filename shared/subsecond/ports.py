@@ -1,10 +1,13 @@
-"""What the pipeline needs from outside. An adapter is a file in the port's folder, with `build(settings)`."""
+"""What the gateway needs from outside. An adapter is a file with `build(settings)`: a store in its engine's folder
+under `stores/`, an embedder in `semantic/embedders/`, a policy in `semantic/policies/`, a server of models in
+`upstreams/`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Keys(Protocol):
-    """API keys (folder `keys`)."""
+    """API keys (`stores/*/keys.py`)."""
 
     async def tenant(self, token_hash: str) -> Tenant | None:
         """Whose key this is, or None when it is unknown or disabled. `token_hash`: SHA-256, 64 hex digits."""
 
 
 class ExactStore(Protocol):
-    """Answers by exact key (folder `cache`)."""
+    """Answers by exact key (`stores/*/answers.py`)."""
 
     async def get(self, partition: str, key: str) -> Entry | None:
         """The entry, or None when there is none or it has expired."""
@@ -50,7 +53,7 @@ class ExactStore(Protocol):
 
 
 class Invalidations(Protocol):
-    """Dated rules of what is served no more (folder `invalidations`)."""
+    """Dated rules of what is served no more (`stores/*/invalidations.py`)."""
 
     async def add(self, partition: str, rule: Rule) -> None:
         """A rule for the same kind and value takes the place of an earlier one, never of a later one. A namespace's
@@ -61,7 +64,7 @@ class Invalidations(Protocol):
 
 
 class HitLog(Protocol):
-    """The semantic hits of the last day (folder `hits`)."""
+    """The semantic hits of the last day (`stores/*/hits.py`)."""
 
     async def note(self, partition: str, hit: Hit) -> None:
         """Keep it for a day."""
@@ -80,7 +83,7 @@ class Reply:
 
 
 class Embedder(Protocol):
-    """Text to vector (folder `embedders`). `id` names the model and its revision: vectors of two ids never meet."""
+    """Text to vector (`semantic/embedders/`). `id` names the model and its revision: vectors of two ids never meet."""
 
     id: str
     dim: int
@@ -92,7 +95,7 @@ class Embedder(Protocol):
 
 
 class Upstream(Protocol):
-    """A server of models (folder `upstreams`)."""
+    """A server of models (`upstreams/`)."""
 
     def stream(self, call: Call) -> AsyncGenerator[bytes]:
         """The payloads of the answer's `data:` lines, as they come, without `[DONE]`.
@@ -106,7 +109,7 @@ class Upstream(Protocol):
 
 
 class Ledger(Protocol):
-    """Counters and histograms (folder `stats/ledgers`)."""
+    """Counters and histograms (`stores/*/ledger.py`)."""
 
     def record(self, trace: Trace) -> None:
         """Count one finished request. In memory, never blocks, never fails."""
@@ -118,3 +121,126 @@ class Ledger(Protocol):
     async def summary(self, partition: str) -> Mapping[str, Any]:
         """The figures of one partition (or, without a colon, of all a tenant's) from all environments, as
         `GET /v1/cache/stats` shows them."""
+
+
+class ObjectsFailed(Exception):
+    """The store refused or did not answer. A write that ends so may have been done all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object. `data` is None when it still is the version that the caller knows."""
+
+    etag: str
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """`size` in bytes, `modified` in epoch seconds on the store's clock."""
+
+    name: str
+    size: int
+    modified: float
+
+
+class Objects(Protocol):
+    """Every method raises ObjectsFailed. Reads see every write that ended before they began, as S3's do."""
+
+    async def get(self, name: str, known: str | None = None) -> Found | None:
+        """The object, or None when there is none. `known`: the ETag of the version that the caller has."""
+
+    async def put(self, name: str, data: bytes) -> str:
+        """Write it whatever is there. Returns its ETag."""
+
+    async def put_if(self, name: str, data: bytes, etag: str | None) -> str | None:
+        """Write it if the version there is `etag`, or, for None, if there is none. Returns the new ETag, and None when
+        somebody else was first."""
+
+    async def listed(self, prefix: str) -> list[Listed]:
+        """All objects whose name begins so."""
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Names without an object are no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A stored question. `similarity`: the cosine of its vector with the request's, -1 to 1. `age`: seconds."""
+
+    text: str
+    similarity: float
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`unsure` is served as a miss; a later stage may ask a model. `score`: how surely the candidate may answer, on the
+    policy's own scale, higher is surer; so that a stricter cut can be tried on the same verdicts."""
+
+    says: Literal["hit", "miss", "unsure"]
+    reasons: tuple[str, ...]
+    score: float
+
+
+class Policy(Protocol):
+    # The similarity below which no text could make a hit: such a candidate is not even fetched.
+    floor: float
+
+    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+        """Pure: no clock, no I/O."""
+
+
+# Seconds for which an ended lease can at least be seen.
+LEASE_REMEMBERED = 60.0
+
+# Owner of what is released: a renewal that arrives late shall not revive it.
+NOBODY = "-"
+
+# held: somebody works on it. free: nobody does. alone: nobody does, and waiting for others is no use: what the last
+# owner got could not be stored.
+Standing = Literal["held", "free", "alone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """taken: it is ours now. ago: seconds since the last one ended, infinite when none did lately."""
+
+    taken: bool
+    ago: float = inf
+
+
+class Leases(Protocol):
+    """Who works on what, across environments (`stores/*/leases.py`).
+
+    A lease is held by its owner until its time ends. What is left of one that has ended stays for a minute: it says
+    when that was, and how. Owners are compared by the clocks of their machines, so a lease must be long against their
+    skew. Every method may raise what its store's library raises."""
+
+    async def acquire(self, partition: str, key: str, owner: str, seconds: float) -> Acquired:
+        """Take it, unless somebody else holds it. Taking again what one holds is right (a reply may be lost)."""
+
+    async def look(self, partition: str, key: str) -> Standing:
+        """How it stands, perhaps a moment ago."""
+
+    async def renew(self, partition: str, key: str, owner: str, seconds: float) -> bool:
+        """Hold it for `seconds` from now. False: it is no longer the owner's."""
+
+    async def release(self, partition: str, key: str, owner: str, *, alone: bool = False) -> None:
+        """End it now, if it is still the owner's. `alone`: see Standing."""
+
+
+# Seconds for which a slice can at least be read. What is older than that counts nothing (see `routing/health.py`).
+HEALTH_KEPT = 600.0
+
+Figures = Mapping[str, int]
+
+
+class HealthStore(Protocol):
+    """May raise what the store's library raises."""
+
+    async def merge_and_read(self, slice_: int, figures: Figures, oldest: int) -> Mapping[int, Figures]:
+        """Add `figures` to those of `slice_`; then the figures of all environments, by slice, from `oldest` to it.
+
+        One write and one read, whatever the number of models (past 100 figures, one more write for each 100).
+        """

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from figures import Round
 
-    from subsecond_local.simulator_server import SimulatorProcess
+    from subsecond_local.simulator.server import SimulatorProcess
 
 IN_TABLE = {"SUBSECOND_EXACT": "dynamodb"}
 GPTCACHE = "gptcache"

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from raw_client import Connection, request
 from servers import PATH, ROOT, cpu_seconds, resident_megabytes
 
-from subsecond_local.key_admin import KeyTable
+from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.lambda_host import Function, LambdaHost, Route
-from subsecond_local.stores import named
+from subsecond_local.run.stores import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,7 +62,7 @@ def variants(ours: Mapping[str, str]) -> dict[str, Variant]:
         name="streaming",
         directory=ROOT / "functions" / "streaming",
         mode="RESPONSE_STREAM",
-        runtime="subsecond.aws_lambda.runtime",
+        runtime="subsecond.lambda_runtime.runtime",
     )
     return {
         BARE: Variant(plain),

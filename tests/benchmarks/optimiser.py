@@ -14,8 +14,8 @@ from time import process_time
 from typing import Any
 
 from subsecond.model import Call
-from subsecond.prompts.optimiser import Level, Plan, Tokens, optimise
-from subsecond.prompts.optimiser.passages import passages_of
+from subsecond.optimiser import Level, Plan, Tokens, optimise
+from subsecond.optimiser.passages import passages_of
 
 DATA = Path(__file__).parents[1] / "data" / "prompts"
 KB = 1024

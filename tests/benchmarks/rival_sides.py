@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from subsecond.aio.lazy import Late
 from subsecond.bootstrap import adapter, gateway
+from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import NotCached
-from subsecond.late import Late
 from subsecond.model import Answer, CacheRules, Call, Done, Entry, Head, Tenant
-from subsecond.objects.memory import MemoryObjects
-from subsecond.prompts.canonical import prepare
-from subsecond.semantic.indexer import Indexer
-from subsecond.semantic.reader import Reader, ReaderLimits
-from subsecond.semantic.records import Change
-from subsecond.semantic.segments import Place
-from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
-from subsecond.semantic.vectors import quantise
-from subsecond.semantic.writer import Writer
+from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.indexer import Indexer
+from subsecond.semantic.index.reader import Reader, ReaderLimits
+from subsecond.semantic.index.records import Change
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import quantise
+from subsecond.semantic.index.writer import Writer
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.objects import MemoryObjects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -187,7 +187,7 @@ class Ours:
         self._gateways: dict[str, Gateway] = {}
         first: Gateway | None = None
         for name, settings in policies.items():
-            made = gateway(replace(settings, upstream="simulator", memory_bytes=ROOM))
+            made = gateway(replace(settings, upstream="subsecond_local.simulator.adapter", memory_bytes=ROOM))
             assert made.similar
             similar = self._runner.run(made.similar.get())
             late = Late(partial(replace, similar, embedder=self._given, reader=self._reader))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
-from subsecond.embedders.support.pinned import DATA, pinned
-from subsecond.embedders.support.wordpiece import SHA256, VOCABULARY
+from subsecond.semantic.embedders.support.pinned import DATA, pinned
+from subsecond.semantic.embedders.support.wordpiece import SHA256, VOCABULARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

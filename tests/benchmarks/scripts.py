@@ -19,7 +19,7 @@ def sections(only: str, routing: Sequence[Path], *, quick: bool) -> Iterator[str
     commands = {
         TAILS: (HERE / "tails.py", *requests),
         OPTIMISER: (HERE / "optimiser.py",),
-        DIFFICULTY: ("-m", "subsecond_local.cli", "eval", "routing", *(path.resolve() for path in routing)),
+        DIFFICULTY: ("-m", "subsecond_local.cli.main", "eval", "routing", *(path.resolve() for path in routing)),
     }
     for name, command in commands.items():
         if only not in name or (name == DIFFICULTY and not routing):

@@ -31,22 +31,22 @@ import numpy as np
 from botocore.config import Config
 from stores import stand_in
 
-from subsecond.aws import Aws
+from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.objects.memory import MemoryObjects
-from subsecond.objects.s3 import S3Objects
-from subsecond.semantic.indexer import Indexer
-from subsecond.semantic.reader import Reader, ReaderLimits
-from subsecond.semantic.records import Change
-from subsecond.semantic.segments import Place, ids_name, manifest_name, matrix_name
-from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
-from subsecond.semantic.vectors import quantise
-from subsecond.semantic.writer import Writer
+from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.indexer import Indexer
+from subsecond.semantic.index.reader import Reader, ReaderLimits
+from subsecond.semantic.index.records import Change
+from subsecond.semantic.index.segments import Place, ids_name, manifest_name, matrix_name
+from subsecond.semantic.index.vectors import quantise
+from subsecond.semantic.index.writer import Writer
+from subsecond.stores.memory.objects import MemoryObjects
+from subsecond.stores.s3.objects import S3Objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from subsecond.objects import Objects
+    from subsecond.ports import Objects
 
 SCOPE = bytes(32)
 MEMORY = 1 << 32

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.simulator.server import SimulatorProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ NAIVE = (
     "--log-level warning --host 127.0.0.1 --port {port}"
 )
 # One environment serves one request: as many as the most clients that a scenario has.
-FUNCTIONS = "{python} -m subsecond_local.lambda_gateway --port {port}"
+FUNCTIONS = "{python} -m subsecond_local.run.lambda_gateway --port {port}"
 _START_SECONDS = 60
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from servers import environment
 
-from subsecond_local.children import Family, Stop
-from subsecond_local.ports import HOST, free_ports
-from subsecond_local.stand_in import access, create_stores, lock_state, ministack
-from subsecond_local.stores import in_words, named
+from subsecond_local.emulator.aws_emulator import access, create_stores, lock_state, ministack
+from subsecond_local.run.children import Family, Stop
+from subsecond_local.run.ports import HOST, free_ports
+from subsecond_local.run.stores import in_words, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from subsecond.routing.attempts import answer
 from subsecond.routing.health import Health, Prior
-from subsecond.routing.healths.memory import MemoryHealths
 from subsecond.routing.hedging import Budget, Hedges
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.health import MemoryHealthStore
 
 _spec = importlib.util.spec_from_file_location(
     "virtual_time", Path(__file__).parents[1] / "unit" / "routing" / "virtual.py"
@@ -83,7 +83,7 @@ def slowdown(environments=2, rate=2.0, factor=10.0, well=120.0, spell=180.0, aft
     log = []
 
     async def main():
-        store = MemoryHealths()
+        store = MemoryHealthStore()
         begun = virtual.now()
 
         def wait(name):

@@ -19,13 +19,13 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-import subsecond.embedders
-from subsecond.aws import aws_of
+import subsecond.semantic.embedders
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.embedders import hashing
 from subsecond.errors import Unavailable
+from subsecond.semantic.embedders import hashing
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.embedders.__path__) if not module.ispkg]
+ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.semantic.embedders.__path__) if not module.ispkg]
 AWKWARD = [
     "",
     " ",
@@ -93,7 +93,7 @@ async def embedder(request, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", base)
         settings = Settings(upstream_url=base + "/v1")
         try:
-            made = import_module(f"subsecond.embedders.{request.param}").build(settings)
+            made = import_module(f"subsecond.semantic.embedders.{request.param}").build(settings)
         except Unavailable as error:
             pytest.skip(error.message)
         yield made

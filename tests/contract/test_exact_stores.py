@@ -1,26 +1,27 @@
 """What every exact store promises. A new file in `cache/` is tested here the day it appears."""
 
 import asyncio
-import pkgutil
 import random
 import time
 from dataclasses import replace
-from importlib import import_module
 
 import pytest
 
 import subsecond.cache
 from subsecond.cache.dynamodb import INLINE_LIMIT, DynamoStore
 from subsecond.config import Settings
+from subsecond.cache.codec import pack
 from subsecond.model import Prompt
-from subsecond.stored import pack
+from subsecond.stores.dynamodb.answers import INLINE_LIMIT
+from tests.support.adapters import engines
+from tests.support.adapters import store as store_of
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.cache.__path__)]
+ADAPTERS = engines("exact")
 
 
 @pytest.fixture(params=ADAPTERS)
 def store(request, aws_tables):
-    return import_module(f"subsecond.cache.{request.param}").build(Settings())
+    return store_of("exact", request.param)
 
 
 def test_the_adapters_were_found():

@@ -1,17 +1,15 @@
 """What every hit log promises. A new file in `hits/` is tested here the day it appears."""
 
-import pkgutil
 import time
-from importlib import import_module
 
 import pytest
 
-import subsecond.hits
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.model import Hit
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.hits.__path__)]
+ADAPTERS = engines("hits")
 DAY = 86_400
 
 
@@ -20,7 +18,7 @@ def hits(request):
     settings = Settings(store_threads=1)
     if request.param != "memory":
         request.getfixturevalue("aws_tables")
-    yield import_module(f"subsecond.hits.{request.param}").build(settings)
+    yield store("hits", request.param, settings)
     aws_of(settings).close()
 
 

@@ -3,16 +3,15 @@
 import asyncio
 import pkgutil
 import time
-from importlib import import_module
 
 import pytest
 
-import subsecond.invalidations
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.model import Rule
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.invalidations.__path__)]
+ADAPTERS = engines("invalidations")
 NOW = time.time()
 
 
@@ -21,7 +20,7 @@ def invalidations(request):
     settings = Settings(store_threads=1)
     if request.param != "memory":
         request.getfixturevalue("aws_tables")
-    yield import_module(f"subsecond.invalidations.{request.param}").build(settings)
+    yield store("invalidations", request.param, settings)
     aws_of(settings).close()
 
 

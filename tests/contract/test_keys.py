@@ -1,16 +1,14 @@
 """What every key store promises."""
 
-import pkgutil
 from hashlib import sha256
-from importlib import import_module
 
 import boto3
 import pytest
 
-import subsecond.keys
 from subsecond.config import Settings
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.keys.__path__)]
+ADAPTERS = engines("keys")
 GOOD = sha256(b"sk-good").hexdigest()
 
 
@@ -24,7 +22,7 @@ def row(token, *, disabled=False):
 def keys(request, aws_tables):
     for item in (row(b"sk-good"), row(b"sk-revoked", disabled=True)):
         boto3.client("dynamodb").put_item(TableName="subsecond-state", Item=item)
-    return import_module(f"subsecond.keys.{request.param}").build(Settings(api_key="sk-good"))
+    return store("keys", request.param, Settings(api_key="sk-good"))
 
 
 async def test_a_known_key_has_its_tenant(keys):
@@ -39,5 +37,5 @@ async def test_any_other_key_has_none(keys, token):
 
 async def test_without_a_configured_key_nobody_is_let_in(aws_tables):
     for name in ADAPTERS:
-        empty = import_module(f"subsecond.keys.{name}").build(Settings())
+        empty = store("keys", name)
         assert await empty.tenant(sha256(b"").hexdigest()) is None

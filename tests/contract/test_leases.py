@@ -1,17 +1,16 @@
 """What every place for leases promises. A new file in `flights/leases` is tested here the day it appears."""
 
 import inspect
-import pkgutil
 from dataclasses import dataclass
 from importlib import import_module
 
 import boto3
 import pytest
 
-import subsecond.flights.leases
 from subsecond.config import Settings
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.flights.leases.__path__)]
+ADAPTERS = engines("flights")
 PLACE = ("acme:prod", "k")
 
 
@@ -32,7 +31,7 @@ def clock():
 def leases(request, clock):
     if request.param != "memory":
         request.getfixturevalue("aws_tables")
-    made = import_module(f"subsecond.flights.leases.{request.param}").build(Settings())
+    made = store("flights", request.param)
     made._clock = clock
     return made
 
@@ -40,7 +39,7 @@ def leases(request, clock):
 def test_the_adapters_were_found_and_have_a_clock_of_their_own():
     assert {"memory", "dynamodb"} <= set(ADAPTERS)
     for name in ADAPTERS:
-        module = import_module(f"subsecond.flights.leases.{name}")
+        module = import_module(f"subsecond.stores.{name}.leases")
         [kind] = [each for each in vars(module).values() if inspect.isclass(each) and each.__name__.endswith("Leases")]
         assert "clock" in inspect.signature(kind).parameters
 
@@ -134,7 +133,7 @@ async def test_a_release_after_the_time_has_ended_does_not_make_it_end_later(lea
 
 
 async def test_the_table_forgets_a_lease_a_minute_after_its_end(aws_tables, clock):
-    leases = import_module("subsecond.flights.leases.dynamodb").build(Settings())
+    leases = import_module("subsecond.stores.dynamodb.leases").build(Settings())
     leases._clock = clock
     await leases.acquire(*PLACE, "one", 5.0)
     [item] = boto3.client("dynamodb").scan(TableName="subsecond-state")["Items"]
@@ -147,7 +146,7 @@ async def test_the_table_forgets_a_lease_a_minute_after_its_end(aws_tables, cloc
 
 
 async def test_this_process_does_not_keep_what_has_long_ended(clock):
-    leases = import_module("subsecond.flights.leases.memory").MemoryLeases(clock)
+    leases = import_module("subsecond.stores.memory.leases").MemoryLeases(clock)
     for number in range(5_000):
         clock.now += 1
         await leases.acquire("acme:prod", str(number), "one", 5.0)

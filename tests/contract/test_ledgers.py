@@ -1,26 +1,24 @@
 """What every ledger promises. A new file in `stats/ledgers/` is tested here the day it appears."""
 
 import json
-import pkgutil
 import time
 from collections import Counter
-from importlib import import_module
 
 import pytest
 
-import subsecond.stats.ledgers
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.stats.trace import Trace
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.stats.ledgers.__path__)]
+ADAPTERS = engines("ledger")
 HOUR = 3_600
 
 
 @pytest.fixture(params=ADAPTERS)
 def ledger(request, aws_tables):
     settings = Settings(store_threads=1)
-    yield import_module(f"subsecond.stats.ledgers.{request.param}").build(settings)
+    yield store("ledger", request.param, settings)
     aws_of(settings).close()
 
 

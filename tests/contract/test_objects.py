@@ -1,23 +1,22 @@
 """What every object store promises. A new file in `objects/` is tested here the day it appears."""
 
 import asyncio
-import pkgutil
 import time
 from importlib import import_module
 
 import pytest
 
-import subsecond.objects
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.objects import ObjectsFailed
+from subsecond.ports import ObjectsFailed
+from tests.support.adapters import engines, store
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.objects.__path__)]
+ADAPTERS = engines("objects")
 
 
 @pytest.fixture(params=ADAPTERS)
 def objects(request, aws_tables):
-    yield import_module(f"subsecond.objects.{request.param}").build(Settings())
+    yield store("objects", request.param)
     aws_of(Settings()).close()
 
 
@@ -103,7 +102,7 @@ async def test_many_are_listed_and_deleted(objects):
 async def test_a_store_that_cannot_be_reached_is_one_kind_of_error(monkeypatch, unused_tcp_port):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_tcp_port}")
     settings = Settings(store_timeout=0.2)
-    objects = import_module("subsecond.objects.s3").build(settings)
+    objects = import_module("subsecond.stores.s3.objects").build(settings)
     for call in (objects.get("a"), objects.put("a", b""), objects.put_if("a", b"", None), objects.listed("a")):
         with pytest.raises(ObjectsFailed, match="EndpointConnectionError"):
             await call
@@ -112,7 +111,7 @@ async def test_a_store_that_cannot_be_reached_is_one_kind_of_error(monkeypatch, 
 
 async def test_a_missing_bucket_is_an_error_and_not_a_miss(aws_tables):
     settings = Settings(bucket="no-such-bucket")
-    objects = import_module("subsecond.objects.s3").build(settings)
+    objects = import_module("subsecond.stores.s3.objects").build(settings)
     with pytest.raises(ObjectsFailed, match="NoSuchBucket"):
         await objects.get("a")
     aws_of(settings).close()

@@ -9,8 +9,8 @@ from awslambdaric.lambda_config import LambdaConfigProvider
 from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient, LambdaRuntimeClient
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
 
-from subsecond.aws_lambda.http_stream import CONTENT_TYPE, HttpStream
-from subsecond.aws_lambda.runtime_client import StreamingRuntimeClient, StreamMarshaller
+from subsecond.lambda_runtime.http_stream import CONTENT_TYPE, HttpStream
+from subsecond.lambda_runtime.runtime_client import StreamingRuntimeClient, StreamMarshaller
 
 
 def names(function):

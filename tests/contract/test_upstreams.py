@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import pkgutil
 from contextlib import aclosing
 from dataclasses import replace
 from importlib import import_module
@@ -13,9 +12,10 @@ import pytest
 import subsecond.upstreams
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.adapters import modules
 
-ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.upstreams.__path__) if not module.ispkg]
+ADAPTERS = [*modules(subsecond.upstreams), "subsecond_local.simulator.adapter"]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def server():
 @pytest.fixture(params=ADAPTERS)
 async def upstream(request, server):
     settings = Settings(upstream_url=server.base_url, upstream_key="sk-up", upstream_retries=0, idle_timeout=0.3)
-    made = import_module(f"subsecond.upstreams.{request.param}").build(settings)
+    made = import_module(request.param).build(settings)
     yield made
     if hasattr(made, "aclose"):
         await made.aclose()
@@ -39,7 +39,7 @@ async def payloads(upstream, call):
 
 
 def test_the_adapters_were_found():
-    assert {"openai", "simulator"} <= set(ADAPTERS)
+    assert {"subsecond.upstreams.openai", "subsecond_local.simulator.adapter"} <= set(ADAPTERS)
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "text"])

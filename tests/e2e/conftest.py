@@ -22,12 +22,12 @@ from typing import Any
 
 import pytest
 
-from subsecond_local.children import Family, Stop
-from subsecond_local.key_admin import KeyTable
-from subsecond_local.ports import HOST, free_ports
-from subsecond_local.simulator_server import SimulatorProcess
-from subsecond_local.stand_in import access, create_stores, lock_state, ministack
-from subsecond_local.stores import named
+from subsecond_local.cli.key_admin import KeyTable
+from subsecond_local.emulator.aws_emulator import access, create_stores, lock_state, ministack
+from subsecond_local.run.children import Family, Stop
+from subsecond_local.run.ports import HOST, free_ports
+from subsecond_local.run.stores import named
+from subsecond_local.simulator.server import SimulatorProcess
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -206,7 +206,7 @@ def functions_process(simulator_process, tables, tmp_path_factory):
         "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
         "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
     }
-    command = (sys.executable, "-m", "subsecond_local.lambda_gateway", f"--port={port}")
+    command = (sys.executable, "-m", "subsecond_local.run.lambda_gateway", f"--port={port}")
     found = Target(f"http://{HOST}:{port}/v1", key, caches=True, log=tmp_path_factory.mktemp("functions") / "log")
     variables = environment(**reached, **IN_TABLES, **settings)
     with (

@@ -18,9 +18,9 @@ import uvicorn
 
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
-from subsecond_local.ports import free_ports
-from subsecond_local.stand_in import access, create_stores, ministack
-from subsecond_local.stores import named
+from subsecond_local.emulator.aws_emulator import access, create_stores, ministack
+from subsecond_local.run.ports import free_ports
+from subsecond_local.run.stores import named
 
 # Seconds for ministack to start.
 PATIENCE = 60

@@ -85,7 +85,7 @@ async def test_cache_control_is_obeyed(served):
     "fault", ["fstatus500", "ftruncate2", "fmalformed2", "ferrorevent2", "fnodone", "ffilter"], ids=str
 )
 async def test_only_a_complete_answer_is_stored(served, fault):
-    client = await served(Settings(upstream="simulator", api_key="sk-test", upstream_retries=0))
+    client = await served(Settings(upstream="subsecond_local.simulator.adapter", api_key="sk-test", upstream_retries=0))
     for stream in (True, False):
         for _ in range(2):
             seen = await client.chat(fault, model=f"sim-t0-i0-n8-{fault}", stream=stream)
@@ -202,7 +202,7 @@ async def test_one_model_can_be_asked_for(served):
 
 
 async def test_upstream_errors_keep_their_status_and_words(served):
-    client = await served(Settings(upstream="simulator", api_key="sk-test"))
+    client = await served(Settings(upstream="subsecond_local.simulator.adapter", api_key="sk-test"))
     missing = await client.chat(model="nobody")
     assert (missing.status, missing.json["error"]["code"]) == (404, "model_not_found")
     busy = await client.chat(model="sim-t0-i0-n8-fstatus429-fafter7")

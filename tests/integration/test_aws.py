@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from subsecond.aws import Aws, aws_of
+from subsecond.aws.client import Aws, aws_of
 from subsecond.config import Settings
 
 

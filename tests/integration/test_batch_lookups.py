@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway
 
 MODEL = "sim-t20-i0-n4"

@@ -9,15 +9,16 @@ from hashlib import sha256
 import boto3
 import pytest
 
-from subsecond.aws import aws_of
-from subsecond.cache.dynamodb import build as table_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.embedders.hashing import HashingEmbedder
 from subsecond.model import Answer, Entry, Prompt
-from subsecond.objects.s3 import S3Objects
-from subsecond.semantic.reader import Reader
-from subsecond.semantic.vectors import pack
-from subsecond_local import cli, stores
+from subsecond.semantic.embedders.hashing import HashingEmbedder
+from subsecond.semantic.index.reader import Reader
+from subsecond.semantic.index.vectors import pack
+from subsecond.stores.dynamodb.answers import build as table_of
+from subsecond.stores.s3.objects import S3Objects
+from subsecond_local.cli import main as cli
+from subsecond_local.run import stores
 
 ANSWER = Answer(b'{"choices":[]}', (), "stop", "m")
 BUCKET = "subsecond-index"

@@ -9,18 +9,18 @@ from hashlib import sha256
 import boto3
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.api.cache_operations import MOST_RULES
+from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway
-from subsecond.cache.layered import LayeredStore
-from subsecond.cache.memory import MemoryStore
+from subsecond.cache.false_hits import MOST
+from subsecond.cache.invalidation import EVERY
 from subsecond.config import Settings
-from subsecond.control import MOST_RULES
-from subsecond.hits.memory import MemoryHits
-from subsecond.invalidations.memory import MemoryInvalidations
-from subsecond.keys.memory import MemoryKeys
 from subsecond.model import Rule, Tenant
-from subsecond.negatives import MOST
-from subsecond.stages.rules import EVERY
+from subsecond.stores.layered import LayeredStore
+from subsecond.stores.memory.answers import MemoryStore
+from subsecond.stores.memory.hits import MemoryHits
+from subsecond.stores.memory.invalidations import MemoryInvalidations
+from subsecond.stores.memory.keys import MemoryKeys
 
 ASKED, PARAPHRASE, ANOTHER = (
     "How do I reset my password?",
@@ -31,7 +31,7 @@ MODEL = "sim-t0-i0-n8"
 
 
 SETTINGS = Settings(
-    upstream="simulator",
+    upstream="subsecond_local.simulator.adapter",
     api_key="sk-a",
     default_model=MODEL,
     semantic="threshold",

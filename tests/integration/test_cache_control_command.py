@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond_local import cache_control
+from subsecond_local.cli import cache_control
 from subsecond_local.errors import LocalError
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"

@@ -18,9 +18,9 @@ from typing import Any
 import boto3
 import pytest
 
-from subsecond.aws import aws_of
-from subsecond.aws_lambda.http_stream import HttpStream
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
+from subsecond.lambda_runtime.http_stream import HttpStream
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("streaming", "completion", "cache_stats", "prewarm")
@@ -46,7 +46,12 @@ STREAMED = {"chat-stream", "text-stream"}
 # What the template sets for each function, with the simulator in the upstream's place.
 COMMON = {"SUBSECOND_KEYS": "dynamodb", "SUBSECOND_LEDGER": "dynamodb"}
 IN_TABLES = dict.fromkeys(("SUBSECOND_INVALIDATIONS", "SUBSECOND_HITS", "SUBSECOND_FLIGHTS"), "dynamodb")
-READING = {**COMMON, **IN_TABLES, "SUBSECOND_EXACT": "layered", "SUBSECOND_UPSTREAM": "simulator"}
+READING = {
+    **COMMON,
+    **IN_TABLES,
+    "SUBSECOND_EXACT": "layered",
+    "SUBSECOND_UPSTREAM": "subsecond_local.simulator.adapter",
+}
 VARIABLES = {
     "streaming": {**READING, "SUBSECOND_DEFAULT_MODEL": "sim-t0-i0-n8"},
     "completion": {**READING, "SUBSECOND_DEFAULT_MODEL": "sim-t0-i0-n8"},
@@ -128,7 +133,7 @@ def load(aws_tables, monkeypatch):
     texts = {"pk": "keys", "sk": sha256(KEY.encode()).hexdigest(), "tenant": "t", "namespace": "n", "name": "events"}
     item = {name: {"S": text} for name, text in texts.items()}
     boto3.client("dynamodb").put_item(TableName="subsecond-state", Item={**item, "disabled": {"BOOL": False}})
-    from subsecond import telemetry
+    from subsecond.lambda_runtime import telemetry
 
     log = StringIO()
     core, handler = logging.getLogger("subsecond"), telemetry.logger.logger_handler

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field, replace
 import boto3
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.model import Call, Done, Tenant
 from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
-from subsecond_local.lambda_gateway import PREWARM, functions
 from subsecond_local.lambda_host import LambdaHost, Route
-from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.run.lambda_gateway import PREWARM, functions
+from subsecond_local.simulator.server import SimulatorProcess
 
 KEY = "sk-test"
 TENANT = Tenant("acme", "prod", "laptop")
@@ -103,7 +103,7 @@ class Environment:
     def __init__(self, number):
         # Another number makes other settings, and so other clients.
         settings = Settings(
-            upstream="simulator",
+            upstream="subsecond_local.simulator.adapter",
             exact="layered",
             flights="dynamodb",
             lease_seconds=1.0,

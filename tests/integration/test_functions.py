@@ -19,9 +19,9 @@ import pytest_asyncio
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
-from subsecond_local.lambda_gateway import PREWARM, functions
 from subsecond_local.lambda_host import LambdaHost, Route
-from subsecond_local.ports import free_ports
+from subsecond_local.run.lambda_gateway import PREWARM, functions
+from subsecond_local.run.ports import free_ports
 
 # One loop for the module, so that the tests that need nothing of their own share one environment.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,7 +89,9 @@ async def deployed(output, environ, routes, **changes):
 def deploy(tmp_path):
     """`async with deploy("streaming", SUBSECOND_...=...) as it`: one function behind every path but `routes`."""
 
-    def make(name="streaming", *, routes=(), upstream="simulator", url="", timeout=30, **variables):
+    def make(
+        name="streaming", *, routes=(), upstream="subsecond_local.simulator.adapter", url="", timeout=30, **variables
+    ):
         environ = {**VARIABLES, "SUBSECOND_UPSTREAM": upstream, "SUBSECOND_UPSTREAM_URL": url, **variables}
         return deployed(tmp_path / "output", environ, [*routes, Route("/", name)], timeout=timeout)
 
@@ -300,7 +302,7 @@ HOSTS = {"date", "x-amzn-requestid", "transfer-encoding"}
 
 
 async def test_statuses_headers_cookies_and_bodies_are_those_of_the_app_alone(deploy):
-    settings = Settings(upstream="simulator", api_key=KEY, default_model="sim-t0-i0-n8")
+    settings = Settings(upstream="subsecond_local.simulator.adapter", api_key=KEY, default_model="sim-t0-i0-n8")
     alone = httpx2.AsyncClient(base_url="http://app", transport=httpx2.ASGITransport(app=create_app(gateway(settings))))
     async with alone, deploy() as it:
         for bearer in (f"Bearer {KEY}", "Bearer sk-wrong"):
@@ -346,7 +348,7 @@ async def test_a_killed_upstream_ends_its_stream_and_the_next_requests_go_on(dep
 
 @contextmanager
 def simulator(port):
-    command = (sys.executable, "-m", "subsecond_local.simulator_server", f"--port={port}", f"--key={UPSTREAM_KEY}")
+    command = (sys.executable, "-m", "subsecond_local.simulator.server", f"--port={port}", f"--key={UPSTREAM_KEY}")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         try:
             assert child.stdout.readline().startswith(b"READY")

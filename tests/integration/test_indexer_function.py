@@ -13,11 +13,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.embedders import static
-from subsecond.objects import s3
-from subsecond.semantic.reader import Reader
+from subsecond.semantic.embedders import static
+from subsecond.semantic.index.reader import Reader
+from subsecond.stores.s3 import objects as s3
 from subsecond_local.lambda_host import Function, LambdaHost
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def images(case):
 @pytest.fixture
 def load(aws_tables, monkeypatch):
     """`load()`: the function as a new environment has it, and a list of what it has logged."""
-    from subsecond import telemetry
+    from subsecond.lambda_runtime import telemetry
 
     log = StringIO()
     core, handler = logging.getLogger("subsecond"), telemetry.logger.logger_handler

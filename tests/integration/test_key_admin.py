@@ -6,12 +6,12 @@ from hashlib import sha256
 import boto3
 import pytest
 
-from subsecond.aws import Aws
+from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.keys.dynamodb import DynamoKeys
-from subsecond_local import cli
+from subsecond.stores.dynamodb.keys import DynamoKeys
+from subsecond_local.cli.key_admin import KeyTable
+from subsecond_local.cli import main as cli
 from subsecond_local.errors import LocalError
-from subsecond_local.key_admin import KeyTable
 
 pytestmark = pytest.mark.usefixtures("aws_tables")
 

@@ -4,9 +4,9 @@ from hashlib import sha256
 
 import boto3
 
-from subsecond.aws import Aws
+from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.keys.dynamodb import DynamoKeys
+from subsecond.stores.dynamodb.keys import DynamoKeys
 
 HASH = sha256(b"sk-1").hexdigest()
 PLACE = {"pk": {"S": "keys"}, "sk": {"S": HASH}}

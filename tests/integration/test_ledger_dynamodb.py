@@ -7,11 +7,11 @@ from collections import Counter
 import boto3
 import pytest
 
-from subsecond.aws import Aws
+from subsecond.aws.client import Aws
 from subsecond.config import Settings
 from subsecond.stats.figures import HOUR
-from subsecond.stats.ledgers.dynamodb import DynamoLedger
 from subsecond.stats.trace import Trace
+from subsecond.stores.dynamodb.ledger import DynamoLedger
 
 TABLE = "subsecond-state"
 NOW = 1_795_413_600.0  # 2026-11-23 06:00 UTC

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvicorn
 
-from subsecond_local.offers import Declining
+from subsecond_local.run.no_h2c_upgrade import Declining
 
 OFFER = b"host: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
 

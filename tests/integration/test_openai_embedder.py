@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from subsecond.config import Settings
-from subsecond.embedders import openai
 from subsecond.errors import UpstreamError
+from subsecond.semantic.embedders import openai
 
 
 class Server:

@@ -27,8 +27,10 @@ from subsecond.model import Call, Tenant
 from subsecond.sse import DONE, encode
 from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
+from subsecond.model import Call
+from subsecond.streaming.sse import DONE, encode
 from subsecond.upstreams.openai import BACKOFF_CAP, build
-from subsecond_local.simulator_server import SimulatorProcess
+from subsecond_local.simulator.server import SimulatorProcess
 
 HANG, CLOSE = "hang", "close"
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -18,14 +18,14 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from subsecond_local import prewarm_command
+from subsecond_local.cli import prewarm_command
 from subsecond_local.errors import LocalError
-from subsecond_local.gateways import STREAMING_ENVIRONMENTS
-from subsecond_local.lambda_gateway import functions
 from subsecond_local.lambda_host import LambdaHost, Route
-from subsecond_local.ports import free_ports
-from subsecond_local.simulator_server import SimulatorProcess
-from subsecond_local.stores import RUN_FILE, named
+from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
+from subsecond_local.run.lambda_gateway import functions
+from subsecond_local.run.ports import free_ports
+from subsecond_local.run.stores import RUN_FILE, named
+from subsecond_local.simulator.server import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -307,7 +307,7 @@ def environment_of(it):
     for tasks in Path("/proc/self/task").glob("*/children"):
         for child in tasks.read_text().split():
             command = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"subsecond.aws_lambda.runtime" in command:
+            if b"subsecond.lambda_runtime.runtime" in command:
                 return int(child)
     raise AssertionError("there is none")
 

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
-from subsecond_local import cli, leash, model_server
+from subsecond_local.cli import main as cli
+from subsecond_local.emulator.aws_emulator import create_stores, lock_state
 from subsecond_local.errors import LocalError
-from subsecond_local.ports import free_ports
-from subsecond_local.stand_in import create_stores, lock_state
-from subsecond_local.stores import named
+from subsecond_local.run import model_server
+from subsecond_local.run import parent_death as leash
+from subsecond_local.run.ports import free_ports
+from subsecond_local.run.stores import named
 
 READY = re.compile(r"Subsecond is ready: (http://127\.0\.0\.1:\d+)/v1  key: (\S+)  \((.*)\)\n")
 # Far above what anything here takes: only a hang gets there.
@@ -30,9 +32,9 @@ PATIENCE = 60.0
 SUPERVISED = """
 import sys
 from pathlib import Path
-from subsecond_local.children import Child, Family, Stop
+from subsecond_local.run.children import Child, Family, Stop
 from subsecond_local.errors import LocalError
-from subsecond_local.runner import Stage, say, supervise
+from subsecond_local.run.runner import Stage, say, supervise
 
 def web(port):
     command = (sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1")
@@ -99,7 +101,7 @@ def process(*command, **environ):
 def running(data, **environ):
     """`subsecond run` on free ports."""
     environ = {"PORT": "0", "UPSTREAM": "simulator", **environ}
-    return process(sys.executable, "-m", "subsecond_local.cli", "--data", str(data), "run", **environ)
+    return process(sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run", **environ)
 
 
 def supervised(folder, *ports):
@@ -219,7 +221,9 @@ def stand_in_of(data):
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             named = f"STATE_DIR={data}/state".encode() in (folder / "environ").read_bytes().split(b"\0")
-            if named and b"subsecond_local.kept_ministack" in (folder / "cmdline").read_bytes().split(b"\0"):
+            if named and b"subsecond_local.emulator.emulator_persistence" in (folder / "cmdline").read_bytes().split(
+                b"\0"
+            ):
                 return int(folder.name)
     raise AssertionError("there is none")
 
@@ -237,7 +241,7 @@ def test_everything_in_memory_needs_no_stand_in(tmp_path):
 
 
 def test_the_upstream_that_the_environment_names_is_asked(tmp_path):
-    with process(sys.executable, "-m", "subsecond_local.simulator_server", "--key", "theirs") as simulator:
+    with process(sys.executable, "-m", "subsecond_local.simulator.server", "--key", "theirs") as simulator:
         url = simulator.stdout.readline().split()[1] + "/v1"
         environ = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "theirs", "OPENAI_MODEL": "sim-t0-i0-n4"}
         with running(tmp_path, STORES="memory", UPSTREAM="", **environ) as child:
@@ -315,7 +319,7 @@ def test_a_deaf_child_that_never_gets_ready_is_killed(tmp_path):
 
 def test_the_run_ends_with_the_make_that_started_it(tmp_path):
     # A shell stands for make: it is killed without a word to its child.
-    script = f'"{sys.executable}" -m subsecond_local.cli --data "{tmp_path}" run --with-parent; exit'
+    script = f'"{sys.executable}" -m subsecond_local.cli.main --data "{tmp_path}" run --with-parent; exit'
     with process("sh", "-c", script, PORT="0", UPSTREAM="simulator", STORES="memory") as shell:
         base, _, _ = ready(shell)
         shell.kill()

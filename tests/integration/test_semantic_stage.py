@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.aio.lazy import Late
+from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway, similar
-from subsecond.late import Late
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"
 

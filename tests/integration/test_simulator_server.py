@@ -13,7 +13,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from subsecond_local.simulator_server import SimulatorProcess, cut
+from subsecond_local.simulator.server import SimulatorProcess, cut
 
 FAST = "sim-t0-i0-n8"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -298,7 +298,7 @@ def test_statistics_count_and_start_anew(simulator):
 
 
 def test_the_server_ends_with_its_parents_pipe_even_while_an_answer_stalls():
-    command = [sys.executable, "-m", "subsecond_local.simulator_server", "--until-eof"]
+    command = [sys.executable, "-m", "subsecond_local.simulator.server", "--until-eof"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         address = urlsplit(child.stdout.readline().split()[1])
         with closing(http.client.HTTPConnection(address.netloc, timeout=10)) as connection:
@@ -311,7 +311,7 @@ def test_the_server_ends_with_its_parents_pipe_even_while_an_answer_stalls():
 def test_a_taken_port_is_a_clear_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "subsecond_local.simulator_server", f"--port={port}"]
+        command = [sys.executable, "-m", "subsecond_local.simulator.server", f"--port={port}"]
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert found.returncode == 1
     assert found.stderr.startswith(f"The simulator cannot listen on port {port}")

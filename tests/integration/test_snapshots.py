@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond import bootstrap, secrets, snapshots
-from subsecond.aws import aws_of
-from subsecond.prewarm import prewarm
-from subsecond.semantic.segments import Manifest, Place, encode_manifest, manifest_name
-from subsecond_local.simulator_server import SimulatorProcess
+from subsecond import bootstrap
+from subsecond.aws.client import aws_of, secrets
+from subsecond.semantic.index.segments import Manifest, Place, encode_manifest, manifest_name
+from subsecond.warmup import snapshots
+from subsecond.warmup.prewarm import prewarm
+from subsecond_local.simulator.server import SimulatorProcess
 
 REFERENCE = "ssm:/canary"
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond import telemetry
 from subsecond.bootstrap import gateway
-from subsecond.keys.memory import MemoryKeys
+from subsecond.lambda_runtime import telemetry
 from subsecond.model import Tenant
 from subsecond.stats.prices import money, price_of
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.keys import MemoryKeys
 
 CATALOGUE = json.dumps(
     {"models": [{"name": "sim-t0-i0-n8", "tier": "fast", "price_in": 1_000_000, "price_out": 2_000_000}]}

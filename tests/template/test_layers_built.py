@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from subsecond_local import deploy_tools as tools
+from subsecond_local.deploy import deploy_tools as tools
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"Shared": "shared", "MiniLm": "minilm"}
@@ -57,8 +57,8 @@ def test_the_layers_fit_and_leave_room_for_a_function(built):
 
 
 def test_the_second_layer_has_the_pinned_weights_and_nothing_of_the_first(built):
-    from subsecond.embedders import minilm
-    from subsecond.embedders.support.pinned import pinned
+    from subsecond.semantic.embedders import minilm
+    from subsecond.semantic.embedders.support.pinned import pinned
 
     shared, second = (built.folders[layer] / "python" for layer in LAYERS)
     assert pinned(second / minilm.PACKAGE / minilm.FILE, minilm.SHA256)
@@ -74,7 +74,7 @@ def test_a_model_runs_on_what_the_two_layers_hold(built):
     script = """
 import asyncio
 from subsecond.config import Settings
-from subsecond.embedders import minilm
+from subsecond.semantic.embedders import minilm
 made = minilm.build(Settings())
 assert asyncio.run(made.embed(["Hello there?"])).shape == (1, 384)
 asyncio.run(made.aclose())

@@ -19,6 +19,12 @@ from subsecond.config import ADAPTERS, PREFIX, Settings
 from subsecond.prewarm import NOBODY
 from subsecond_local.stand_in import create_stores
 from subsecond_local.stores import Stores
+from subsecond import bootstrap
+from subsecond.config import PREFIX, Settings
+from subsecond.warmup import warm_environments as fleet
+from subsecond.warmup.prewarm import NOBODY
+from subsecond_local.emulator.aws_emulator import create_stores
+from subsecond_local.run.stores import Stores
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "shared" / "subsecond"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TELEMETRY = (ROOT / "shared/subsecond/telemetry.py").read_text()
+TELEMETRY = (ROOT / "shared/subsecond/lambda_runtime/telemetry.py").read_text()
 WRITTEN = set(re.findall(r'\("(\w+)", (?:count|time)', TELEMETRY)) | set(re.findall(r'name="(\w+)"', TELEMETRY))
 KINDS = {"AWS::CloudWatch::Dashboard": "HasDashboard", "AWS::CloudWatch::Alarm": "HasAlarms"}
 

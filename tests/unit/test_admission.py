@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.admission import Admission, Limits
 from subsecond.errors import DeadlineExceeded, Overloaded
+from subsecond.upstreams.admission import Admission, Limits
 
 FOREVER = 3600.0
 

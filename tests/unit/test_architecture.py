@@ -15,22 +15,21 @@ ALL = SHIPPED + sorted((ROOT / "local").rglob("*.py"))
 EDGES = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
-    "mangum": ("aws_lambda/buffered.py",),
-    "aws_lambda_powertools": ("functions/", "telemetry.py", "secrets.py"),
-    "awslambdaric": ("aws_lambda/",),
-    "boto3": ("aws.py",),
+    "mangum": ("lambda_runtime/buffered.py",),
+    "aws_lambda_powertools": ("functions/", "lambda_runtime/telemetry.py", "aws/secrets.py"),
+    "awslambdaric": ("lambda_runtime/",),
+    "boto3": ("aws/client.py",),
     "botocore": (
-        "aws.py",
-        "fleet.py",
-        "objects/s3.py",
-        "embedders/bedrock.py",
-        "secrets.py",
-        "stats/ledgers/dynamodb.py",
+        "aws/",
+        "warmup/warm_environments.py",
+        "stores/s3/",
+        "stores/dynamodb/",
+        "semantic/embedders/bedrock.py",
     ),
     "openai": ("upstreams/openai.py",),
     "pydantic": ("api/",),
 }
-CATCH_ALLS = {"failopen.py", "api/reply.py", "api/batches.py"}
+CATCH_ALLS = {"aio/fail_open.py", "api/response.py", "api/batches.py"}
 
 
 def name(path):
@@ -58,17 +57,16 @@ def test_frameworks_stop_at_the_edge(path):
 def test_arrows_point_inwards(path):
     ours = {module.removeprefix("subsecond.") for module in imports(path) if module.startswith("subsecond.")}
     place = name(path)
-    core = ("pipeline.py", "model.py", "ports.py", "transcript.py", "replay.py", "cacheability.py", "stored.py")
-    adapters = ("cache/", "keys/", "upstreams/", "stats/ledgers/", "prompts/")
-    adapters += ("flights/leases/", "invalidations/", "hits/", "embedders/", "objects/")
-    if place in core or place.startswith(adapters):
-        assert not [module for module in ours if module.startswith(("api", "bootstrap", "aws_lambda"))]
-    if place in core:
-        assert not [module for module in ours if module.startswith(("cache.", "keys.", "upstreams.", "stats.ledgers"))]
+    core = ("pipeline.py", "model.py", "ports.py", "cache/", "streaming/", "single_flight/", "optimiser/")
+    adapters = ("stores/", "upstreams/", "semantic/embedders/", "semantic/policies/")
+    if place.startswith((*core, *adapters)):
+        assert not [module for module in ours if module.startswith(("api", "bootstrap", "lambda_runtime"))]
+    if place.startswith(core):
+        assert not [module for module in ours if module.startswith(("stores.", "upstreams.openai"))]
     if place.startswith(adapters):
         assert "pipeline" not in ours
-    if place.startswith("aws_lambda/"):
-        assert not [module for module in ours if not module.startswith("aws_lambda")]
+    if place.startswith("lambda_runtime/") and place != "lambda_runtime/telemetry.py":
+        assert not [module for module in ours if not module.startswith("lambda_runtime")]
     assert not [module for module in imports(path) if module.startswith("subsecond_local")]
 
 
@@ -79,7 +77,7 @@ def test_the_environment_is_read_in_one_place(path):
         node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     ]
     # The runtime client replaces Lambda's own entry point, whose interface is its environment.
-    assert not touched or name(path) == "config.py" or name(path).startswith("aws_lambda/")
+    assert not touched or name(path) == "config.py" or name(path).startswith("lambda_runtime/")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
@@ -91,7 +89,7 @@ def test_only_named_places_catch_everything(path):
         and (node.type is None or getattr(node.type, "id", "") in ("Exception", "BaseException"))
         and not isinstance(node.body[-1], ast.Raise)  # tidying up and raising again hides nothing
     ]
-    assert not broad or name(path) in CATCH_ALLS or name(path).startswith("aws_lambda/"), broad
+    assert not broad or name(path) in CATCH_ALLS or name(path).startswith("lambda_runtime/"), broad
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
@@ -105,7 +103,9 @@ def test_files_and_functions_stay_short(path):
             assert length <= 50, f"{node.name}: {length} lines"
             assert len(node.args.args) + len(node.args.kwonlyargs) <= 8, node.name
             if path in SHIPPED:
-                assert node.args.kwarg is None or name(path).startswith("aws_lambda/"), f"{node.name} takes **kwargs"
+                assert node.args.kwarg is None or name(path).startswith("lambda_runtime/"), (
+                    f"{node.name} takes **kwargs"
+                )
 
 
 def test_the_pipeline_is_short_and_tells_its_stages_in_order():
@@ -129,7 +129,7 @@ from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.model import Answer, Call, Done, Entry, Tenant
-from subsecond.prompts.canonical import prepare
+from subsecond.cache.key import prepare
 from subsecond.stats.trace import Trace
 made = gateway(Settings(upstream_url="http://127.0.0.1:9/v1", api_key="k"))
 create_app(made, bare=True)

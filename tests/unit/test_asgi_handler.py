@@ -14,9 +14,9 @@ from starlette.background import BackgroundTask
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from subsecond.aws_lambda.asgi import StreamingHandler
-from subsecond.aws_lambda.exchange import BrokenAppError, LateError
-from subsecond.aws_lambda.lifespan import StartupFailedError
+from subsecond.lambda_runtime.asgi import StreamingHandler
+from subsecond.lambda_runtime.asgi_cycle import BrokenAppError, LateError
+from subsecond.lambda_runtime.lifespan import StartupFailedError
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.aws_lambda.scope import http_body, http_scope, is_http
+from subsecond.lambda_runtime.scope import http_body, http_scope, is_http
 
 HTTP = {"method": "POST", "path": "/a", "protocol": "HTTP/1.1", "sourceIp": "203.0.113.9", "userAgent": "curl"}
 

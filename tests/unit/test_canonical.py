@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
-from subsecond.prompts.canonical import prepare
 
 ACME = Tenant("acme", "prod", "k")
 FULL = {

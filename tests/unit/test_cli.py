@@ -9,10 +9,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from subsecond_local import cli, key_admin, keys_command, knobs, model_server, stores, upstreams
+from subsecond_local.cli import key_admin, keys_command
+from subsecond_local.cli import main as cli
 from subsecond_local.errors import LocalError
-from subsecond_local.plan import Plan, kept_key, plain
-from subsecond_local.runner import checked
+from subsecond_local.run import model_server, stores, upstreams
+from subsecond_local.run import run_config as knobs
+from subsecond_local.run.plan import Plan, kept_key, plain
+from subsecond_local.run.runner import checked
 
 
 def said(capsys, *argv):
@@ -194,7 +197,7 @@ def test_the_simulator_takes_no_number_that_cannot_be(option, value, capsys):
         cli.main(["simulator", option, value])
     assert stopped.value.code == 2
     assert option in capsys.readouterr().err
-    own = (sys.executable, "-m", "subsecond_local.simulator_server", option, value)
+    own = (sys.executable, "-m", "subsecond_local.simulator.server", option, value)
     told = subprocess.run(own, capture_output=True, text=True, check=False)
     assert (told.returncode, "Traceback" in told.stderr) == (2, False)
 

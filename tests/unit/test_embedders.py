@@ -15,12 +15,12 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.embedders import bedrock, hashing, openai, static
-from subsecond.embedders.support import hashed, remote
-from subsecond.embedders.support.pinned import DATA
 from subsecond.errors import Unavailable, UpstreamError
+from subsecond.semantic.embedders import bedrock, hashing, openai, static
+from subsecond.semantic.embedders.support import hashed, remote
+from subsecond.semantic.embedders.support.pinned import DATA
 
 STATIC = static.build(Settings())
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -115,7 +115,7 @@ def watch(event, arguments):
     if event.startswith("socket.") and event not in ("socket.__new__", "socket.bind"):
         raise SystemExit(event)
 from subsecond.config import Settings
-from subsecond.embedders import static
+from subsecond.semantic.embedders import static
 sys.addaudithook(watch)
 vector = static.build(Settings()).vector("How do I reset my password?")
 assert vector.shape == (256,)
@@ -129,7 +129,11 @@ def test_importing_and_building_load_no_model_and_no_client():
     script = """
 import sys
 from subsecond.config import Settings
-from subsecond.embedders import bedrock, hashing, minilm, openai, static
+from subsecond.semantic.embedders import bedrock
+from subsecond.semantic.embedders import hashing
+from subsecond.semantic.embedders import minilm
+from subsecond.semantic.embedders import openai
+from subsecond.semantic.embedders import static
 openai.build(Settings(upstream_url="http://127.0.0.1:9/v1"))
 bedrock.build(Settings())
 heavy = {"onnxruntime", "tokenizers", "boto3", "botocore", "openai", "httpx2"} & set(sys.modules)

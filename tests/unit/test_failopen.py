@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from subsecond.failopen import fail_open
+from subsecond.aio.fail_open import fail_open
 from subsecond.stats.trace import Trace
 
 BOX = 10.0

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.stats.counters import LONGEST_NAME, NAMED_MODELS, Tally
 from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
 from subsecond.stats.summary import summarise
-from subsecond.stats.tally import LONGEST_NAME, NAMED_MODELS, Tally
 from subsecond.stats.trace import Attempt, Trace
 
 NOW = 1_795_413_600.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.gathering import Gathering, ShortReply
+from subsecond.aio.batcher import Gathering, ShortReply
 
 
 class Doubling:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.http1 import MAX_LINES, Response
+from subsecond.upstreams.http.response_parser import MAX_LINES, Response
 
 BODIES = st.lists(st.binary(min_size=1, max_size=30), max_size=5)
 INTERIM = st.sampled_from([b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"])

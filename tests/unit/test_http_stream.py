@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.aws_lambda.http_stream import DELIMITER, HttpStream, ending, frame, prelude, request_head
+from subsecond.lambda_runtime.http_stream import DELIMITER, HttpStream, ending, frame, prelude, request_head
 
 
 class Parsed:

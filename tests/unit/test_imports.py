@@ -99,7 +99,7 @@ def table(rounds=5):
         "FastAPI": ("streaming", "import fastapi", {}),
         "Starlette": ("streaming", "import starlette.applications, starlette.requests, starlette.responses", {}),
         "pydantic (two models)": ("streaming", "from subsecond.api import wire", {}),
-        "Powertools Logger, Metrics": ("streaming", "from subsecond import telemetry", {}),
+        "Powertools Logger, Metrics": ("streaming", "from subsecond.lambda_runtime import telemetry", {}),
         "openai": ("streaming", "import openai", {}),
         "numpy": ("streaming", "import numpy", {}),
         **{f"`{name}`": (name, "import app", IN_TABLES) for name in BUDGET},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.aws_lambda.scope import http_body, http_scope
+from subsecond.lambda_runtime.scope import http_body, http_scope
 from subsecond_local.lambda_host.function import Route
 from subsecond_local.lambda_host.invocation import UrlStream
 from subsecond_local.lambda_host.url_event import Head, buffered_response, stream_head, url_event

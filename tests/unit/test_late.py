@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from subsecond.late import Late
+from subsecond.aio.lazy import Late
 
 
 async def test_it_is_made_once_by_whoever_asks_first_and_not_in_the_loops_thread():

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from subsecond.bootstrap import gateway
-from subsecond.cacheability import lifetime, longest_life, ttl_rules
+from subsecond.cache.cacheability import lifetime, longest_life, ttl_rules
+from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.model import CacheRules
-from subsecond.prompts.canonical import prepare
 from subsecond.stages.exact import entry_of
 from subsecond.stats.trace import Trace
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, UpstreamUnreachable
-from subsecond.list_prompts import MOST_BYTES, REST, WINDOW, Lists, may_share
 from subsecond.model import Call
-from subsecond.transcript import Transcript
+from subsecond.streaming.transcript import Transcript
+from subsecond.upstreams.list_prompts import MOST_BYTES, REST, WINDOW, Lists, may_share
 
 spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).parent / "routing" / "virtual.py")
 virtual = importlib.util.module_from_spec(spec)

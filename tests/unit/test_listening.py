@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from subsecond.listening import listen, text_of
+from subsecond.streaming.listeners import listen, text_of
 
 
 class Source:

@@ -1,6 +1,6 @@
 """The answers in this process: bounded in bytes, least recently used go first."""
 
-from subsecond.cache.memory import MemoryStore
+from subsecond.stores.memory.answers import MemoryStore
 
 BIG = b'{"x":"' + b"y" * 1000 + b'"}'
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.negatives import MOST, digest, objection
+from subsecond.cache.false_hits import MOST, digest, objection
 
 
 @pytest.mark.parametrize("same", ["How do I   pay?", "how do i pay", " How do I pay ?\n", "HOW DO I PAY?!"])

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.bootstrap import gateway
-from subsecond.cache.memory import MemoryStore
 from subsecond.config import Settings
 from subsecond.errors import NotCached, Unauthorized, Unavailable, UpstreamUnreachable
 from subsecond.model import CacheRules, Call, Done, Head, Tenant
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.answers import MemoryStore
 
 
 class Scripted:
@@ -236,7 +236,13 @@ async def test_nobody_is_answered_with_what_another_asked(semantic, same, asked)
             yield piece(repr((self.asker, call.model, dict(call.body))), "stop")
 
     echo = Echo()
-    made = asking(replace(gateway(Settings(upstream="simulator", semantic=semantic)), exact=MemoryStore(1 << 20)), echo)
+    made = asking(
+        replace(
+            gateway(Settings(upstream="subsecond_local.simulator.adapter", semantic=semantic)),
+            exact=MemoryStore(1 << 20),
+        ),
+        echo,
+    )
     for tenant, call in asked:
         echo.asker = tenant.partition
         events = await events_of(made, tenant, call)

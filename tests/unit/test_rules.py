@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.invalidations.memory import MemoryInvalidations
+from subsecond.cache.invalidation import EVERY, Rules
 from subsecond.model import Answer, Entry, Prompt, Rule
 from subsecond.stages.rules import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.invalidations import MemoryInvalidations
 
 PARTITION = "acme:prod"
 LIFE = 10_000.0

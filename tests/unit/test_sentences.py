@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.sentences import LIMIT, Sentences
+from subsecond.streaming.sentences import LIMIT, Sentences
 
 # What the rules are about, so that random texts meet them.
 BITS = st.sampled_from(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Call
-from subsecond.upstreams.simulation.engine import Simulation
-from subsecond.upstreams.simulation.names import header_faults, profile
-from subsecond.upstreams.simulator import build
+from subsecond_local.simulator.adapter import build
+from subsecond_local.simulator.engine import Simulation
+from subsecond_local.simulator.names import header_faults, profile
 
 FAST = "sim-t0-i0-n8"
 TOOL = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.sse import DONE, Splitter, encode
+from subsecond.streaming.sse import DONE, Splitter, encode
 
 # Payloads as servers send them (JSON without line breaks, non-ASCII, empty) and as the format allows (several lines).
 LINE = st.one_of(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.cache.codec import pack, unpack
 from subsecond.model import Answer
-from subsecond.stored import pack, unpack
 
 answers = st.builds(Answer, st.binary(), st.lists(st.integers(0, 99)).map(tuple), st.text(), st.text())
 

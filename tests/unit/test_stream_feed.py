@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond_local.children import StopAsked
-from subsecond_local.stream_feed import UPKEEP, Feed, FeedLimits, FunctionAway, FunctionFailed, Shard, SourceAway
+from subsecond_local.emulator.stream_feed import (
+    UPKEEP,
+    Feed,
+    FeedLimits,
+    FunctionAway,
+    FunctionFailed,
+    Shard,
+    SourceAway,
+)
+from subsecond_local.run.children import StopAsked
 
 
 def record(name):

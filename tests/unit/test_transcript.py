@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.errors import UpstreamError, UpstreamUnreachable
-from subsecond.replay import replay
-from subsecond.transcript import Transcript, dump, least_storable
+from subsecond.streaming.replay import replay
+from subsecond.streaming.transcript import Transcript, dump, least_storable
 
 
 def chunk(delta=None, finish=None, *, index=0, **top):

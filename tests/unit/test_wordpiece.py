@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from subsecond.embedders.support import characters, pinned, wordpiece
-from subsecond.embedders.support.pinned import DATA
 from subsecond.errors import Unavailable
+from subsecond.semantic.embedders.support import characters, pinned, wordpiece
+from subsecond.semantic.embedders.support.pinned import DATA
 
 OURS = wordpiece.load()
 VOCABULARY = (DATA / wordpiece.VOCABULARY).read_text(encoding="utf-8").splitlines()

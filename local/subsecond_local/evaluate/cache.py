@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from subsecond.cache.memory import MemoryStore
 from subsecond.model import Entry
-from subsecond.objects.memory import MemoryObjects
-from subsecond.policies import Policy
-from subsecond.semantic.reader import Reader, ReaderLimits
+from subsecond.ports import Policy
+from subsecond.semantic.index.reader import Reader, ReaderLimits
 from subsecond.stages.exact import entry_of
 from subsecond.stages.semantic import Similar
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.answers import MemoryStore
+from subsecond.stores.memory.objects import MemoryObjects
 from subsecond_local.evaluate.setting import ANSWER, TENANT, Asked, Setting
 
 if TYPE_CHECKING:
-    from subsecond.objects import Objects
-    from subsecond.semantic.vectors import Vector
+    from subsecond.ports import Objects
+    from subsecond.semantic.index.vectors import Vector
 
 # Nothing is to be evicted, and nothing to run out of time, because a machine is busy.
 MEMORY = 1 << 40

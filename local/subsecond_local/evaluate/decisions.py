@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from subsecond.policies import Candidate, Policy, Verdict
+from subsecond.ports import Candidate, Policy, Verdict
 from subsecond_local.evaluate import figures
 from subsecond_local.evaluate.figures import Decision
 from subsecond_local.evaluate.progress import Bars, silent
@@ -20,7 +20,7 @@ from subsecond_local.evaluate.rows import Conversation, Pair
 from subsecond_local.evaluate.setting import Asked, Setting, asked, embedded, question
 
 if TYPE_CHECKING:
-    from subsecond.semantic.vectors import Vector
+    from subsecond.semantic.index.vectors import Vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subsecond.objects.memory import MemoryObjects
-from subsecond.semantic.indexer import Indexer
-from subsecond.semantic.records import Change
-from subsecond.semantic.segments import Place
-from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
-from subsecond.semantic.vectors import quantise
-from subsecond.semantic.writer import Writer
+from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.indexer import Indexer
+from subsecond.semantic.index.records import Change
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import quantise
+from subsecond.semantic.index.writer import Writer
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.objects import MemoryObjects
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import questions
 from subsecond_local.evaluate.cache import MEMORY, Cache
@@ -30,8 +30,8 @@ from subsecond_local.evaluate.setting import TENANT, Asked, Setting, embedded, q
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from subsecond.objects import Objects
-    from subsecond.semantic.vectors import Vector
+    from subsecond.ports import Objects
+    from subsecond.semantic.index.vectors import Vector
 
 # Questions asked, and those before them that are not counted.
 ASKED, WARM = 500, 20

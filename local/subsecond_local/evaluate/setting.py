@@ -8,19 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from subsecond.bootstrap import adapter
-from subsecond.cacheability import may_compare
+from subsecond.cache.cacheability import may_compare
+from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Answer, CacheRules, Call, Prompt, Tenant
-from subsecond.policies import Policy
-from subsecond.ports import Embedder
-from subsecond.prompts.canonical import prepare
+from subsecond.ports import Embedder, Policy
 from subsecond.stages.exact import entry_of
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate.progress import Bars, silent
 
 if TYPE_CHECKING:
-    from subsecond.semantic.vectors import Vector
+    from subsecond.semantic.index.vectors import Vector
 
 TENANT = Tenant("local", "evaluate", "evaluate")
 MODEL = "any"

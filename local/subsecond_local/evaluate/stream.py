@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from subsecond.policies import Candidate, Policy, Verdict
+from subsecond.ports import Candidate, Policy, Verdict
 from subsecond_local.evaluate import setting as told
 from subsecond_local.evaluate.cache import Cache
 from subsecond_local.evaluate.figures import Point, ratio, rounded, wilson
@@ -16,7 +16,7 @@ from subsecond_local.evaluate.rows import Question
 from subsecond_local.evaluate.setting import Setting
 
 if TYPE_CHECKING:
-    from subsecond.semantic.vectors import Vector
+    from subsecond.semantic.index.vectors import Vector
 
 # Questions that nobody has an answer to: out of scope.
 OOS = "oos"

@@ -12,11 +12,11 @@ from asyncio.subprocess import DEVNULL, STDOUT, Process
 from contextlib import suppress
 from typing import IO, Protocol
 
-from subsecond_local.children import leashed
 from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.runtime_api import RuntimeConnection
 from subsecond_local.lambda_host.wire import Listener
+from subsecond_local.run.children import leashed
 
 log = logging.getLogger("subsecond.lambda")
 

@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from subsecond import bootstrap
 from subsecond.api import plans
-from subsecond.api.control import explain, explain_question, feedback, invalidate
+from subsecond.api.cache_routes import explain, explain_question, feedback, invalidate
 from subsecond.api.errors import on_http_exception
-from subsecond.api.exchange import Exchange
 from subsecond.api.lists import BatchReply, TextReply
 from subsecond.api.page import page
-from subsecond.api.relays import embeddings, model, models, statistics
-from subsecond.api.reply import CompletionReply
+from subsecond.api.passthrough import embeddings, model, models, statistics
+from subsecond.api.request import Exchange
+from subsecond.api.response import CompletionReply
 from subsecond.pipeline import Gateway
 
 Handle = Callable[[Exchange], Response]

@@ -16,9 +16,9 @@ from subsecond.api.errors import unexpected
 from subsecond.errors import SubsecondError
 from subsecond.model import Answer, Call, Chunk, Done, Head, Tenant
 from subsecond.pipeline import Gateway
-from subsecond.replay import replay
 from subsecond.stats.trace import Trace
-from subsecond.transcript import dump
+from subsecond.streaming.replay import replay
+from subsecond.streaming.transcript import dump
 
 
 @dataclass(frozen=True, slots=True)

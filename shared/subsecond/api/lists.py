@@ -11,14 +11,14 @@ from starlette.types import Send
 
 from subsecond.api import plans
 from subsecond.api.batches import Answered, answer_all, joined, lone, seed_fields, stream_all
-from subsecond.api.exchange import Exchange
-from subsecond.api.reply import STREAM_HEADERS, CompletionReply, GuardedResponse, write
-from subsecond.api.voice import Voice
+from subsecond.api.request import Exchange
+from subsecond.api.response import STREAM_HEADERS, CompletionReply, GuardedResponse, write
+from subsecond.api.stream_encoder import Voice
 from subsecond.api.wire import Travel
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Tenant
-from subsecond.sse import DONE
-from subsecond.transcript import dump
+from subsecond.streaming.sse import DONE
+from subsecond.streaming.transcript import dump
 
 
 class TextReply(CompletionReply):

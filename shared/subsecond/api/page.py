@@ -10,7 +10,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from subsecond.api.exchange import Exchange
+from subsecond.api.request import Exchange
 
 FOLDER = Path(__file__).parents[1] / "page"
 # What may stand in a header as it is.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from subsecond.api.exchange import Exchange
-from subsecond.api.reply import Plan
+from subsecond.api.request import Exchange
+from subsecond.api.response import Plan
 from subsecond.api.wire import BatchBody, ChatBody, Common, TextBody, Travel, check, to_call
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint
@@ -69,7 +69,7 @@ def _call(exchange: Exchange, endpoint: Endpoint, body: dict[str, Any], checked:
 
 def _optimise(exchange: Exchange, model: str, asked: str) -> str:
     """What the header asks of the optimiser, refused before anything is looked up where it makes no sense."""
-    from subsecond.prompts.optimiser.plan import plan_for  # noqa: PLC0415 -- for those who send the header
+    from subsecond.optimiser.plan import plan_for  # noqa: PLC0415 -- for those who send the header
 
     plan_for(exchange.gateway.settings, model, asked)
     return asked

@@ -15,7 +15,6 @@ from math import inf
 from time import monotonic, time
 from typing import Any
 
-from subsecond.admission import Admission
 from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondError, UpstreamTimeout
 from subsecond.model import Call, Chunk, Done, Event, Head
 from subsecond.ports import Upstream
@@ -23,7 +22,8 @@ from subsecond.routing.deadlines import check, remaining
 from subsecond.routing.health import Health, Watch
 from subsecond.routing.hedging import Hedges, race
 from subsecond.stats.trace import Attempt, Trace
-from subsecond.transcript import Transcript
+from subsecond.streaming.transcript import Transcript
+from subsecond.upstreams.admission import Admission
 
 # Statuses below 500 that another model may not answer with: it was slow (408), too early (425) or busy (429).
 ELSEWHERE = frozenset({408, 425, 429})

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from subsecond.routing.healths import Healths
-from subsecond.routing.records import (
+from subsecond.ports import HealthStore
+from subsecond.routing.histories import (
     HALF_LIFE,
     SLICE,
     SLICES,
@@ -154,7 +154,7 @@ class Health:
 
     def __init__(
         self,
-        store: Healths,
+        store: HealthStore,
         priors: Mapping[str, Prior] | None = None,
         *,
         interval: float = 5.0,
@@ -221,7 +221,7 @@ class Health:
         for records in taken.values():
             _add(sums, records)
         try:
-            found = await self._store.share(here, encode(sums), int(max(here - SLICES, self._read - 1)))
+            found = await self._store.merge_and_read(here, encode(sums), int(max(here - SLICES, self._read - 1)))
         except BaseException:
             for at, records in taken.items():
                 _add(self._own.setdefault(at, {}), records)

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from subsecond.config import CHOICES
+from subsecond.aws.secrets import STORES, parse, secret
 from subsecond.routing.catalogue import (
     CAPABILITIES,
     Alias,
@@ -26,7 +27,6 @@ from subsecond.routing.catalogue import (
     Tier,
     standard_aliases,
 )
-from subsecond.secrets import STORES, parse, secret
 
 VARIABLE = "SUBSECOND_CATALOGUE"
 # What a header and a table's key can hold.

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 from time import perf_counter
 from typing import Any
 
-from subsecond.cacheability import lifetime, may_read, may_store
+from subsecond.aio.fail_open import fail_open
+from subsecond.cache.cacheability import lifetime, may_read, may_store
+from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
-from subsecond.failopen import fail_open
 from subsecond.model import Answer, Call, Done, Entry, Event, Head, Prompt, Source, Tenant
 from subsecond.ports import ExactStore
-from subsecond.stages.rules import Rules
 from subsecond.stats.trace import Trace
 
 

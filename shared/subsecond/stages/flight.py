@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
-from subsecond.cacheability import may_coalesce
+from subsecond.cache.cacheability import may_coalesce
+from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.flights.claim import Alone, Claim, Look, Terms, Turn
-from subsecond.flights.flight import Flight, Flights
-from subsecond.flights.leases import Leases
 from subsecond.model import Call, Done, Event, Head, Prompt, Tenant
+from subsecond.ports import Leases
+from subsecond.single_flight.in_process import Flight, Flights
+from subsecond.single_flight.lease import Alone, Claim, Look, Terms, Turn
 from subsecond.stages.exact import usage_of
-from subsecond.stages.rules import Rules
 from subsecond.stats.trace import Trace
 
 Events = AsyncGenerator[Event]

@@ -18,7 +18,7 @@ from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.list_prompts import Lists
+    from subsecond.upstreams.list_prompts import Lists
 
 # The optimiser: what is sent to a model with that window (tokens), made from the call.
 Optimised = Callable[[Call, Trace, int], Awaitable[Call]]

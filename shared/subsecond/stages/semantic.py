@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subsecond.cacheability import may_compare, may_read, may_serve_others
-from subsecond.failopen import fail_open
+from subsecond.aio.fail_open import fail_open
+from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
+from subsecond.cache.false_hits import objection
+from subsecond.cache.invalidation import Rules
 from subsecond.model import Call, Entry, Prompt, Tenant
-from subsecond.negatives import objection
-from subsecond.policies import Candidate, Policy, Verdict
-from subsecond.ports import Embedder, ExactStore
-from subsecond.semantic.reader import Reader
-from subsecond.semantic.vectors import SCALE, pack, unpack
+from subsecond.ports import Candidate, Embedder, ExactStore, Policy, Verdict
+from subsecond.semantic.index.reader import Reader
+from subsecond.semantic.index.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import young_enough
-from subsecond.stages.rules import Rules
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.semantic.matrix import Neighbour
-    from subsecond.semantic.vectors import Vector
+    from subsecond.semantic.index.matrix import Neighbour
+    from subsecond.semantic.index.vectors import Vector
 
     # What may answer, and the question's vector.
     Nearest = tuple[Entry | None, Vector | None]

@@ -7,21 +7,21 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from subsecond.admission import Admission
+from subsecond.aio.fail_open import fail_open
+from subsecond.aio.lazy import Late
 from subsecond.errors import SubsecondError
-from subsecond.failopen import fail_open
-from subsecond.late import Late
 from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import Spare
 from subsecond.stats.trace import Trace
-from subsecond.transcript import Transcript
+from subsecond.streaming.transcript import Transcript
+from subsecond.upstreams.admission import Admission
 
 if TYPE_CHECKING:
-    from subsecond.list_prompts import Lists
-    from subsecond.prompts.optimiser import Optimiser
+    from subsecond.optimiser import Optimiser
     from subsecond.stages.route import Routed
+    from subsecond.upstreams.list_prompts import Lists
 
 # Seconds for the optimiser, its loading included. It does not wait for anybody.
 BOX = 5.0

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from subsecond.prompts.optimiser.report import Report
+    from subsecond.optimiser.report import Report
 
 
 @dataclass(slots=True)

@@ -20,20 +20,22 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from subsecond.aio.lazy import Late
+from subsecond.aws.secrets import forget, secret
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from subsecond.late import Late
 from subsecond.model import Call
 from subsecond.ports import Reply
 from subsecond.resending import count
 from subsecond.secrets import forget, parse, secret
 from subsecond.sse import Splitter
+from subsecond.streaming.sse import Splitter
 
 if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from subsecond.transport import Body, Transport
+    from subsecond.upstreams.http.transport import Body, Transport
 
 PATHS = {"chat": "/chat/completions", "text": "/completions"}
 
@@ -192,7 +194,7 @@ class OpenAIUpstream:
         import httpx2  # noqa: PLC0415 - see the module's docstring
         import openai  # noqa: PLC0415
 
-        from subsecond.transport import Client, Transport  # noqa: PLC0415
+        from subsecond.upstreams.http.transport import Client, Transport  # noqa: PLC0415
 
         settings = self._settings
         self._transport = Transport(httpx2.URL(self._url), settings.upstream_connections)
@@ -230,7 +232,7 @@ class OpenAIUpstream:
 def _import_package() -> bool:
     import openai  # noqa: F401, PLC0415
 
-    import subsecond.transport  # noqa: F401, PLC0415
+    import subsecond.upstreams.http.transport  # noqa: F401, PLC0415
 
     return True
 

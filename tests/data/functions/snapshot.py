@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from snapshot_restore_py import register_after_restore, register_before_snapshot
-
 from subsecond.aws_lambda.http_stream import HttpStream
 
 done = ["imported"]

@@ -14,7 +14,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "sk-page"
 SETTINGS = Settings(
-    upstream="simulator", api_key=KEY, semantic="threshold", similarity=0.5, embedder="hashing", upstream_retries=0
+    upstream="subsecond_local.simulator.adapter",
+    api_key=KEY,
+    semantic="threshold",
+    similarity=0.5,
+    embedder="hashing",
+    upstream_retries=0,
 )
 MODEL = "sim-t20-i1-n16"
 HOSTILE = '<img src=x onerror="window.hacked=1"> </script><script>window.hacked=1</script> how do I pay my bill?'

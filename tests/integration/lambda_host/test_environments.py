@@ -116,7 +116,7 @@ async def test_the_wrapper_finds_the_code_in_either_layout_of_the_layer(tmp_path
     (layer / "python" / "subsecond").symlink_to(wrapper.parent / "subsecond")
     copy = layer / layout / "stream-runtime"
     shutil.copy(wrapper, copy)
-    source = "import subsecond\nfrom subsecond.aws_lambda.http_stream import HttpStream\n"
+    source = "import subsecond\nfrom subsecond.lambda_runtime.http_stream import HttpStream\n"
     source += "def handler(event, context):\n    return HttpStream(200, {}, chunks=[subsecond.__file__.encode()])\n"
     (tmp_path / "app.py").write_text(source)
     function = Function("fn", tmp_path, mode="RESPONSE_STREAM", wrapper=copy)

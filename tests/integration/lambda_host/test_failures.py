@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-RUNTIME = "subsecond.aws_lambda.runtime"
+RUNTIME = "subsecond.lambda_runtime.runtime"
 
 
 async def test_an_app_that_throws_is_a_status_before_and_an_event_after_the_first_byte(stream, connect, printed):

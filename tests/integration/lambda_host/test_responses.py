@@ -113,7 +113,9 @@ async def test_text_is_not_counted_as_its_escapes(stream, connect):
 
 
 async def test_a_plain_handler_streams_too(serve, connect):
-    async with serve(handler="plain.generator", runtime="subsecond.aws_lambda.runtime", mode="RESPONSE_STREAM") as host:
+    async with serve(
+        handler="plain.generator", runtime="subsecond.lambda_runtime.runtime", mode="RESPONSE_STREAM"
+    ) as host:
         client = await connect(host)
         assert await client.ask("GET", "/") == (200, b"onetwo")
         assert client.header("set-cookie") == ["a=1"]

@@ -11,14 +11,14 @@ import boto3
 import numpy as np
 import pytest
 
-from subsecond.objects.memory import MemoryObjects
-from subsecond.semantic.indexer import Indexer
-from subsecond.semantic.reader import Reader, ReaderLimits
-from subsecond.semantic.records import change_of
-from subsecond.semantic.segments import Place
-from subsecond.semantic.upkeep import Upkeep, UpkeepLimits
-from subsecond.semantic.vectors import pack
-from subsecond.semantic.writer import Writer, WriterLimits
+from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.indexer import Indexer
+from subsecond.semantic.index.reader import Reader, ReaderLimits
+from subsecond.semantic.index.records import change_of
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import pack
+from subsecond.semantic.index.writer import Writer, WriterLimits
+from subsecond.stores.memory.objects import MemoryObjects
 
 DIM = 16
 PLACE = Place("acme:prod", "hashing-16", DIM)

@@ -10,10 +10,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from subsecond_local.indexing import FUNCTION, indexed
+from subsecond_local.emulator.aws_emulator import create_stores
 from subsecond_local.lambda_host import Function, LambdaHost
-from subsecond_local.stand_in import create_stores
-from subsecond_local.stores import named
+from subsecond_local.run.indexing import FUNCTION, indexed
+from subsecond_local.run.stores import named
 
 FUNCTIONS = Path(__file__).parents[2] / "data" / "functions"
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from subsecond.objects import ObjectsFailed
-from subsecond.semantic.segments import Place, matrix_name
-from subsecond.semantic.upkeep import UpkeepLimits
+from subsecond.ports import ObjectsFailed
+from subsecond.semantic.index.compaction import UpkeepLimits
+from subsecond.semantic.index.segments import Place, matrix_name
 
 
 async def test_a_new_entry_is_found_by_a_fresh_environment(table, index, clock):

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from subsecond.objects import ObjectsFailed
-from subsecond.semantic.reader import Reader, ReaderLimits
-from subsecond.semantic.segments import damage_name, ids_name, matrix_name
+from subsecond.ports import ObjectsFailed
+from subsecond.semantic.index.reader import Reader, ReaderLimits
+from subsecond.semantic.index.segments import damage_name, ids_name, matrix_name
 
 PARTITION = "acme:prod"
 

@@ -5,12 +5,12 @@ from contextlib import suppress
 
 import pytest
 
-from subsecond.aws import aws_of
+from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.semantic.segments import Place
-from subsecond.semantic.truth import DynamoTruth
-from subsecond.semantic.upkeep import UpkeepLimits
-from subsecond.semantic.vectors import pack
+from subsecond.semantic.index.answers_scan import DynamoTruth
+from subsecond.semantic.index.compaction import UpkeepLimits
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import pack
 
 
 async def test_merging_drops_what_counts_no_more(table, index, clock, place):

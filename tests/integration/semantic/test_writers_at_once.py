@@ -5,10 +5,10 @@ import random
 
 import pytest
 
-from subsecond.aws import Aws
+from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.objects.s3 import S3Objects
-from subsecond.semantic.upkeep import UpkeepLimits
+from subsecond.semantic.index.compaction import UpkeepLimits
+from subsecond.stores.s3.objects import S3Objects
 
 WRITERS, ENTRIES, BATCH = 16, 2000, 25
 

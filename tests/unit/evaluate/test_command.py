@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from subsecond_local import cli
+from subsecond_local.cli import main as cli
 from subsecond_local.evaluate.progress import Bar
 
 PAIRS = [

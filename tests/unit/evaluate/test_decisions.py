@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from subsecond.policies import Verdict
+from subsecond.ports import Verdict
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import decisions, setting
 from subsecond_local.evaluate.rows import Conversation, Pair

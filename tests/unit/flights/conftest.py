@@ -12,13 +12,13 @@ from random import Random
 import pytest
 
 from subsecond.bootstrap import gateway
-from subsecond.cache.memory import MemoryStore
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError, UpstreamUnreachable
-from subsecond.flights.leases.memory import MemoryLeases
 from subsecond.model import Call, Chunk, Done, Tenant
 from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.answers import MemoryStore
+from subsecond.stores.memory.leases import MemoryLeases
 
 TENANT = Tenant("acme", "prod", "laptop")
 WORDS = [f" word{n}" for n in range(8)]
@@ -180,7 +180,7 @@ class World:
         self.model = model or Model()
         self.store = MemoryStore(1 << 20)
         self.leases = MemoryLeases(now)
-        self.settings = Settings(**{"upstream": "simulator", "semantic": "off"} | settings)
+        self.settings = Settings(**{"upstream": "subsecond_local.simulator.adapter", "semantic": "off"} | settings)
 
     def environment(self, name="environment", most=0.0, random=None):
         """A gateway in a process of its own; its parts are at hand as `.environment`, `.store`, `.leases`."""

@@ -9,11 +9,11 @@ from time import monotonic
 
 import pytest
 
+from subsecond.aio.lazy import Late
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError
-from subsecond.flights.flight import Flights
-from subsecond.late import Late
 from subsecond.model import Answer, CacheRules, Call, Chunk, Done, Head, Rule
+from subsecond.single_flight.in_process import Flights
 from subsecond.stats.trace import Trace
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hello?"}]}

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.config import Settings
-from subsecond.guards import lexicon
-from subsecond.guards.score import model
-from subsecond.policies import Candidate
-from subsecond.policies.guarded import build
+from subsecond.ports import Candidate
+from subsecond.semantic.guards import lexicon
+from subsecond.semantic.guards.score import model
+from subsecond.semantic.policies.guarded import build
 
 STRICT = build(Settings())
 CAUTIONS = [build(Settings(embedder=embedder, caution=caution)) for embedder in ("static", "minilm", "openai")

@@ -1,9 +1,9 @@
 import pytest
 
 from subsecond.config import Settings
-from subsecond.guards.language import english
-from subsecond.policies import Candidate
-from subsecond.policies.guarded import build
+from subsecond.ports import Candidate
+from subsecond.semantic.guards.language import english
+from subsecond.semantic.policies.guarded import build
 
 POLICY = build(Settings(caution="bold"))
 FOREIGN = [

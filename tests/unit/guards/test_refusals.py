@@ -2,9 +2,9 @@
 
 import pytest
 
-from subsecond.guards import vetoes
-from subsecond.guards.matching import match
-from subsecond.guards.reading import read
+from subsecond.semantic.guards import vetoes
+from subsecond.semantic.guards.matching import match
+from subsecond.semantic.guards.reading import read
 
 
 def reason(asked, stored):

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from subsecond.guards.lists import DATA, lines
-from subsecond.guards.numbers import units
-from subsecond.guards.score import model
-from subsecond.guards.stems import stem
-from subsecond.guards.tables import _groups, tables
+from subsecond.semantic.guards.lists import DATA, lines
+from subsecond.semantic.guards.numbers import units
+from subsecond.semantic.guards.score import model
+from subsecond.semantic.guards.stems import stem
+from subsecond.semantic.guards.tables import _groups, tables
 
 
 def test_a_word_stands_for_one_thing_only():

@@ -1,6 +1,6 @@
 import pytest
 
-from subsecond.guards.timebound import LONGEST, timebound
+from subsecond.semantic.guards.timebound import LONGEST, timebound
 
 
 @pytest.mark.parametrize(

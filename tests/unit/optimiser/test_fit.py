@@ -4,9 +4,9 @@ import pytest
 
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
-from subsecond.prompts.optimiser import Level, Plan, Tokens, optimise
-from subsecond.prompts.optimiser.relevance import ranked
-from subsecond.prompts.optimiser.select import selected
+from subsecond.optimiser import Level, Plan, Tokens, optimise
+from subsecond.optimiser.relevance import ranked
+from subsecond.optimiser.select import selected
 
 
 def words(text):

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from subsecond.prompts.optimiser.concise import shortened
-from subsecond.prompts.optimiser.dedupe import Dedupe
-from subsecond.prompts.optimiser.estimate import Estimator, tables
-from subsecond.prompts.optimiser.lossless import tidied
-from subsecond.prompts.optimiser.passages import passages_of
-from subsecond.prompts.optimiser.relevance import bm25
+from subsecond.optimiser.concise import shortened
+from subsecond.optimiser.dedupe import Dedupe
+from subsecond.optimiser.estimate import Estimator, tables
+from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.passages import passages_of
+from subsecond.optimiser.relevance import bm25
 
 ENGLISH = "the and of to is are you your for with "
 SEEDS = [

@@ -5,7 +5,7 @@ import pytest
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call
-from subsecond.prompts.optimiser import Level, Optimiser, Plan, Tokens, cached_tokens, optimise, plan_for
+from subsecond.optimiser import Level, Optimiser, Plan, Tokens, cached_tokens, optimise, plan_for
 
 LONG = "You are a helper." * 300
 MESSAGES = [

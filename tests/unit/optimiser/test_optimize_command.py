@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from subsecond_local import cli
+from subsecond_local.cli import main as cli
 
 TEXT = "You are a helper for the team and you must answer with care.   \n\n\n\nIn order to win, be brief.\n"
 

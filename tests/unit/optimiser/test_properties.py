@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
-from subsecond.prompts.optimiser import Level, Plan, Tokens, optimise
-from subsecond.prompts.optimiser.concise import shortened
-from subsecond.prompts.optimiser.lossless import tidied
-from subsecond.prompts.optimiser.protect import PROTECTED, kinds
+from subsecond.optimiser import Level, Plan, Tokens, optimise
+from subsecond.optimiser.concise import shortened
+from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.protect import PROTECTED, kinds
 
 spec = importlib.util.spec_from_file_location("optimiser_prompts", Path(__file__).with_name("prompts.py"))
 prompts = importlib.util.module_from_spec(spec)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from subsecond.prompts.optimiser.lossless import tidied
+from subsecond.optimiser.lossless import tidied
 
 DATA = Path(__file__).parents[2] / "data" / "prompts"
 FENCES = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -8,11 +8,11 @@ import pytest
 from subsecond.config import Settings
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call
-from subsecond.prompts.optimiser import Level, Plan, Tokens, optimise, plan_for
-from subsecond.prompts.optimiser.concise import shortened
-from subsecond.prompts.optimiser.lossless import tidied
-from subsecond.prompts.optimiser.passages import passages_of
-from subsecond.prompts.optimiser.relevance import bm25
+from subsecond.optimiser import Level, Plan, Tokens, optimise, plan_for
+from subsecond.optimiser.concise import shortened
+from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.passages import passages_of
+from subsecond.optimiser.relevance import bm25
 
 
 class Words:

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from subsecond.prompts.optimiser import Correction, Tokens
-from subsecond.prompts.optimiser.estimate import Estimator, tables
-from subsecond.prompts.optimiser.tokens import MOST_COUNTS, most
+from subsecond.optimiser import Correction, Tokens
+from subsecond.optimiser.estimate import Estimator, tables
+from subsecond.optimiser.tokens import MOST_COUNTS, most
 
 # Counted with the tokenizer o200k.
 PROSE = (

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.admission import Limits
 from subsecond.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -23,6 +22,7 @@ from subsecond.errors import (
 from subsecond.routing.attempts import answer, as_served, seconds_of, speaks, worth_another
 from subsecond.routing.hedging import Budget, Hedges
 from subsecond.stats.trace import Trace
+from subsecond.upstreams.admission import Limits
 
 spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).with_name("virtual.py"))
 virtual = importlib.util.module_from_spec(spec)

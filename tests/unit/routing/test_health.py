@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.routing.healths.memory import MemoryHealths
-from subsecond.routing.records import Prior, Record, decode, encode
+from subsecond.routing.histories import Prior, Record, decode, encode
+from subsecond.stores.memory.health import MemoryHealthStore
 
 spec = importlib.util.spec_from_file_location("tails", Path(__file__).parents[2] / "benchmarks" / "tails.py")
 tails = importlib.util.module_from_spec(spec)
@@ -245,7 +245,7 @@ def test_late_is_no_later_than_eight_medians_whatever_fails(health, clock):
 
 
 async def test_environments_learn_from_each_other(clock):
-    store = MemoryHealths()
+    store = MemoryHealthStore()
     one, other = make(clock, store, m=Prior(0.3)), make(clock, store, m=Prior(0.3))
     calls(one, clock, 20, 0.6)
     await one.flush()
@@ -256,7 +256,7 @@ async def test_environments_learn_from_each_other(clock):
 
 
 async def test_an_environment_leaves_a_model_that_was_slow_for_another(clock):
-    store = MemoryHealths()
+    store = MemoryHealthStore()
     one, other = make(clock, store), make(clock, store)
     for each in (one, other):
         calls(each, clock, 5, 0.5)
@@ -269,7 +269,7 @@ async def test_an_environment_leaves_a_model_that_was_slow_for_another(clock):
 
 
 async def test_an_environment_finds_a_model_again_that_was_well_for_another(clock):
-    store = MemoryHealths()
+    store = MemoryHealthStore()
     one, other = make(clock, store), make(clock, store)
     fails(other, 3)
     clock.now += 11
@@ -292,12 +292,12 @@ async def test_our_own_calls_do_not_come_back_as_news_of_others(clock):
 
 
 async def test_a_merge_waits_for_its_interval_and_for_something_to_say(clock):
-    class Counting(MemoryHealths):
+    class Counting(MemoryHealthStore):
         merges = 0
 
-        async def share(self, slice_, figures, oldest):
+        async def merge_and_read(self, slice_, figures, oldest):
             self.merges += 1
-            return await super().share(slice_, figures, oldest)
+            return await super().merge_and_read(slice_, figures, oldest)
 
     store = Counting()
     health = make(clock, store)
@@ -313,13 +313,13 @@ async def test_a_merge_waits_for_its_interval_and_for_something_to_say(clock):
 
 
 async def test_a_store_that_fails_loses_nothing(clock):
-    class Failing(MemoryHealths):
+    class Failing(MemoryHealthStore):
         fails = True
 
-        async def share(self, slice_, figures, oldest):
+        async def merge_and_read(self, slice_, figures, oldest):
             if self.fails:
                 raise OSError
-            return await super().share(slice_, figures, oldest)
+            return await super().merge_and_read(slice_, figures, oldest)
 
     store = Failing()
     health = make(clock, store)

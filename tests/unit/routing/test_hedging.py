@@ -11,7 +11,7 @@ from subsecond.config import Settings
 from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.routing.attempts import answer
 from subsecond.routing.hedging import Budget, Hedges, may_double
-from subsecond.routing.records import Prior
+from subsecond.routing.histories import Prior
 from subsecond.stats.trace import Trace
 
 spec = importlib.util.spec_from_file_location("tails", Path(__file__).parents[2] / "benchmarks" / "tails.py")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from subsecond.routing.difficulty import load
-from subsecond_local.cli import main
+from subsecond_local.cli.main import main
 from subsecond_local.evaluate.routing_figures import measured
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from subsecond.cache.key import prepare
 from subsecond.model import Call, Tenant
-from subsecond.prompts.canonical import prepare
 from subsecond.routing import parsing
 from subsecond.routing.catalogue import Template, Templates
 from subsecond.routing.router import Router

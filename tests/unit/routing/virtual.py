@@ -5,11 +5,11 @@ import json
 import selectors
 from contextlib import aclosing
 
-from subsecond.admission import Admission, Limits
 from subsecond.model import Call, Chunk, Done, Head
 from subsecond.routing.attempts import Candidate, Terms
 from subsecond.routing.health import Health
-from subsecond.routing.healths.memory import MemoryHealths
+from subsecond.stores.memory.health import MemoryHealthStore
+from subsecond.upstreams.admission import Admission, Limits
 
 BEGINNING = 1_000_000.0
 
@@ -99,7 +99,7 @@ def chunk(delta, finish=None):
 def health(store=None, **given):
     """A Health on the loop's clock. `chance`: 0, so that rests are as short as they can be."""
     given = {"clock": now, "ticks": now, "chance": lambda: 0.0, **given}
-    return Health(MemoryHealths() if store is None else store, **given)
+    return Health(MemoryHealthStore() if store is None else store, **given)
 
 
 def terms(hedges=None, patience=15.0, known=None, limits=None):

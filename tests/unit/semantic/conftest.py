@@ -7,11 +7,11 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from subsecond.semantic.entries import fold
-from subsecond.semantic.matrix import block_of
-from subsecond.semantic.records import Change, part_of
-from subsecond.semantic.segments import Place
-from subsecond.semantic.vectors import quantise
+from subsecond.semantic.index.entries import fold
+from subsecond.semantic.index.matrix import block_of
+from subsecond.semantic.index.records import Change, part_of
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import quantise
 
 
 @pytest.fixture

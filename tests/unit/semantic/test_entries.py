@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic.entries import ABSENT, Roll, beaten, fold, known
-from subsecond.semantic.records import Change, part_of
-from subsecond.semantic.segments import Manifest, Place, Segment
-from subsecond.semantic.survey import survey
-from subsecond.semantic.vectors import quantise
+from subsecond.semantic.index.entries import ABSENT, Roll, beaten, fold, known
+from subsecond.semantic.index.live_rows import survey
+from subsecond.semantic.index.records import Change, part_of
+from subsecond.semantic.index.segments import Manifest, Place, Segment
+from subsecond.semantic.index.vectors import quantise
 
 DIM = 8
 ROW = quantise(np.eye(DIM, dtype=np.float32)[0])

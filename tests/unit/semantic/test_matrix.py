@@ -6,12 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from subsecond.semantic.entries import fold
-from subsecond.semantic.matrix import Matrix, block_of
-from subsecond.semantic.recent import deleted, written
-from subsecond.semantic.records import Change, part_of
-from subsecond.semantic.segments import Part
-from subsecond.semantic.vectors import SCALE, quantise
+from subsecond.semantic.index.entries import fold
+from subsecond.semantic.index.matrix import Matrix, block_of
+from subsecond.semantic.index.memtable import deleted, written
+from subsecond.semantic.index.records import Change, part_of
+from subsecond.semantic.index.segments import Part
+from subsecond.semantic.index.vectors import SCALE, quantise
 
 DIM = 16
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic.records import Poisoned, changes_of, sequence_of
-from subsecond.semantic.segments import Place
-from subsecond.semantic.vectors import pack
+from subsecond.semantic.index.records import Poisoned, changes_of, sequence_of
+from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.vectors import pack
 
 KEY, SCOPE = "ab" * 32, "cd" * 32
 

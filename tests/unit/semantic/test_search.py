@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic import search
-from subsecond.semantic.search import Piece, centre_of, nearest, nearest_of_many, sketch_of
-from subsecond.semantic.vectors import quantise
+from subsecond.semantic.index import search
+from subsecond.semantic.index.search import Piece, centre_of, nearest, nearest_of_many, sketch_of
+from subsecond.semantic.index.vectors import quantise
 
 
 def brute(vectors, query, dead):

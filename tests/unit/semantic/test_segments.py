@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from subsecond.semantic.segments import (
+from subsecond.semantic.index.segments import (
     IDS,
     Damaged,
     Manifest,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic.vectors import SCALE, pack, quantise, unpack
+from subsecond.semantic.index.vectors import SCALE, pack, quantise, unpack
 
 
 def test_a_vector_comes_back_from_its_bytes(unit):

@@ -1,0 +1,79 @@
+"""`subsecond keys create | list | revoke`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from subsecond_local.cli.key_admin import Key, KeyTable
+from subsecond_local.emulator import aws_emulator as stand_in
+from subsecond_local.run.stack import of_stack
+from subsecond_local.run.stores import in_words, of_run
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        dest="action", required=True
+    )
+    create = keys.add_parser("create", help="make a key and print it, this once")
+    create.add_argument("name", help="what to call it, for `list` and `revoke`")
+    create.add_argument(
+        "--tenant", default="default", help="whose key it is; tenants share nothing (default: %(default)s)"
+    )
+    create.add_argument("--namespace", default="default", help="the tenant's cache that it uses (default: %(default)s)")
+    listing = keys.add_parser("list", help="show all keys, without the keys themselves")
+    revoke = keys.add_parser("revoke", help="disable a key")
+    revoke.add_argument("key", metavar="name-or-prefix", help="its name, or how it begins (as `list` shows it)")
+    for parser in (create, listing, revoke):
+        parser.add_argument("--stack-name", help="keys of this deployed stack, not of a `make run` here")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
+    """LocalError when the table cannot be found or used."""
+    stores = of_stack(options.stack_name, environ) if options.stack_name else of_run(data, environ)
+    with in_words(stores):
+        print(answer(options, KeyTable(stores.dynamodb(), stores.state_table)), flush=True)
+    if stores.stand_in and stores.endpoint and options.action != "list":
+        stand_in.save(stores.endpoint)
+    return 0
+
+
+def answer(options: argparse.Namespace, table: KeyTable) -> str:
+    """Do it, and say what was done."""
+    if options.action == "list":
+        keys = table.list()
+        return json.dumps([public(key) for key in keys], indent=2) if options.json else listed(keys)
+    if options.action == "create":
+        token, key = table.create(options.name, options.tenant, options.namespace)
+        if options.json:
+            return json.dumps({"key": token, **public(key)}, indent=2)
+        # Beside the output, which a script takes for the key.
+        print("Keep it: it is stored as a hash and cannot be shown again.", file=sys.stderr)
+        return token
+    key = table.revoke(options.key)
+    if options.json:
+        return json.dumps(public(key), indent=2)
+    return f"Revoked {key.name} ({key.prefix}...). Gateways that have just seen it may take it for half a minute more."
+
+
+def public(key: Key) -> dict[str, object]:
+    """A key without its hash, which is of no use to anybody who reads it."""
+    return {name: value for name, value in asdict(key).items() if name != "hash"}
+
+
+def listed(keys: list[Key]) -> str:
+    if not keys:
+        return "No keys yet: `subsecond keys create NAME` makes one."
+    rows = [("NAME", "TENANT", "NAMESPACE", "BEGINS", "CREATED", "STATE")]
+    rows += [
+        (key.name, key.tenant, key.namespace, key.prefix, key.created, "revoked" if key.disabled else "active")
+        for key in keys
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""The command line. The only place in this package that reads the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from subsecond_local.cli import cache_command, keys_command, prewarm_command, route_command
+from subsecond_local.cli import optimise_command as optimize_command
+from subsecond_local.errors import LocalError
+from subsecond_local.evaluate import command as eval_command
+from subsecond_local.run import run_config as knobs
+from subsecond_local.run.ports import count, port_number
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0, 1 when it could not be done, 2 when it was not understood."""
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options)
+    except LocalError as error:
+        print(f"subsecond: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    data: Path | None = options.data
+    if options.command == "keys":
+        return keys_command.run(options, knobs.folder(os.environ, data), os.environ)
+    if options.command == "prewarm":
+        return prewarm_command.run(options, knobs.folder(os.environ, data))
+    if options.command == "cache":
+        return cache_command.run(options, knobs.folder(os.environ, data), os.environ)
+    dry = {"eval": eval_command, "optimize": optimize_command, "route": route_command}
+    if options.command in dry:
+        return int(dry[options.command].run(options, os.environ))
+    if options.command == "simulator":
+        return _simulate(options)
+    from subsecond_local.run import runner  # noqa: PLC0415 (what the command does not need is not loaded)
+
+    return runner.run(os.environ, data, with_parent=options.with_parent)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from subsecond_local.simulator import server as simulator_server  # noqa: PLC0415 (uvicorn)
+
+    try:
+        simulator_server.serve(options.port, options.key, options.slots, options.seed)
+    except OSError as error:
+        raise LocalError(f"The simulator cannot listen on port {options.port}: {error.strerror}.") from error
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="subsecond", description="A low-latency gateway for OpenAI-compatible models."
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="where runs keep their state (SUBSECOND_DATA; default: .subsecond)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="serve on this machine: gateway, stores and a model",
+        description="Serve on 127.0.0.1 until Ctrl-C. The environment sets PORT (8000), UPSTREAM (simulator, model, "
+        "openai), STORES (aws, memory), MODE (lambda; app with STORES=memory), OPENAI_BASE_URL, OPENAI_API_KEY, "
+        "OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), SUBSECOND_CATALOGUE (the models: "
+        "file:PATH or JSON) and every other SUBSECOND_ setting.",
+    )
+    # For make, which may be killed without a word to its children.
+    run.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    simulator = commands.add_parser("simulator", help="serve the simulator of models alone")
+    simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
+    simulator.add_argument("--key", default="", help="the API key that it wants (default: none)")
+    simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
+    simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
+    keys_command.add_to(commands)
+    optimize_command.add_to(commands)
+    cache_command.add_to(commands)
+    prewarm_command.add_to(commands)
+    eval_command.add_to(commands)
+    route_command.add_to(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""`make deploy-local`: the template on its whole way, on this machine and without an account.
+
+Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
+in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
+ask it in other words, delete. Without a Python of the functions' version it says so and does nothing: imports must come
+from the built layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from subsecond_local.deploy import deploy_tools as tools
+from subsecond_local.deploy.deploy_checks import Deployed
+from subsecond_local.emulator import aws_emulator as stand_in
+from subsecond_local.errors import LocalError
+from subsecond_local.run.children import Child, Family, Stop, StopAsked, tail
+from subsecond_local.run.ports import HOST, free_ports
+
+PROJECT = Path(__file__).parents[3]
+STACK = "subsecond-local"
+SECRET = "subsecond-upstream"  # noqa: S105 (its name)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a proof runs on. `aws`: the variables by which ministack is reached."""
+
+    python: Path
+    pythons: Path
+    sam: tools.Sam
+    scratch: Path
+    aws: Mapping[str, str]
+
+    @property
+    def built(self) -> Path:
+        return self.sam.project / ".aws-sam" / "build"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 also where it cannot run for want of a Python."""
+    parser = argparse.ArgumentParser(prog="deploy-local", description="Deploy the template to a stand-in for AWS.")
+    parser.add_argument("--build-only", choices=sorted(tools.MACHINES), help="build for this architecture, check, stop")
+    options = parser.parse_args(argv)
+    python = tools.runtime_python(os.environ)
+    if python is None:
+        print(f"deploy-local: skipped. The functions run on Python {tools.VERSION}, and there is none here.")
+        return 0
+    begun = time.monotonic()
+    try:
+        with ExitStack() as cleaning:
+            bench = prepare(python, cleaning)
+            if options.build_only:
+                build(bench, options.build_only, Path(".aws-sam") / options.build_only)
+            else:
+                prove(bench, cleaning)
+    except LocalError as error:
+        print(f"deploy-local: {error}", file=sys.stderr)
+        return 1
+    except StopAsked:
+        return 130
+    say(f"Done in {time.monotonic() - begun:.0f} s.")
+    return 0
+
+
+def prepare(python: Path, cleaning: ExitStack) -> Bench:
+    """The tools, and a port for ministack."""
+    folder = PROJECT / ".tools"
+    sam = tools.environment_of(folder / "sam", tools.project_python(), tools.SAM)
+    pythons = tools.environment_of(folder / "py313", python, tools.STAND_IN)
+    scratch = Path(cleaning.enter_context(tempfile.TemporaryDirectory(prefix="deploy-local-")))
+    aws = stand_in.access(free_ports(1)[0])
+    environ = tools.sam_environ(os.environ, pythons, aws)
+    return Bench(python, pythons, tools.Sam(sam / "sam", PROJECT, scratch / "sam.log", environ), scratch, aws)
+
+
+def build(bench: Bench, architecture: str, folder: Path) -> None:
+    timed("sam build", bench.sam, "build", "--build-dir", str(folder), *parameters(Architecture=architecture))
+    size = tools.check_layer(bench.sam.project / folder / "Shared", architecture)
+    say(f"  the layer for {architecture} unpacks to {size / 10**6:.1f} MB")
+
+
+def prove(bench: Bench, cleaning: ExitStack) -> None:
+    timed("sam validate --lint", bench.sam, "validate", "--lint")
+    build(bench, tools.architecture(), bench.built.relative_to(bench.sam.project))
+    family = Family(bench.scratch / "logs", Stop(), say)
+    family.stop.listen()
+    cleaning.callback(family.end)
+    simulator, key = start(family, bench)
+    deployed = Deployed(STACK, bench.aws)
+    deployed.store_secret(SECRET, key)
+    stack = {
+        "Architecture": tools.architecture(),
+        "UpstreamUrl": f"http://{HOST}:{simulator}/v1",
+        "UpstreamSecret": SECRET,
+        "DefaultModel": "sim-t50-i20-n16",
+        "WarmMode": "Ping",
+        "SemanticCache": "threshold",
+        "UpkeepState": "ENABLED",
+    }
+    deploy(bench, **stack, MemorySize="1024")
+    deployed.read()
+    deployed.key = new_key(bench)
+    deployed.check_answers()
+    deployed.check_index()
+    deployed.check_stores()
+    deployed.check_schedules()
+    deploy(bench, **stack, MemorySize="1536")
+    deployed.check_update(memory=1536)
+    stream(bench, deployed)
+    # Not after a failure: ministack and all that is in it end with this process.
+    timed("sam delete", bench.sam, "delete", "--stack-name", STACK, "--no-prompts")
+    deployed.check_deleted()
+
+
+def stream(bench: Bench, deployed: Deployed) -> None:
+    log = bench.scratch / "streaming.log"
+    try:
+        deployed.check_streaming(bench.python, bench.built, log)
+    except LocalError as error:
+        raise LocalError(f"{error}\nThe end of the function's log:\n{tail(log)}") from error
+
+
+def start(family: Family, bench: Bench) -> tuple[int, str]:
+    """Start ministack under the functions' Python, and the simulator; the simulator's port and key."""
+    port = int(bench.aws["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    data = bench.scratch / "ministack"
+    data.mkdir()
+    lock = stand_in.lock_state(data)
+    ministack = stand_in.ministack(port, data, bench.sam.environ, lock)
+    ministack = replace(ministack, command=(str(bench.pythons / "python"), "-c", stand_in.UNINSTALLED))
+    [simulator], key = free_ports(1), "sim-key"
+    upstream = Child(
+        name="simulator",
+        purpose="the simulator",
+        command=(sys.executable, "-m", "subsecond_local.simulator.server", f"--port={simulator}", f"--key={key}"),
+        environ=dict(os.environ),
+        health=f"http://{HOST}:{simulator}/health",
+    )
+    for child in (ministack, upstream):
+        family.start(child)
+    for child in (ministack, upstream):
+        family.await_ready(child)
+    return simulator, key
+
+
+def deploy(bench: Bench, **values: str) -> None:
+    timed("sam deploy", bench.sam, "deploy", "--stack-name", STACK, *parameters(**values))
+
+
+def parameters(**values: str) -> tuple[str, ...]:
+    return ("--parameter-overrides", *(f"{name}={value}" for name, value in values.items()))
+
+
+def new_key(bench: Bench) -> str:
+    """As the README tells it: with the command line, by the stack's name."""
+    command = [
+        sys.executable,
+        "-m",
+        "subsecond_local.cli.main",
+        "keys",
+        "create",
+        "proof",
+        "--stack-name",
+        STACK,
+        "--json",
+    ]
+    made = subprocess.run(command, env={**bench.sam.environ}, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise LocalError(f"subsecond keys create failed: {made.stderr}")
+    say("  a key, made with `subsecond keys create --stack-name`")
+    key: str = json.loads(made.stdout)["key"]
+    return key
+
+
+def timed(what: str, sam: tools.Sam, *arguments: str) -> None:
+    begun = time.monotonic()
+    sam(*arguments)
+    say(f"{what}: {time.monotonic() - begun:.0f} s")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""A model server with no model, in this process: `upstreams/simulation` with the settings' time limits.
+
+Model names, faults and what answers depend on are described in `subsecond_local.simulator.names`. Whole events are
+all that a caller sees here, so the fault `slow` does nothing, and a fault that ends a stream is an UpstreamError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from subsecond.errors import DeadlineExceeded, UpstreamTimeout
+from subsecond.ports import Reply
+from subsecond_local.simulator.engine import Simulation
+from subsecond_local.simulator.names import profile, refusal
+from subsecond_local.simulator.simulated_answer import play
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from subsecond.config import Settings
+    from subsecond.model import Call
+
+
+class Simulator:
+    """The adapter: the engine in this process, with the settings' time limits."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._simulation = Simulation(settings.simulator_seed)
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes]:
+        reel = self._simulation.reel(call.endpoint, {**call.body, "model": call.model})
+        pause = _Limited(self._settings, call.deadline)
+        async for payload in play(reel, pause, usage=True):
+            yield payload
+
+    async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
+        if path == "/models" and body is None:
+            found = self._simulation.models()
+        elif path == "/embeddings" and body is not None:
+            await _Limited(self._settings, deadline)(profile(str(body.get("model"))).first, first=True)
+            # 2,048 long vectors are a second of CPU, for which the loop would serve nobody.
+            found = await asyncio.to_thread(self._simulation.embeddings, body)
+        else:
+            raise refusal(f"The simulator does not serve {path}.", status=404, code="unknown_url")
+        return Reply(200, "application/json", found)
+
+
+class _Limited:
+    """Waits as long as the limits allow, then says which one it was."""
+
+    def __init__(self, settings: Settings, deadline: float | None) -> None:
+        self._first = settings.first_token_timeout
+        self._idle = settings.idle_timeout
+        self._end = monotonic() + settings.total_timeout
+        self._deadline = math.inf if deadline is None else deadline
+
+    async def __call__(self, seconds: float, *, first: bool) -> None:
+        now = monotonic()
+        limit = min(self._first if first else self._idle, self._end - now)
+        left = self._deadline - now
+        await asyncio.sleep(max(0.0, min(seconds, limit, left)))
+        if seconds > min(limit, left):
+            raise DeadlineExceeded("The time is used up.") if left < limit else UpstreamTimeout("No token in time.")
+
+
+def build(settings: Settings) -> Simulator:
+    return Simulator(settings)

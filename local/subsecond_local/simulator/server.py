@@ -1,0 +1,400 @@
+"""The simulator over HTTP: a plain ASGI app, because a framework would cost more than all that it does.
+
+    python -m subsecond_local.simulator.server --port 0 --key K       prints: READY http://127.0.0.1:PORT
+
+POST /v1/chat/completions, /v1/completions and /v1/embeddings, GET /v1/models and /health. Model names and faults are
+described in `subsecond_local.simulator.names`; faults come by the request header `x-sim-fault` as well. With
+`slots`, so many answers are made at a time and the others wait. GET /stats says what happened since the last POST
+/stats/reset: `calls` = `completed` + `refused` (4xx, 5xx) + `aborted` (the client hung up) + `broken` (a fault cut the
+answer) + `running`; `by_model` and `by_path` count requests; `connections` are open now, `clients` were seen.
+Web pages are refused: what they would ask is the gateway's to answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hmac
+import http.client
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from subsecond.errors import UpstreamError, UpstreamUnreachable
+from subsecond.upstreams.simulation.engine import Simulation
+from subsecond.upstreams.simulation.names import FOREVER, profile, refusal
+from subsecond.upstreams.simulation.reels import Reel, as_json, play
+from subsecond_local.browser_guard import Guard
+from subsecond_local.ports import count, port_number
+from subsecond_local.run.ports import count, port_number
+from subsecond_local.simulator.engine import Simulation
+from subsecond_local.simulator.names import FOREVER, profile, refusal
+from subsecond_local.simulator.simulated_answer import Reel, as_json, play
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    from subsecond.model import Endpoint
+    from subsecond_local.browser_guard import Message, Receive, Send
+
+_JSON = (b"content-type", b"application/json")
+_EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+_ENDPOINTS: Mapping[str, Endpoint] = {"/v1/chat/completions": "chat", "/v1/completions": "text"}
+_EMBEDDINGS = "/v1/embeddings"
+_METHODS = dict.fromkeys(("/v1/models", "/health", "/stats"), "GET") | dict.fromkeys(
+    (*_ENDPOINTS, _EMBEDDINGS, "/stats/reset"), "POST"
+)
+# Long, so that no client meets a connection that is just being closed for idleness (uvicorn's default is 5 s).
+_KEEP_ALIVE = 75
+
+
+class Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.client: tuple[str, int] | None = scope["client"]
+        self._receive = receive
+        self._send = send
+        self._gone: asyncio.Future[Message] | None = None
+
+    async def body(self) -> Any:
+        """The JSON body; UpstreamError 400 when it is none, ConnectionError when the client hung up before its end."""
+        parts = []
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionAbortedError
+            parts.append(message["body"])
+            more = message["more_body"]
+        try:
+            return json.loads(b"".join(parts))
+        except (ValueError, RecursionError) as error:
+            raise refusal(f"The body is not JSON: {error}", code="invalid_json") from error
+
+    def watch(self) -> None:
+        """From now on the current task is cancelled when the client hangs up."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._gone = asyncio.ensure_future(self._receive())
+        self._gone.add_done_callback(lambda found: None if found.cancelled() else task.cancel())
+
+    @property
+    def gone(self) -> bool:
+        return self._gone is not None and self._gone.done() and not self._gone.cancelled()
+
+    def unwatch(self) -> None:
+        """To be called before the response ends, because its end counts as a disconnect too."""
+        if self._gone is not None and not self._gone.done():
+            self._gone.cancel()
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        self.unwatch()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def reply(self, data: bytes, status: int = 200, retry_after: str | None = None) -> None:
+        headers = [_JSON, (b"content-length", b"%d" % len(data))]
+        if retry_after is not None:
+            headers.append((b"retry-after", retry_after.encode()))
+        await self.start(status, headers)
+        await self.end(data)
+
+
+class Application:
+    """The ASGI app. `connections` says how many are open."""
+
+    def __init__(self, key: str, slots: int, seed: int, connections: Callable[[], int]) -> None:
+        self._key = f"Bearer {key}".encode() if key else b""
+        self._slots = asyncio.Semaphore(slots) if slots else None
+        self._simulation = Simulation(seed)
+        self._connections = connections
+        self._reset()
+
+    def _reset(self) -> None:
+        self._simulation.reset()
+        self._counts: Counter[str] = Counter()
+        self._models: Counter[str] = Counter()
+        self._paths: Counter[str] = Counter()
+        self._clients: set[tuple[str, int] | None] = set()
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        try:
+            self._admit(exchange)
+            await self._route(exchange)
+        except UpstreamError as error:
+            await exchange.reply(as_json(error.body()), error.status, error.retry_after)
+
+    def _admit(self, exchange: Exchange) -> None:
+        self._clients.add(exchange.client)
+        method = _METHODS.get(exchange.path)
+        if method is None:
+            raise refusal(f"Unknown request URL: {exchange.path}.", status=404, code="unknown_url")
+        self._paths[exchange.path] += 1
+        if method != exchange.method:
+            raise refusal(f"{exchange.path} wants {method}.", status=405, code="method_not_allowed")
+        known = hmac.compare_digest(exchange.headers.get(b"authorization", b""), self._key)
+        if self._key and not known and exchange.path.startswith("/v1/"):
+            raise refusal("Incorrect API key provided.", status=401, code="invalid_api_key")
+
+    async def _route(self, exchange: Exchange) -> None:
+        path = exchange.path
+        if path in _ENDPOINTS or path == _EMBEDDINGS:
+            await self._count(exchange)
+        elif path == "/v1/models":
+            await exchange.reply(self._simulation.models())
+        elif path == "/health":
+            await exchange.reply(b'{"status":"ok"}')
+        elif path == "/stats":
+            await exchange.reply(as_json(self._stats()))
+        else:
+            self._reset()
+            await exchange.reply(b"{}")
+
+    def _stats(self) -> dict[str, Any]:
+        names = ("calls", "completed", "refused", "aborted", "broken")
+        counts = {name: self._counts[name] for name in names}
+        running = counts["calls"] - sum(counts[name] for name in names[1:])
+        shown = {"running": running, "by_model": self._models, "by_path": self._paths, "clients": len(self._clients)}
+        return counts | shown | {"connections": self._connections()}
+
+    async def _count(self, exchange: Exchange) -> None:
+        # A reset while this call runs shall not make the new counts negative.
+        counts = self._counts
+        counts["calls"] += 1
+        outcome = "completed"
+        try:
+            await self._answer(exchange)
+        except UpstreamUnreachable:
+            # To return without the response's end makes uvicorn close the connection.
+            outcome = "broken"
+        except UpstreamError:
+            outcome = "refused"
+            raise
+        except ConnectionAbortedError:
+            outcome = "aborted"
+        except asyncio.CancelledError:
+            outcome = "aborted"
+            task = asyncio.current_task()
+            if not exchange.gone or task is None or task.uncancel():
+                raise
+        finally:
+            exchange.unwatch()
+            counts[outcome] += 1
+
+    async def _answer(self, exchange: Exchange) -> None:
+        body = await exchange.body()
+        if not isinstance(body, dict):
+            raise refusal("The body must be a JSON object.", code="invalid_type")
+        self._models[str(body.get("model"))] += 1
+        header = exchange.headers.get(b"x-sim-fault", b"").decode("latin-1")
+        endpoint = _ENDPOINTS.get(exchange.path)
+        if endpoint is None:
+            found = self._simulation.embeddings(body, header)
+            await asyncio.sleep(profile(body["model"]).first)
+            await exchange.reply(found)
+            return
+        streamed = body.get("stream")
+        if not isinstance(streamed, bool | None):
+            raise refusal("'stream' must be true or false.", param="stream", code="invalid_type")
+        reel = self._simulation.reel(endpoint, body, header)
+        # A whole answer at once leaves nobody the time to hang up, and watching costs a task.
+        if streamed or reel.times[-1] or reel.faults or self._slots:
+            exchange.watch()
+        async with self._slots or contextlib.nullcontext():
+            await (_stream(exchange, reel, usage=_wants_usage(body)) if streamed else _whole(exchange, reel))
+
+
+def _wants_usage(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+async def _sleep(seconds: float, *, first: bool) -> None:
+    del first
+    await asyncio.sleep(seconds)
+
+
+async def _stream(exchange: Exchange, reel: Reel, *, usage: bool) -> None:
+    await exchange.start(200, _EVENTS)
+    slow = reel.faults.get("slow")
+    try:
+        async for payload in play(reel, _sleep, usage=usage):
+            event = b"data: %b\n\n" % payload
+            if slow is None:
+                await exchange.write(event)
+            else:
+                await _write_slowly(exchange, event, slow / 1000)
+    except UpstreamUnreachable:
+        if "nodone" in reel.faults:
+            await exchange.end()
+        raise
+    except UpstreamError as error:
+        await exchange.end(b"data: %b\n\n" % as_json(error.body()))
+        raise UpstreamUnreachable("The stream ended in an error event.") from error
+    await exchange.end(b"data: [DONE]\n\n")
+
+
+async def _whole(exchange: Exchange, reel: Reel) -> None:
+    faults = reel.faults
+    seconds = FOREVER if "stall" in faults else reel.times[-1]
+    if seconds:
+        await asyncio.sleep(seconds)
+    if "errorevent" in faults:
+        raise refusal("The fault asked for: an error instead of an answer.", status=500, code="simulated_error")
+    body = reel.whole()
+    if "malformed" in faults:
+        body = body[: len(body) // 2]
+    if not faults.keys() & {"truncate", "slow"}:
+        await exchange.reply(body)
+        return
+    await exchange.start(200, [_JSON, (b"content-length", b"%d" % len(body))])
+    if "truncate" in faults:
+        await exchange.write(body[: len(body) // 2])
+        raise UpstreamUnreachable("The connection died.")
+    await _write_slowly(exchange, body, faults["slow"] / 1000)
+    await exchange.end()
+
+
+async def _write_slowly(exchange: Exchange, data: bytes, seconds: float) -> None:
+    for piece in cut(data):
+        await exchange.write(piece)
+        await asyncio.sleep(seconds)
+
+
+def cut(data: bytes) -> Iterator[bytes]:
+    """Four pieces, cut in the first word, inside the first character of several bytes (or midway), before the end."""
+    middle = next((at + 1 for at, value in enumerate(data) if value > 0x7F), len(data) // 2)  # noqa: PLR2004
+    edges = (0, 3, middle, len(data) - 1, len(data))
+    return (data[start:end] for start, end in itertools.pairwise(edges))
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    until_eof = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.until_eof:
+            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._stop_at_eof)
+        assert sockets
+        print(f"READY http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
+
+    def _stop_at_eof(self) -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self.should_exit = True
+
+
+def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0, *, until_eof: bool = False) -> None:
+    """Serve on 127.0.0.1 until a signal; with `until_eof` also until stdin, a pipe, ends: so it does if a parent dies.
+
+    port 0: a free one. key "": anybody may ask. slots 0: no limit. OSError when the port is taken.
+    """
+    application = Application(key, slots, seed, lambda: len(server.server_state.connections))
+    config = uvicorn.Config(
+        Guard(application),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="critical",
+        timeout_keep_alive=_KEEP_ALIVE,
+        # A stalled answer would hold up the end for ever.
+        timeout_graceful_shutdown=0,
+    )
+    server = _Server(config)
+    server.until_eof = until_eof
+    with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
+        server.run(sockets=[listener])
+
+
+class SimulatorProcess:
+    """The server as a child process (a context manager). It ends when its parent ends, however that comes."""
+
+    def __init__(self, key: str = "", slots: int = 0, seed: int = 0, environ: Mapping[str, str] | None = None) -> None:
+        self.key = key
+        options = (f"--key={key}", f"--slots={slots}", f"--seed={seed}", "--until-eof")
+        self._child = subprocess.Popen(
+            (sys.executable, "-m", __spec__.name, *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environ,
+        )
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line.startswith("READY "):
+            self.stop()
+            raise RuntimeError(f"The simulator did not start: {line!r}")
+        self.url = line.split()[1]
+        self.base_url = f"{self.url}/v1"
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def stats(self) -> dict[str, Any]:
+        """What `GET /stats` says."""
+        return self._ask("GET", "/stats")
+
+    def reset(self) -> None:
+        """Count from zero."""
+        self._ask("POST", "/stats/reset")
+
+    def stop(self) -> None:
+        with self._child:
+            self._child.terminate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
+            connection.request(method, path)
+            found: dict[str, Any] = json.loads(connection.getresponse().read())
+            return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="An OpenAI-compatible server without a model.")
+    parser.add_argument("--port", type=port_number, default=0, help="0: a free one")
+    parser.add_argument("--key", default="", help="the API key that it wants; none without")
+    parser.add_argument("--slots", type=count, default=0, help="answers made at a time; 0: no limit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
+    options = parser.parse_args()
+    try:
+        serve(options.port, options.key, options.slots, options.seed, until_eof=options.until_eof)
+    except OSError as error:
+        sys.exit(f"The simulator cannot listen on port {options.port}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

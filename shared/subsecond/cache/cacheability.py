@@ -1,0 +1,96 @@
+"""Which answers may be stored, and for how long. The one place that decides it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from subsecond.config import Settings
+from subsecond.model import Answer, Call, Prompt
+from subsecond.streaming.transcript import FINISHES
+
+# Seconds. Answers are dated by their request: who wants a younger one than that could wait for one that is too old
+# when it is complete.
+SHARED_AGE = 60.0
+# Characters of what can be a question alone.
+QUESTION = 500
+# A text that is longer is not compared with others: it would be embedded in part only, and bloat the item.
+COMPARED_TEXT = 8_000
+
+
+def may_read(call: Call) -> bool:
+    return call.rules.read
+
+
+def may_compare(call: Call, text: str) -> bool:
+    """Whether the answer to a similar question could do: one answer in words, to a text that is compared whole. Calls
+    with tools act; what is nearly the same call may not be the same act."""
+    if not call.rules.similar or not (call.rules.read or call.rules.write):
+        return False
+    return bool(text) and len(text) <= COMPARED_TEXT and not call.body.get("tools") and call.body.get("n") in (None, 1)
+
+
+def may_serve_others(answer: Answer) -> bool:
+    """Whether similar questions may be answered with it: it was finished, not cut by a limit."""
+    return answer.finish == "stop"
+
+
+def may_coalesce(call: Call) -> bool:
+    """Whether it may share an upstream call with others who ask the same now: its answer could be stored and read, so
+    one serves all. Several choices (`n`) are asked for to differ."""
+    rules = call.rules
+    if not (rules.coalesce and rules.read and rules.write) or rules.only_if_cached:
+        return False
+    if rules.max_age is not None and rules.max_age < SHARED_AGE:
+        return False
+    return call.body.get("n") in (None, 1)
+
+
+def may_store(call: Call, answer: Answer) -> bool:
+    """Complete answers only. `length` and `tool_calls` count: the limits and the tools are in the key. A filtered
+    answer (`content_filter`), or one that never finished, is not stored."""
+    return call.rules.write and answer.finish in FINISHES
+
+
+def lifetime(settings: Settings, call: Call, prompt: Prompt) -> float:
+    """Seconds that the answer is kept: the shortest that a rule for its model or tags, the request, or a question of
+    the day wants; the settings' `ttl` where no rule speaks. 0: it is not stored."""
+    names = {"model": (call.model,), "tag": call.rules.tags}
+    wanted = [
+        seconds
+        for kind, pattern, seconds in ttl_rules(settings.ttl_rules)
+        if any(fnmatchcase(name, pattern) for name in names[kind])
+    ] or [settings.ttl]
+    if call.rules.ttl is not None:
+        wanted.append(call.rules.ttl)
+    if _is_of_the_day(prompt.text):
+        wanted.append(settings.timebound_ttl)
+    return min(wanted)
+
+
+def _is_of_the_day(text: str) -> bool:
+    """A short question about now. "Today" in a page of text says nothing about the question."""
+    if not 0 < len(text) <= QUESTION:
+        return False
+    from subsecond.semantic.guards.timebound import timebound  # noqa: PLC0415 -- its table, which a hit does not need
+
+    return timebound(text)
+
+
+def longest_life(settings: Settings) -> float:
+    """Seconds after which no answer can be left."""
+    return max([settings.ttl, *(seconds for _, _, seconds in ttl_rules(settings.ttl_rules))])
+
+
+@lru_cache(maxsize=8)
+def ttl_rules(text: str) -> tuple[tuple[str, str, float], ...]:
+    """`model:PATTERN=SECONDS,tag:PATTERN=SECONDS` as (kind, pattern, seconds); ValueError names the part that is none.
+    A pattern's `*` stands for any characters."""
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        place, _, seconds = part.rpartition("=")
+        kind, _, pattern = place.strip().partition(":")
+        if kind not in ("model", "tag") or not pattern or not seconds.strip().isdecimal():
+            raise ValueError(f"SUBSECOND_TTL_RULES: {part!r} is not `model:NAME=SECONDS` or `tag:NAME=SECONDS`")
+        found.append((kind, pattern, float(seconds)))
+    return tuple(found)

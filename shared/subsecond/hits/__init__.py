@@ -1,1 +1,0 @@
-"""Hit logs: the semantic hits of the last day."""

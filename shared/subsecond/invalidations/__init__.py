@@ -1,1 +1,0 @@
-"""Invalidations: dated rules of what is served no more."""

@@ -1,1 +1,0 @@
-"""API keys: who a token belongs to."""

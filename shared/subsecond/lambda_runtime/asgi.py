@@ -1,0 +1,124 @@
+"""A streaming Lambda handler for an ASGI app behind a Function URL.
+
+    handler = StreamingHandler(build_app)
+
+The app lives on one event loop, from its startup until the environment ends, so that its connections survive from one
+request to the next. There is no second thread: the loop runs while a request is served and stands still in between, as
+it would in a frozen environment anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from time import monotonic
+from typing import Any, Protocol
+
+from .asgi_cycle import Exchange
+from .asgi_types import App
+from .http_stream import HttpStream
+from .lifespan import Lifespan
+from .scope import http_body, http_scope, is_http
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[None] | None]
+EventHandler = Callable[[Any, Any], Any]
+
+
+class Context(Protocol):
+    """What is used of Lambda's context object."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+class StreamingHandler:
+    """`handler(event, context)` for Function URL events, payload format 2.0; needs the streaming runtime client.
+
+    factory: makes the app, inside the loop; its startup runs here too, so that a failure is a failed initialisation.
+    at_end: called when a response has ended (not when the handler returns), each alone: flush metrics and logs here.
+    on_event: serves every event that is no HTTP request, such as a schedule's; plain or async.
+    margin: seconds kept at the end of the function's time. The app is told, as `scope["aws.deadline"]` (monotonic
+    seconds), to be done two margins before it; at one margin it is cancelled: status 504, or an error event.
+    `scope["aws.event"]` and `scope["aws.context"]` are Lambda's own.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], App],
+        *,
+        at_end: Sequence[Hook] = (),
+        on_event: EventHandler | None = None,
+        margin: float = 0.25,
+    ) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._at_end = tuple(at_end)
+        self._on_event = on_event
+        self._margin = margin
+        with ExitStack() as undo:
+            undo.callback(self.loop.close)
+            self._app, self._lifespan = self.loop.run_until_complete(_started(factory))
+            undo.pop_all()
+
+    def __call__(self, event: Any, context: Context) -> Any:
+        if is_http(event):
+            return self.loop.run_until_complete(self._serve(event, context))
+        if self._on_event is None:
+            raise ValueError("this function serves HTTP requests only")
+        return self.loop.run_until_complete(_result(self._on_event(event, context)))
+
+    def close(self) -> None:
+        """Run the app's shutdown and close the loop. Lambda never calls this: it ends the process."""
+        self.loop.run_until_complete(self._lifespan.stop())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    async def _serve(self, event: Mapping[str, Any], context: Context) -> HttpStream:
+        end = monotonic() + context.get_remaining_time_in_millis() / 1000
+        scope = http_scope(event)
+        scope["aws.event"], scope["aws.context"] = event, context
+        scope["aws.deadline"] = end - 2 * self._margin
+        if self._lifespan.state is not None:
+            scope["state"] = self._lifespan.state.copy()
+        exchange = Exchange(self._app, scope, http_body(event), end - self._margin, self._margin / 2)
+        head = await exchange.begin()
+        return HttpStream(head.status, head.headers, head.cookies, self._body(exchange, end), self.loop)
+
+    async def _body(self, exchange: Exchange, end: float) -> AsyncGenerator[bytes]:
+        parts = exchange.parts()
+        try:
+            async for part in parts:
+                yield part
+        finally:
+            await parts.aclose()
+            for hook in self._at_end:
+                await _run(hook, end - self._margin / 4 - monotonic())
+
+
+async def _started(factory: Callable[[], App]) -> tuple[App, Lifespan]:
+    app = factory()
+    lifespan = Lifespan(app)
+    await lifespan.start()
+    return app, lifespan
+
+
+async def _result(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _run(hook: Hook, seconds: float) -> None:
+    """A hook that fails or hangs costs the response nothing."""
+
+    async def call() -> None:
+        await _result(hook())
+
+    task = asyncio.ensure_future(call())
+    await asyncio.wait((task,), timeout=seconds)
+    if not task.done():
+        task.cancel()
+        log.error("A hook at the end of the response did not end within the function's time")
+    elif not task.cancelled() and task.exception() is not None:
+        log.error("A hook at the end of the response failed", exc_info=task.exception())

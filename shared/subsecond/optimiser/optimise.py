@@ -1,0 +1,268 @@
+"""A call in, the call that is sent and a report out. Pure: the caller's body is never changed, nothing is awaited.
+
+What is edited without being asked for a budget is edited in system and developer messages alone, each by itself and
+by what stands before it. So a message is sent the same way in every call of a conversation, and the provider's prefix
+cache holds. Messages up to the caller's last cache mark, users' words, answers, tools and their results stay as they
+are, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from subsecond.errors import ContextLengthExceeded
+from subsecond.model import Call
+from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.markers import marked, prefix_hash
+from subsecond.optimiser.messages import (
+    INSTRUCTING,
+    Message,
+    is_formatted,
+    marked_until,
+    messages_of,
+    query,
+    texts,
+    with_texts,
+)
+from subsecond.optimiser.plan import Level, Plan, plan_for
+from subsecond.optimiser.report import Report, Rule
+from subsecond.optimiser.tokens import Correction, Counter, Tokens, most, uncounted
+
+if TYPE_CHECKING:
+    from subsecond.config import Settings
+    from subsecond.optimiser.relevance import Similarity
+
+# How far an estimate may be off: such a call is fitted with this to spare, and refused only when it is too long by
+# more than this.
+MARGIN = 0.05
+
+
+class Optimiser:
+    """One environment's: its settings, its counters, and what it learned of their errors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tokens = Tokens(settings.tokenizer_files)
+        self._correction = Correction()
+
+    def run(
+        self,
+        call: Call,
+        asked: str = "",
+        partition: str = "",
+        window: int = 0,
+        similar: Similarity | None = None,
+    ) -> tuple[Call, Report]:
+        """Raises ContextLengthExceeded, InvalidRequest (`asked` is not understood)."""
+        plan = plan_for(self._settings, call.model, asked, partition, window)
+        return optimise(call, plan, self._tokens, self._correction.factor(call.model), similar)
+
+    def learn(self, report: Report, model: str, usage: Mapping[str, Any] | None) -> None:
+        """What the model's server counted, once it is known."""
+        if report.after is not None and not report.uncounted and "estimate" in report.counter:
+            self._correction.learn(model, round(report.after / report.factor), usage)
+
+
+def optimise(
+    call: Call, plan: Plan, tokens: Tokens, factor: float = 1.0, similar: Similarity | None = None
+) -> tuple[Call, Report]:
+    """The call to send, the same object where nothing changed. `factor`: what a real count is to an estimate.
+
+    Raises ContextLengthExceeded when it cannot be made to fit the plan's window.
+    """
+    work = _Work(call, plan, tokens, factor, similar)
+    if plan.level is not Level.OFF:
+        work.tidy()
+        work.fit()
+        work.smooth()
+    return work.done()
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """A call's tokens, those beside its messages, and how many the window has for them."""
+
+    total: int
+    frame: int
+    room: int
+
+
+class _Work:
+    """One call's way through the levels."""
+
+    def __init__(self, call: Call, plan: Plan, tokens: Tokens, factor: float, similar: Similarity | None) -> None:
+        self._call = call
+        self._plan = plan
+        self._tokens = tokens
+        self._similar = similar
+        self._before = self._messages = messages_of(call.body) if call.endpoint == "chat" else []
+        self._pinned = marked_until(call.body, self._messages)
+        self._rules: list[Rule] = []
+        self._counts: tuple[int, int] | None = None
+        self._made: Counter | None = None
+        self._factor = factor
+        self._skipped = ""
+
+    def tidy(self) -> None:
+        """All levels but `fit`, in their order."""
+        if is_formatted(self._call.body):
+            self._skipped = "response_format"
+            return
+        self._instructions("lossless", lambda text: (tidied(text), 1))
+        if self._plan.level >= Level.DEDUPE:
+            self._dedupe()
+        if self._plan.level >= Level.SELECT and self._plan.budget:
+            self._select()
+        if self._plan.level >= Level.CONCISE:
+            from subsecond.optimiser.concise import shortened  # noqa: PLC0415 (as in `_dedupe`)
+
+            self._instructions("concise", shortened)
+
+    def fit(self) -> None:
+        if self._plan.level < Level.FIT or not self._plan.window:
+            return
+        room = self._plan.window - self._reserved()
+        bound = most(self._call.body, self._messages) if self._messages else None
+        if bound is not None and bound * max(1.0, self._factor) <= room:
+            return
+        size = self._size(room)
+        total = size.total
+        if total > room and self._messages:
+            self._shrink(size)
+            total = self._total(size.frame)
+        self._counts = (size.total, total)
+        if total * (1 - self._margin) > room:
+            raise ContextLengthExceeded(total, room, self._plan.window, "messages" if self._messages else "prompt")
+
+    def smooth(self) -> None:
+        """What was taken out may have brought empty lines together."""
+        if self._rules and not self._skipped:
+            self._instructions("lossless", lambda text: (tidied(text), 1))
+
+    def done(self) -> tuple[Call, Report]:
+        fields: dict[str, Any] = {"messages": self._messages} if self._messages is not self._before else {}
+        marks: tuple[str, ...] = ()
+        if self._plan.level is not Level.OFF and self._messages:
+            changed, marks = marked(self._call.body, self._messages, self._plan.markers, self._plan.partition)
+            fields |= changed
+        body = {**self._call.body, **fields}
+        report = Report(
+            level=self._plan.level.name.lower(),
+            rules=tuple(self._rules),
+            before=self._counts and self._counts[0],
+            after=self._counts and self._counts[1],
+            counter=self._made.name if self._made else "",
+            factor=self._factor,
+            prefixes=lambda: (_prefix(self._call.body), _prefix(body)) if fields else ("", ""),
+            pinned=self._pinned,
+            markers=marks,
+            uncounted=uncounted(self._messages) if self._counts else (),
+            skipped=self._skipped,
+        )
+        return (replace(self._call, body=body) if fields else self._call), report
+
+    def _instructions(self, name: str, edit: Callable[[str], tuple[str, int]]) -> None:
+        self._edit(name, INSTRUCTING, lambda text, _: edit(text))
+
+    def _dedupe(self) -> None:
+        # What a level does not need is not loaded: a cold start waits for it.
+        from subsecond.optimiser.dedupe import Dedupe, may_repeat  # noqa: PLC0415
+
+        if may_repeat(text for one in self._messages if one.get("role") in INSTRUCTING for text in texts(one)):
+            self._instructions("dedupe", Dedupe())
+
+    def _select(self) -> None:
+        """A user's context is judged by the same message's question, so that the choice stands in later turns."""
+        from subsecond.optimiser.passages import outside  # noqa: PLC0415 (as in `_dedupe`)
+        from subsecond.optimiser.select import selected  # noqa: PLC0415
+
+        question = outside(query(self._messages))
+
+        def choose(text: str, role: str) -> tuple[str, int]:
+            own = None if role == "user" else question
+            return selected(text, own, self._plan.budget, self._text, self._similar)
+
+        self._edit("select", INSTRUCTING | {"user"}, choose)
+
+    def _edit(self, name: str, roles: frozenset[str], edit: Callable[[str, str], tuple[str, int]]) -> None:
+        edits = chars = 0
+        messages = list(self._messages)
+        for at in range(self._pinned, len(messages)):
+            role = messages[at].get("role")
+            if role not in roles:
+                continue
+
+            def change(text: str, role: str = str(role)) -> str:
+                nonlocal edits, chars
+                new, count = edit(text, role)
+                if len(new) >= len(text) or not new.strip():
+                    return text
+                edits += count
+                chars += len(text) - len(new)
+                return new
+
+            messages[at] = with_texts(messages[at], change)
+        if edits:
+            self._messages = messages
+            self._rules.append(Rule(name, edits, chars))
+
+    def _reserved(self) -> int:
+        for field in ("max_completion_tokens", "max_tokens"):
+            value = self._call.body.get(field)
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                return value
+        # A default must not take most of a small window.
+        return min(self._plan.reserve, self._plan.window // 4)
+
+    def _size(self, room: int) -> _Size:
+        counter = self._counter
+        frame = round(self._factor * self._tokens.frame(counter, self._call.body))
+        return _Size(self._total(frame), frame, room)
+
+    def _shrink(self, size: _Size) -> None:
+        from subsecond.optimiser.fit import Fit  # noqa: PLC0415 (as in `_dedupe`)
+
+        budget = int((size.room - size.frame) / (1 + self._margin))
+        chars = _chars(self._messages)
+        found = Fit(self._messages, self._pinned, self._text, self._message, self._similar).to(max(0, budget))
+        edits = found.passages + found.turns + found.paragraphs
+        if not edits:
+            return
+        self._messages = found.messages
+        self._rules.append(Rule("fit", edits, chars - _chars(found.messages), size.total - self._total(size.frame)))
+
+    def _total(self, frame: int) -> int:
+        if self._messages:
+            return frame + sum(map(self._message, self._messages))
+        prompt = self._call.body.get("prompt")
+        if isinstance(prompt, str):
+            return frame + self._text(prompt)
+        return frame + (len(prompt) if isinstance(prompt, list) else 0)
+
+    def _text(self, text: str) -> int:
+        return round(self._factor * self._tokens.text(self._counter, text))
+
+    def _message(self, message: Message) -> int:
+        return round(self._factor * self._tokens.message(self._counter, message))
+
+    @property
+    def _margin(self) -> float:
+        return 0.0 if self._counter.exact else MARGIN
+
+    @property
+    def _counter(self) -> Counter:
+        if self._made is None:
+            self._made = self._tokens.counter(self._call.model)
+            if self._made.exact:
+                self._factor = 1.0
+        return self._made
+
+
+def _prefix(body: Mapping[str, Any]) -> str:
+    return prefix_hash(body, messages_of(body))
+
+
+def _chars(messages: Sequence[Message]) -> int:
+    return sum(len(text) for message in messages for text in texts(message))

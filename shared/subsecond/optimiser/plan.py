@@ -1,0 +1,90 @@
+"""What the optimiser may do to one call: from the settings, the model's line in them, and the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from subsecond.errors import InvalidRequest
+from subsecond.optimiser.markers import KINDS
+
+if TYPE_CHECKING:
+    from subsecond.config import Settings
+
+HEADER = "x-subsecond-optimise"
+
+
+class Level(IntEnum):
+    """Each does what those before it do, too."""
+
+    OFF = 0
+    LOSSLESS = 1
+    DEDUPE = 2
+    FIT = 3
+    SELECT = 4
+    CONCISE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`window`: the model's context in tokens, 0 where it is not known: then nothing is fitted. `reserve`: tokens kept
+    for the answer where the request names no limit of its own. `budget`: tokens of context that `select` leaves in a
+    message, 0 for all. `markers`: which provider's cache marks to place. `partition`: the tenant's, for its key."""
+
+    level: Level = Level.LOSSLESS
+    window: int = 0
+    reserve: int = 1024
+    budget: int = 0
+    markers: str = "off"
+    partition: str = ""
+
+
+def plan_for(settings: Settings, model: str, asked: str = "", partition: str = "", window: int = 0) -> Plan:
+    """`asked`: the request header's value, `LEVEL; budget=N; markers=KIND`, any part of which may be missing.
+    `window`: what the catalogue says of the model; the settings' own word goes before it. Raises InvalidRequest."""
+    level, budget, markers = _asked(asked)
+    by_model = _by_model(settings.optimise_models, model)
+    return Plan(
+        level=level_of(level or by_model or settings.optimise),
+        window=int(_by_model(settings.context_windows, model) or window),
+        reserve=settings.output_reserve,
+        budget=budget if budget is not None else settings.context_budget,
+        markers=markers or settings.cache_markers,
+        partition=partition,
+    )
+
+
+def level_of(name: str) -> Level:
+    try:
+        return Level[name.upper()]
+    except KeyError:
+        wanted = ", ".join(level.name.lower() for level in Level)
+        raise InvalidRequest(f"{HEADER}: one of {wanted}, not {name[:40]!r}.", param=HEADER) from None
+
+
+def _asked(text: str) -> tuple[str, int | None, str]:
+    level, budget, markers = "", None, ""
+    for part in filter(None, map(str.strip, text.split(";"))):
+        name, _, value = (word.strip() for word in part.partition("="))
+        if name == "budget" and value.isdecimal() and len(value) < 10:  # noqa: PLR2004 (no window is near)
+            budget = int(value)
+        elif name == "markers" and value in KINDS:
+            markers = value
+        elif name == part and not level:
+            level = name
+        else:
+            raise InvalidRequest(
+                f"{HEADER}: LEVEL; budget=TOKENS; markers={'|'.join(KINDS)}, not {part[:40]!r}.", param=HEADER
+            )
+    return level, budget, markers
+
+
+def _by_model(lines: str, model: str) -> str:
+    """The value of the first `PATTERN=VALUE` whose pattern fits the model."""
+    for line in lines.split(","):
+        pattern, _, value = line.strip().rpartition("=")
+        if pattern and fnmatchcase(model, pattern):
+            return value
+    return ""

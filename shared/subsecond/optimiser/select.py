@@ -1,0 +1,27 @@
+"""The passages that matter for the question, up to a budget of tokens: whole ones, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from subsecond.optimiser.passages import outside, passages_of, without
+from subsecond.optimiser.relevance import Similarity, ranked
+
+
+def selected(
+    text: str, query: str | None, budget: int, count: Callable[[str], int], similar: Similarity | None
+) -> tuple[str, int]:
+    """The text with passages of at most `budget` tokens, and how many went. `query`: None for the text's own."""
+    found = passages_of(text)
+    if not found:
+        return text, 0
+    bodies = [text[start:end] for start, end in found]
+    sizes = list(map(count, bodies))
+    if sum(sizes) <= budget:
+        return text, 0
+    kept, left = set(), budget
+    for at in ranked(outside(text) if query is None else query, bodies, similar):
+        if sizes[at] <= left:
+            kept.add(at)
+            left -= sizes[at]
+    return without(text, (span for at, span in enumerate(found) if at not in kept)), len(found) - len(kept)

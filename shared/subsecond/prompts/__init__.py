@@ -1,1 +1,0 @@
-"""From a request to its exact key, its scope and its text."""

@@ -1,0 +1,52 @@
+"""Is it English? The tables are; what is not gets stricter rules."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from subsecond.semantic.guards.tables import tables
+
+LONGEST = 1_000
+# The share of Latin letters below which a text is in another script: a foreign name in an English question is less.
+LATIN = 0.8
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def english(text: str) -> bool:
+    """English, or too short to tell; by the script, and by which language's common words are more."""
+    return _english(text[:LONGEST])
+
+
+@lru_cache(256)
+def _english(text: str) -> bool:
+    words = _WORD.findall(text.casefold())
+    if not all(map(str.isascii, words)) and _latin("".join(words)) < LATIN:
+        return False
+    found = set(words)
+    foreign = found & _foreign()
+    if not foreign:
+        return True
+    languages = tables().languages
+    ours = len(found & languages["en"])
+    theirs = max(len(foreign & common) for name, common in languages.items() if name not in _NOT_FOREIGN)
+    return theirs <= ours if theirs > 1 or not ours else True
+
+
+_NOT_FOREIGN = ("en", "polite")
+
+
+@lru_cache(1)
+def _foreign() -> frozenset[str]:
+    """The common words of all the other languages: most English texts have none of them."""
+    return frozenset().union(*(words for name, words in tables().languages.items() if name not in _NOT_FOREIGN))
+
+
+def _latin(letters: str) -> float:
+    return sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters) / len(letters)
+
+
+def bare(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Without what is polite in any of these languages."""
+    return tuple(word for word in words if word not in tables().languages["polite"])

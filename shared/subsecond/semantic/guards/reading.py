@@ -1,0 +1,235 @@
+"""What a guard looks at: a text's words, each with what stands for it, its numbers, names and kind of question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from subsecond.semantic.guards import numbers
+from subsecond.semantic.guards.numbers import Amount
+from subsecond.semantic.guards.tables import Tables, tables
+from subsecond.semantic.guards.words import Token, tokens
+
+# Texts that are remembered: the one that is asked is compared with several, and the favourites come again.
+REMEMBERED, LONGEST_REMEMBERED = 256, 400
+# Words of the longest number in words.
+LONGEST_NUMBER = 12
+
+
+class Word(NamedTuple):
+    """text: as read. key: what stands for it. before: the preposition in front, if it gives a direction. joined: the
+    word before stands beside it ("A and B"). name: it has a capital where only names have one."""
+
+    text: str
+    key: str
+    before: str
+    joined: bool
+    name: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """plain: everything that says something, in order, in lower case. words: those with a content. kinds: of the
+    questions, in order. first: the kind that counts. amounts: the numbers in order; weak: those that may count nothing.
+    negations: how many; marks: signs, identifiers, quotations. function: the other words."""
+
+    plain: tuple[str, ...]
+    words: tuple[Word, ...]
+    kind: str
+    amounts: tuple[Amount, ...]
+    weak: tuple[str, ...]
+    negations: int
+    dates: frozenset[str]
+    code: tuple[str, ...]
+    quotes: tuple[str, ...]
+    signs: tuple[str, ...]
+    function: frozenset[str]
+    keys: frozenset[str]
+
+
+def read(text: str) -> Reading:
+    return _remembered(text) if len(text) <= LONGEST_REMEMBERED else _read(text)
+
+
+def _read(text: str) -> Reading:
+    found = tokens(text)
+    return _Reader(found).reading()
+
+
+_remembered = lru_cache(REMEMBERED)(_read)
+
+
+class _Reader:
+    """One pass over the tokens; at each the longest phrase, else the number in words, else the word."""
+
+    def __init__(self, found: list[Token]) -> None:
+        self._found = found
+        self._texts = [token.text for token in found]
+        self._tables: Tables = tables()
+        self._names = _capitals_tell(found)
+        self.plain: list[str] = []
+        self.words: list[Word] = []
+        self.kinds: list[str] = []
+        self.amounts: list[Amount] = []
+        self.weak: list[str] = []
+        self.marks: dict[str, list[str]] = {"code": [], "quote": [], "sign": []}
+        self.function: set[str] = set()
+        self.dates: set[str] = set()
+        self.negations = 0
+        self._before = ""
+        self._joined = False
+
+    def reading(self) -> Reading:
+        place = 0
+        while place < len(self._found):
+            place += self._step(place)
+        if not self.kinds and self.plain and self.plain[0] in self._tables.cues["asking"]:
+            self.kinds.append("<is>")
+        kind = next(
+            (kind for kind in self.kinds if kind not in ("<want>", "<can>")), self.kinds[0] if self.kinds else ""
+        )
+        return Reading(
+            plain=tuple(self.plain),
+            words=tuple(self.words),
+            kind=kind,
+            amounts=tuple(self.amounts),
+            weak=tuple(self.weak),
+            negations=self.negations,
+            dates=frozenset(self.dates),
+            code=tuple(self.marks["code"]),
+            quotes=tuple(self.marks["quote"]),
+            signs=tuple(self.marks["sign"]),
+            function=frozenset(self.function),
+            keys=frozenset(word.key for word in self.words),
+        )
+
+    def _step(self, place: int) -> int:
+        """Takes in what begins here; says how many tokens it took."""
+        token = self._found[place]
+        if token.sort == "number":
+            return self._number(place, token)
+        if token.sort != "word":
+            if token.sort != "stop":
+                self.marks[token.sort].append(token.text)
+                if token.sort != "quote":
+                    self.plain.append(token.text)
+            return 1
+        if token.text in self._tables.lengths and (taken := self._phrase(place, token)):
+            return taken
+        if taken := self._spelled(place):
+            return taken
+        self._word(place, token)
+        return 1
+
+    def _phrase(self, place: int, token: Token) -> int:
+        for size in self._tables.lengths[token.text]:
+            words = tuple(self._texts[place : place + size])
+            becomes = self._tables.phrases.get(words)
+            if becomes is None or (becomes == "^" and not self._at_head(place)):
+                continue
+            if becomes.startswith("<"):
+                self.kinds.append(becomes)
+                self.plain.extend(words)
+            elif becomes not in ("", "^"):
+                self._content(becomes, any(map(self._is_name, range(place, place + len(words)))))
+                self.plain.extend(words)
+                self.negations += becomes in self._tables.cues["negation"]
+            return len(words)
+        return 0
+
+    def _at_head(self, place: int) -> bool:
+        """Of the text or of a sentence, but for what says nothing."""
+        before = self._found[place - 1] if place else None
+        return before is None or not self.plain or (before.sort == "stop" and before.text not in "(,")
+
+    def _number(self, place: int, token: Token) -> int:
+        amount, taken = token.amount or Amount("", token.text), 1
+        follows = self._texts[place + 1 : place + 3]
+        if amount.unit == "" and follows:
+            if times := numbers.multiplier(follows[0]):
+                amount, taken = Amount("", numbers.text(float(amount.text) * times)), 2
+                follows = self._texts[place + 2 : place + 3]
+            if (
+                follows
+                and numbers.is_unit(follows[0])
+                and (len(follows[0]) > 1 or self._found[place + taken].sort == "sign")
+            ):
+                amount, taken = numbers.typed(float(amount.text), follows[0]), taken + 1
+        self.amounts.append(amount)
+        self.plain.append(f"{amount.unit}:{amount.text}")
+        return taken
+
+    def _spelled(self, place: int) -> int:
+        word = self._texts[place]
+        if (amount := numbers.clock(word)) is not None:
+            self.amounts.append(amount)
+            self.plain.append(f"clock:{amount.text}")
+            return 1
+        if word not in numbers.units().counts:
+            return 0
+        found = numbers.spelled(self._texts[place : place + LONGEST_NUMBER])
+        if found is None:
+            return 0
+        value, taken = found
+        follows = self._texts[place + taken] if place + taken < len(self._texts) else ""
+        if numbers.is_unit(follows) and len(follows) > 1:
+            amount, taken = numbers.typed(value, follows), taken + 1
+        elif taken == 1 and word in numbers.WEAK:
+            self.weak.append(word)
+            self.function.add(word)
+            self.plain.append(word)
+            return 1
+        else:
+            amount = Amount("", numbers.text(value))
+        self.amounts.append(amount)
+        self.plain.append(f"{amount.unit}:{amount.text}")
+        return taken
+
+    def _word(self, place: int, token: Token) -> None:
+        word, cues = token.text, self._tables.cues
+        if token.amount is not None:
+            self.amounts.append(token.amount)
+        if word in cues["negation"]:
+            self.negations += 1
+            self.plain.append("not" if word in ("no", "cannot", "nt") else word)
+            self._content(word if word in cues["refusal"] or word == "without" else "not", name=False)
+            return
+        self.plain.append(word)
+        if word in cues["function"] and not (word == "may" and self._is_month(place)):
+            self.function.add(word)
+            self._before = (
+                word
+                if word in cues["from"] or word in cues["goal"] or word == "than"
+                else (self._before if word in cues["article"] else "")
+            )
+            self._joined = word in cues["joint"] or (self._joined and word in cues["article"])
+            return
+        self._content(word, self._is_name(place))
+
+    def _content(self, word: str, name: bool) -> None:  # noqa: FBT001 -- an inner helper
+        key = self._tables.key(word)
+        self.words.append(Word(word, key, self._before, self._joined, name))
+        kinds = self._tables.kinds.get(key)
+        if kinds and any(kind in ("weekday", "month", "day") for kind, _ in kinds):
+            self.dates.add(kinds[0][1])
+        self._before, self._joined = "", False
+
+    def _is_name(self, place: int) -> bool:
+        token = self._found[place]
+        return self._names and token.capital and not token.first and token.text not in self._tables.cues["function"]
+
+    def _is_month(self, place: int) -> bool:
+        token = self._found[place]
+        before = self._found[place - 1] if place else None
+        return before is not None and (
+            (token.capital and self._names and not token.first)
+            or before.sort == "number"
+            or before.text in ("in", "of", "until", "by", "since", "last", "next")
+        )
+
+
+def _capitals_tell(found: list[Token]) -> bool:
+    """Whether a capital means a name: not in a text that is in capitals, or has one on most words."""
+    words = [token for token in found if token.sort == "word"]
+    return sum(token.capital for token in words) <= 0.6 * len(words) or len(words) <= 2  # noqa: PLR2004 -- too few to tell

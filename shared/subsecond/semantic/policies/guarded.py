@@ -1,0 +1,104 @@
+"""The default policy: what makes another question is refused by rule, what is left is scored, and doubt is a miss.
+
+`docs/guards.md` tells what each guard does and how often it is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from subsecond.config import Settings, check_choice
+from subsecond.guards import language, lexicon, vetoes
+from subsecond.guards.features import features
+from subsecond.guards.matching import match
+from subsecond.guards.reading import Reading, read
+from subsecond.guards.score import Model, model
+from subsecond.guards.timebound import FRESH, timebound
+from subsecond.policies import Candidate, Verdict
+from subsecond.config import Settings
+from subsecond.ports import Candidate, Verdict
+from subsecond.semantic.guards import language, lexicon, vetoes
+from subsecond.semantic.guards.features import features
+from subsecond.semantic.guards.matching import match
+from subsecond.semantic.guards.reading import Reading, read
+from subsecond.semantic.guards.score import Model, model
+from subsecond.semantic.guards.timebound import FRESH, timebound
+
+# Longer texts, in words with a content: the score was trained on questions. They must be equal.
+LONGEST = 60
+# And in characters: beyond it the texts are not even read (8,000 would take 25 ms), but must be equal but for case.
+LONGEST_READ = 2_000
+LONG = "long, and not the same words"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    model: Model
+
+    @property
+    def floor(self) -> float:
+        return self.model.floor
+
+    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+        if candidate.age > FRESH and timebound(asked):
+            return Verdict("miss", ("time-bound",), 0.0)
+        if max(len(asked), len(candidate.text)) > LONGEST_READ:
+            same = _flat(asked) == _flat(candidate.text)
+            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (LONG,), 0.0)
+        a, b = read(asked), read(candidate.text)
+        if _equal(a, b, asked, candidate.text):
+            return Verdict("hit", ("same words",), 1.0)
+        if candidate.similarity < self.floor:
+            return Verdict("miss", (f"similarity {candidate.similarity:.3f} is below {self.floor:.3f}",), 0.0)
+        if reason := _refused(a, b, asked, candidate.text):
+            return Verdict("miss", (reason,), 0.0)
+        return self._scored(a, b, asked, candidate)
+
+    def _scored(self, a: Reading, b: Reading, asked: str, candidate: Candidate) -> Verdict:
+        matching = match(a, b)
+        if reason := vetoes.veto_matched(a, b, matching):
+            return Verdict("miss", (reason,), 0.0)
+        similarity = lexicon.cosine(asked, candidate.text) if self.model.own else candidate.similarity
+        score = min(0.9999, self.model.score(features(a, b, matching, similarity)))
+        if score >= self.model.cut:
+            return Verdict("hit", (f"score {score:.3f} reaches {self.model.cut:.3f}",), score)
+        return Verdict(
+            "unsure" if score >= self.model.maybe else "miss",
+            (f"score {score:.3f} is below {self.model.cut:.3f}",),
+            score,
+        )
+
+
+def build(settings: Settings) -> Guarded:
+    """ValueError: there is no such caution. Raises Unavailable when the static table is not the pinned one."""
+    check_choice("caution", settings.caution)
+    lexicon.table()
+    return Guarded(model(settings.embedder, settings.caution))
+
+
+def _equal(a: Reading, b: Reading, asked: str, text: str) -> bool:
+    """The same words in the same order, but for case, punctuation and what is only polite."""
+    if not a.plain and not b.plain:
+        return _flat(asked) == _flat(text)
+    if a.plain == b.plain:
+        return True
+    bare = language.bare(a.plain)
+    return bool(bare) and bare == language.bare(b.plain) and not _both_english(asked, text)
+
+
+def _both_english(asked: str, text: str) -> bool:
+    return language.english(asked) and language.english(text)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _refused(a: Reading, b: Reading, asked: str, text: str) -> str:
+    if not _both_english(asked, text):
+        return "not English, and not the same words"
+    if not a.words or not b.words:
+        return "nothing to compare"
+    if max(len(a.words), len(b.words)) > LONGEST:
+        return LONG
+    return vetoes.veto(a, b)

@@ -1,1 +1,0 @@
-"""Where the figures are kept and merged."""

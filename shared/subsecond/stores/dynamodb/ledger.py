@@ -1,0 +1,236 @@
+"""Statistics in the state table: pk `stats#<partition>`, sk the sheet, one number attribute for each figure, `ttl`.
+
+Beside them: sk `recent#<slot>`, what an environment has to show (`highlights.py`), and pk `stats#<tenant>`, sk
+`namespaces`: a set of those that were ever asked in.
+
+Environments only ever ADD, so they need not know of each other. An update whose reply was lost is sent again, so a
+figure can be counted twice then: the price of not paying twice for each (a transaction could tell).
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+import logging
+import time
+from itertools import islice
+from math import inf
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from subsecond.aws.client import Aws, aws_of
+from subsecond.stats.counters import Tally
+from subsecond.stats.figures import HOUR, LIVE, hour_of
+from subsecond.stats.highlights import KEPT as KEPT_RECENT
+from subsecond.stats.highlights import Highlights, merged
+from subsecond.stats.summary import HOURS, oldest_sheets, summarise
+from subsecond.stats.tenants import MOST, is_tenant, overall, tenant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from subsecond.config import Settings
+    from subsecond.stats.trace import Trace
+
+log = logging.getLogger("subsecond")
+
+DAY = 24 * HOUR
+# Seconds after the end of a sheet's hour; expired answers can be counted no longer.
+KEPT, KEPT_LIVE = 90 * DAY, DAY
+# Figures in one update: an expression may have 4 KB and 300 operators; a figure takes one and at most 8 bytes.
+AT_ONCE = 100
+# Figures that wait while the table cannot be reached (about 10 MB), and the longest pause between two attempts.
+MOST_WAITING = 50_000
+LONGEST_PAUSE = 60.0
+RECENT, NAMESPACES = "recent#", "namespaces"
+
+Sheets: TypeAlias = "list[tuple[str, dict[str, int]]]"
+
+
+class DynamoLedger:
+    """`interval`: seconds between two merges. `clock`: epoch seconds.
+
+    failures: merges that the table refused or did not answer, tried again later. lost: figures given up, because the
+    table calls them malformed or too many wait.
+    """
+
+    def __init__(self, aws: Aws, table: str, interval: float, clock: Callable[[], float] = time.time) -> None:
+        self._aws = aws
+        self._table = table
+        self._interval = self._pause = interval
+        self._clock = clock
+        self._tally = Tally()
+        self._highlights = Highlights()
+        # Namespaces that are in their tenant's set, as far as this environment has seen to it.
+        self._listed: set[str] = set()
+        self._merged = -inf
+        # Held by the thread that merges: what it holds is in neither place.
+        self._merging = Lock()
+        self.failures = 0
+        self.lost = 0
+
+    def record(self, trace: Trace) -> None:
+        now = self._clock()
+        self._tally.record(trace, now)
+        self._highlights.record(trace, now)
+
+    async def flush(self, *, force: bool = False) -> None:
+        """One thread does it all, so a caller that stops waiting leaves nothing half counted."""
+        now = self._clock()
+        if len(self._tally) and (force or not 0 <= now - self._merged < self._pause):
+            self._merged = now
+            await self._aws.run(self._merge)
+
+    async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
+        """`complete` is False when the table could not be read: then only this environment is sure to be in it."""
+        now = self._clock()
+        if is_tenant(partition):
+            return await self._aws.run(lambda: self._overall(partition, now, hours))
+        sheets, complete = await self._aws.run(lambda: self._read(partition, now, hours))
+        recent = await self._aws.run(lambda: self._recent(partition))
+        return summarise(sheets, now, hours, complete=complete) | merged(recent, now)
+
+    def _merge(self) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- boto3 loads in the pool only
+
+        with self._merging:
+            sheets = self._tally.take()
+            try:
+                for place in list(sheets):
+                    self._write(*place, sheets[place])
+                    del sheets[place]
+                self._show()
+                self._pause = self._interval
+            except (BotoCoreError, ClientError) as error:
+                self.failures += 1
+                self._pause = min(LONGEST_PAUSE, 2 * max(self._pause, 1.0))
+                log.warning("statistics wait: %s", type(error).__name__)
+            finally:
+                self._tally.add(sheets)
+                self.lost += self._tally.shrink(MOST_WAITING)
+
+    def _show(self) -> None:
+        """Write what this environment has to show, over what stood in its slot."""
+        found = self._highlights.take()
+        try:
+            for partition in list(found):
+                text = json.dumps(found[partition], separators=(",", ":"))
+                expiry = int(self._clock() + KEPT_RECENT)
+                self._put(_pk(partition), f"{RECENT}{self._highlights.slot:02d}", {"doc": {"S": text}}, expiry)
+                del found[partition]
+        finally:
+            self._highlights.give_back(found)
+
+    def _put(self, pk: str, sk: str, values: Mapping[str, Any], expiry: int) -> None:
+        # An update, because the functions may write nothing else here.
+        [(name, value)] = values.items()
+        self._aws.dynamodb.update_item(
+            TableName=self._table,
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            UpdateExpression="SET #ttl = :ttl, #name = :value" if "S" in value else "SET #ttl = :ttl ADD #name :value",
+            ExpressionAttributeNames={"#ttl": "ttl", "#name": name},
+            ExpressionAttributeValues={":ttl": {"N": str(expiry)}, ":value": value},
+        )
+
+    def _list(self, partition: str) -> None:
+        """Note the namespace with its tenant: once in an environment."""
+        if partition in self._listed or is_tenant(partition):
+            return
+        tenant, _, namespace = partition.partition(":")
+        self._put(_pk(tenant), NAMESPACES, {"names": {"SS": [namespace]}}, int(self._clock()) + KEPT)
+        self._listed.add(partition)
+
+    def _write(self, partition: str, sheet: str, sums: dict[str, int]) -> None:
+        """Add the sums to the sheet's item; each is gone from `sums` once it is there."""
+        self._list(partition)
+        client = self._aws.dynamodb
+        while part := dict(islice(sums.items(), AT_ONCE)):
+            added = {name: n for name, n in part.items() if n}
+            try:
+                if added:
+                    client.update_item(TableName=self._table, **_update(partition, sheet, added))
+            except client.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "ValidationException":
+                    raise
+                # Malformed now is malformed for ever, and must not hold up the rest.
+                self.lost += len(part)
+            for name in part:
+                del sums[name]
+
+    def _read(self, partition: str, now: float, hours: int) -> tuple[Sheets, bool]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        figures, live = oldest_sheets(now, hours)
+        with self._merging:
+            found = self._tally.of(partition)
+            try:
+                for first, last in ((figures, hour_of(now + HOUR)), (live, LIVE + "~")):
+                    found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
+            except (BotoCoreError, ClientError):
+                return found, False
+        return found, True
+
+    def _recent(self, partition: str) -> list[dict[str, Any]]:
+        """What the environments have to show: this one's from memory, the others' where they can be read."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            items = list(self._query(partition, RECENT, RECENT + "~"))
+        except (BotoCoreError, ClientError):
+            items = []
+        found = [json.loads(item["doc"]["S"]) for item in items]
+        return [self._highlights.of(partition), *(one for one in found if one["id"] != self._highlights.id)]
+
+    def _overall(self, tenant: str, now: float, hours: int) -> Mapping[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        owned = {name for name in self._tally.partitions() if name != tenant and tenant_of(name) == tenant}
+        complete = True
+        try:
+            for item in self._query(tenant, NAMESPACES, NAMESPACES):
+                owned |= {f"{tenant}:{name}" for name in item["names"]["SS"]}
+        except (BotoCoreError, ClientError):
+            complete = False
+        found = {}
+        # One more than are added up, so that it shows that there are more.
+        for name in sorted(owned)[: MOST + 1]:
+            found[name], was_read = self._read(name, now, hours)
+            complete = complete and was_read
+        return overall(found, now, hours, complete=complete)
+
+    def _query(self, partition: str, first: str, last: str) -> Iterator[dict[str, Any]]:
+        pages = self._aws.dynamodb.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={":pk": {"S": _pk(partition)}, ":first": {"S": first}, ":last": {"S": last}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            yield from page["Items"]
+
+
+def _pk(partition: str) -> str:
+    return f"stats#{partition}"
+
+
+def _update(partition: str, sheet: str, sums: Mapping[str, int]) -> dict[str, Any]:
+    values = {f":{at}": {"N": str(n)} for at, n in enumerate(sums.values())}
+    return {
+        "Key": {"pk": {"S": _pk(partition)}, "sk": {"S": sheet}},
+        "UpdateExpression": "SET #ttl = :ttl ADD " + ",".join(f"#{at} :{at}" for at in range(len(sums))),
+        "ExpressionAttributeNames": {"#ttl": "ttl", **{f"#{at}": name for at, name in enumerate(sums)}},
+        "ExpressionAttributeValues": {":ttl": {"N": str(_ttl(sheet))}, **values},
+    }
+
+
+def _ttl(sheet: str) -> int:
+    hour = calendar.timegm(time.strptime(sheet.removeprefix(LIVE)[:10], "%Y%m%d%H"))
+    return hour + HOUR + (KEPT_LIVE if sheet.startswith(LIVE) else KEPT)
+
+
+def _sums(item: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(value["N"]) for name, value in item.items() if "|" in name}
+
+
+def build(settings: Settings) -> DynamoLedger:
+    return DynamoLedger(aws_of(settings), settings.state_table, settings.flush_interval)

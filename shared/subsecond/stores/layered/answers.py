@@ -1,0 +1,60 @@
+"""Memory before DynamoDB: what this environment has seen costs no read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from subsecond.cache import dynamodb, memory
+from subsecond.config import Settings
+from subsecond.model import Entry
+from subsecond.ports import ExactStore
+from subsecond.stores.dynamodb import answers as dynamodb
+from subsecond.stores.memory import answers as memory
+
+
+class LayeredStore:
+    def __init__(self, near: ExactStore, far: ExactStore) -> None:
+        self._near = near
+        self._far = far
+
+    async def get(self, partition: str, key: str) -> Entry | None:
+        if entry := await self._near.get(partition, key):
+            return entry
+        entry = await self._far.get(partition, key)
+        if entry:
+            await self._near.put(entry)
+        return entry
+
+    async def fresh(self, partition: str, key: str) -> Entry | None:
+        """Past this environment's memory, which another one's report or newer answer does not reach."""
+        entry = await self._far.fresh(partition, key)
+        if entry:
+            await self._near.put(entry)
+        return entry
+
+    async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
+        # Only the table: what is read for a similar question is read there.
+        await self._far.report(partition, key, digest, wrong=wrong)
+
+    async def touch(self, partition: str, key: str) -> None:
+        await self._far.touch(partition, key)
+
+    async def drop(self, partition: str, key: str, before: float) -> bool:
+        dropped = await self._far.drop(partition, key, before)
+        if dropped and (entry := await self._near.get(partition, key)):
+            # The table's had no reports: those that this memory still has were taken back.
+            for digest in entry.negatives:
+                await self._near.report(partition, key, digest, wrong=False)
+        await self._near.drop(partition, key, before)
+        return dropped
+
+    def in_memory(self, partition: str) -> Sequence[Entry]:
+        return self._near.in_memory(partition)
+
+    async def put(self, entry: Entry) -> float | None:
+        await self._near.put(entry)
+        return await self._far.put(entry)
+
+
+def build(settings: Settings) -> LayeredStore:
+    return LayeredStore(memory.build(settings), dynamodb.build(settings))

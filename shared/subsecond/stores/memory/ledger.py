@@ -1,0 +1,51 @@
+"""Statistics of this process alone, kept as long as a summary shows them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from subsecond.stats.counters import Tally
+from subsecond.stats.figures import hour_of
+from subsecond.stats.highlights import Highlights, merged
+from subsecond.stats.summary import HOURS, is_over, summarise
+from subsecond.stats.tenants import is_tenant, overall, tenant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from subsecond.config import Settings
+    from subsecond.stats.trace import Trace
+
+
+class MemoryLedger:
+    """`clock`: epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._tally = Tally()
+        self._highlights = Highlights()
+        self._hour = ""
+
+    def record(self, trace: Trace) -> None:
+        now = self._clock()
+        if self._hour != hour_of(now):
+            self._hour = hour_of(now)
+            self._tally.drop(lambda sheet: is_over(sheet, now))
+        self._tally.record(trace, now)
+        self._highlights.record(trace, now)
+
+    async def flush(self, *, force: bool = False) -> None:
+        """There is nowhere to merge into."""
+
+    async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
+        now = self._clock()
+        if is_tenant(partition):
+            owned = [name for name in self._tally.partitions() if name != partition and tenant_of(name) == partition]
+            return overall({name: self._tally.of(name) for name in owned}, now, hours)
+        highlights = merged([self._highlights.of(partition)], now)
+        return summarise(self._tally.of(partition), now, hours) | highlights
+
+
+def build(_settings: Settings) -> MemoryLedger:
+    return MemoryLedger()

@@ -1,0 +1,189 @@
+"""What an environment's first request would pay for, paid before it comes: imports, clients, connections, the index.
+
+Every part is touched through its port, without spending a token. A part that fails is named in the report and in the
+log; the next request meets it as it would have anyway. `fleet.py` sends the events that are answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Mapping
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from subsecond.aio.fail_open import fail_open
+from subsecond.aio.lazy import Late
+from subsecond.aws.client import Aws, aws_of
+from subsecond.config import Settings
+from subsecond.errors import SubsecondError
+from subsecond.model import Endpoint, Tenant
+from subsecond.pipeline import Gateway
+from subsecond.stats.trace import Trace
+
+if TYPE_CHECKING:
+    from subsecond.stages.semantic import Similar
+
+log = logging.getLogger("subsecond")
+
+# Seconds for each part; the upstream's package alone takes one to import on a small function.
+BOX = 10.0
+# Nobody's: no key has this hash, and no answer lies there.
+NOBODY = "prewarm"
+# Partitions whose index is loaded ahead at the most, those with the largest first: each costs a GET every time.
+PLACES = 20
+# Seconds between two looks who has come.
+LOOK = 0.1
+# Seconds to stay where there is no table to meet in: events that were sent together have arrived by then.
+HOLD = 1.0
+# Seconds until DynamoDB may delete what a meeting left.
+KEPT = 3600
+
+
+class Warming:
+    """One environment's answer to events that are no requests: `{"prewarm": true}`, or with an object instead.
+
+    meeting, environments, wait: stay until so many environments have come to the meeting of this name, at most `wait`
+    seconds, so that as many events need as many environments. partition, body: answer this request into the cache.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._used = False
+        # Not made before it is needed: environments restored from one snapshot would share it.
+        self._name = ""
+
+    def served(self) -> None:
+        """To be called when a request has been answered: this environment is not cold any more."""
+        self._used = True
+
+    async def __call__(self, event: Any, _context: object = None) -> dict[str, Any]:
+        order = event.get("prewarm") if isinstance(event, Mapping) else None
+        order = order if isinstance(order, Mapping) else {}
+        cold, self._used = not self._used, True
+        if "body" in order:
+            return await answer(self._gateway, str(order["partition"]), order["body"])
+        self._name = self._name or uuid4().hex
+        begun = time.monotonic()
+        # Beside each other: who is still loading is there, and does not keep the others.
+        report, came = await asyncio.gather(prewarm(self._gateway), self._meet(order))
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        report = {"environment": self._name, "cold": cold, "came": came, "ms": milliseconds, **report}
+        log.info("prewarmed", extra=report)
+        return report
+
+    async def _meet(self, order: Mapping[str, Any]) -> int:
+        if "meeting" not in order:
+            return 1
+        settings, wait = self._gateway.settings, float(order["wait"])
+        if "dynamodb" not in (settings.keys, settings.flights):
+            await asyncio.sleep(min(wait, HOLD))
+            return 1
+        meeting = Meeting(aws_of(settings), settings.state_table, str(order["meeting"]))
+        return (
+            await fail_open(Trace(), "meeting", meeting.attend(self._name, order["environments"], wait), 2 * BOX) or 1
+        )
+
+
+class Meeting:
+    """An item of the state table: pk `prewarm#<name>`, sk `meeting`, came (names), ttl."""
+
+    def __init__(self, aws: Aws, table: str, name: str) -> None:
+        self._aws = aws
+        self._place: dict[str, Any] = {
+            "TableName": table,
+            "Key": {"pk": {"S": f"prewarm#{name}"}, "sk": {"S": "meeting"}},
+        }
+
+    async def attend(self, who: str, number: int, wait: float) -> int:
+        """Come, and stay until `number` have, at most `wait` seconds. How many have come."""
+        end = time.monotonic() + wait
+        came = await self._aws.run(partial(self._come, who))
+        while came < number and time.monotonic() < end:
+            await asyncio.sleep(LOOK)
+            came = await self._aws.run(self._look)
+        return came
+
+    def _come(self, who: str) -> int:
+        found = self._aws.dynamodb.update_item(
+            **self._place,
+            UpdateExpression="SET #ttl = :ttl ADD came :who",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":ttl": {"N": str(int(time.time()) + KEPT)}, ":who": {"SS": [who]}},
+            ReturnValues="ALL_NEW",
+        )
+        return len(found["Attributes"]["came"]["SS"])
+
+    def _look(self) -> int:
+        item = self._aws.dynamodb.get_item(**self._place, ConsistentRead=True).get("Item", {})
+        return len(item["came"]["SS"]) if item else 0
+
+
+async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
+    """`steps_ms`: milliseconds that each part took; `failed`: the parts that did not answer. keyless: the upstream's
+    key is not read, because what is in memory now will lie in a snapshot."""
+    trace, upstream = Trace(), gateway.models.upstream
+    warm = getattr(upstream, "warm", None)
+
+    async def touch(part: str, work: Awaitable[object]) -> None:
+        with trace.step(part):
+            await fail_open(trace, part, work, BOX)
+
+    touches = [
+        touch("keys", gateway.keys.tenant(NOBODY)),
+        touch("answers", gateway.exact.get(NOBODY, NOBODY)),
+        touch("upstream", warm() if keyless and warm else upstream.fetch("/models", None, None)),
+    ]
+    if gateway.settings.exact != "memory":
+        touches.append(touch("objects", _objects(gateway.settings)))
+    if gateway.similar:
+        touches.append(touch("semantic", _similar(gateway.similar)))
+    await asyncio.gather(*touches)
+    return {
+        "steps_ms": {part: round(seconds * 1000, 3) for part, seconds in trace.steps.items()},
+        "failed": sorted(name.removesuffix("_failed") for name in trace.counts),
+    }
+
+
+async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask in the name of this partition, unless the answer is there and will be for another half of its life. What a
+    user is asking at this moment is joined and not asked twice, as for any two requests."""
+    from subsecond.api.wire import ChatBody, TextBody, check, to_call  # noqa: PLC0415 -- pydantic, which requests need
+
+    tenant, namespace = partition.split(":")
+    endpoint: Endpoint = "chat" if "messages" in body else "text"
+    trace = Trace(partition=partition)
+    try:
+        checked = check(ChatBody if endpoint == "chat" else TextBody, body)
+        call = to_call(endpoint, body, checked, f"max-age={int(gateway.settings.ttl / 2)}", None)
+        async with aclosing(gateway.complete(Tenant(tenant, namespace, NOBODY), call, trace)) as events:
+            async for _ in events:
+                pass
+    except SubsecondError as error:
+        return {"source": None, "tokens": 0, "error": type(error).__name__}
+    usage = trace.usage or {}
+    tokens = usage.get("total_tokens") if trace.source == "upstream" else 0
+    return {"source": trace.source, "tokens": tokens if isinstance(tokens, int) else 0, "error": None}
+
+
+async def _similar(late: Late[Similar]) -> None:
+    """numpy, the policy's tables, the embedder and its model, the index."""
+    similar = await late.get()
+    if warm := getattr(similar.embedder, "warm", None):
+        await warm()
+    await similar.reader.load(PLACES)
+
+
+async def _objects(settings: Settings) -> None:
+    """A connection to the bucket. "No such object" will do, which S3 says as 403 to those who may not list."""
+    aws = aws_of(settings)
+
+    def ask() -> None:
+        s3 = aws.s3
+        with suppress(s3.exceptions.ClientError):
+            s3.get_object(Bucket=settings.bucket, Key=f"answers/{NOBODY}")
+
+    await aws.run(ask)

@@ -1,0 +1,71 @@
+"""An environment's start: what is loaded before its first request, and what SnapStart's snapshot may hold.
+
+On demand a client waits for the start, so it loads what every request needs, and no more. Provisioned, or for a
+snapshot, nobody waits: everything is loaded, the index too. A snapshot holds no connection, no secret and no state of a
+random generator that two environments could share; after it was restored, the index's manifests are checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from subsecond.aio.fail_open import fail_open
+from subsecond.aws import secrets
+from subsecond.aws.client import aws_of
+from subsecond.config import Settings, started_ahead
+from subsecond.pipeline import Gateway
+from subsecond.stats.trace import Trace
+from subsecond.warmup.prewarm import PLACES, prewarm
+
+# Seconds for the restored environment's look at the manifests: AWS ends a restore that takes ten.
+BOX = 2.0
+
+
+def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
+    """To be called while the function is initialised, with the loop that serves its requests."""
+    settings = gateway.settings
+    if in_tables(settings):
+        # 0.2 s of CPU. Lambda gives a starting environment all of two cores, whatever its memory; a request of a small
+        # function has half of one.
+        _ = aws_of(settings).dynamodb
+    if started_ahead():
+        loop.run_until_complete(prewarm(gateway, keyless=True))
+    # In the managed runtime, and in the layer with its client.
+    from snapshot_restore_py import (  # type: ignore[import-untyped] # noqa: PLC0415
+        register_after_restore,
+        register_before_snapshot,
+    )
+
+    # The runtime calls them where there is a snapshot, and nowhere else.
+    register_before_snapshot(lambda: loop.run_until_complete(before_snapshot(gateway)))
+    register_after_restore(lambda: loop.run_until_complete(after_restore(gateway)))
+
+
+def in_tables(settings: Settings) -> bool:
+    """Whether a request asks DynamoDB."""
+    return settings.keys == "dynamodb" or settings.exact in ("dynamodb", "layered")
+
+
+async def before_snapshot(gateway: Gateway) -> None:
+    """Close what would be dead in the restored environment, and forget what must not lie in a snapshot."""
+    await gateway.ledger.flush(force=True)
+    await hang_up(gateway)
+    secrets.forget_all()
+
+
+async def after_restore(gateway: Gateway) -> None:
+    """Hours, or weeks, after the snapshot, in one of many environments that come from it."""
+    random.seed()
+    secrets.forget_all()
+    await hang_up(gateway)
+    if gateway.similar and gateway.similar.made:
+        await fail_open(Trace(), "index", gateway.similar.made.reader.load(PLACES), BOX)
+
+
+async def hang_up(gateway: Gateway) -> None:
+    """Every connection; the next call opens a new one."""
+    if in_tables(gateway.settings):
+        aws_of(gateway.settings).hang_up()
+    if close := getattr(gateway.models.upstream, "hang_up", None):
+        await close()
