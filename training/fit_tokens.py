@@ -2,7 +2,7 @@
 
 CORPUS: a folder with a folder of text files for each kind: `prose-*`, `code-*`, `cjk-*`, `latin-*`, `data-*`, ...
 TOKENIZER: a `.tiktoken` file of the o200k or cl100k family, or a `tokenizer.json`. Every second file of a kind is held
-out; the errors are theirs. Without `--check`, `prompts/optimiser/data/tokens.json` is written anew. With
+out; the errors are theirs. Without `--check`, `optimiser/data/tokens.json` is written anew. With
 `--words O200K` the known words and characters are, from that `.tiktoken` file, and nothing else: do that first.
 """
 

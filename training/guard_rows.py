@@ -111,7 +111,7 @@ def _rows(
 
 
 def _judged(asked: str, stored: str, similarity: float) -> tuple[list[float], str]:
-    """As `policies/guarded.py` judges, but that what is refused is scored too."""
+    """As `semantic/policies/guarded.py` judges, but that what is refused is scored too."""
     a, b = read(asked), read(stored)
     if a.plain == b.plain:
         return [0.0] * len(features.NAMES), "same words"

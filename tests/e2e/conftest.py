@@ -37,7 +37,7 @@ LITELLM = "litellm[mcp]==1.106.2"
 UPSTREAM_KEY = "sk-upstream"
 GATEWAY_KEY = "sk-gateway"
 # As in the template: each environment has its own memory, and all share the tables.
-IN_TABLES = {"SUBSECOND_KEYS": "dynamodb", "SUBSECOND_EXACT": "layered", "SUBSECOND_LEDGER": "dynamodb"}
+IN_TABLES = {"SUBSECOND_STORES": "aws"}
 # Seconds until a client counts as stuck; its own limit for a request is 30.
 PATIENCE = 100
 DEFAULT_MODEL = "sim-t50-i5-n32"

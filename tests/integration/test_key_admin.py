@@ -9,8 +9,8 @@ import pytest
 from subsecond.aws.client import Aws
 from subsecond.config import Settings
 from subsecond.stores.dynamodb.keys import DynamoKeys
-from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.cli import main as cli
+from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.errors import LocalError
 
 pytestmark = pytest.mark.usefixtures("aws_tables")

@@ -8,15 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import subsecond.stores
-from subsecond.bootstrap import STORES
-from subsecond.config import Settings
+import subsecond
+from subsecond.config import ADAPTERS, Settings, module_of
 
 
 def engines(port: str) -> list[str]:
     """The engines (folders of `stores/`) that keep this port's things."""
-    (root,) = map(Path, subsecond.stores.__path__)
-    return sorted(path.parent.name for path in root.glob(f"*/{STORES[port]}.py"))
+    (root,) = map(Path, subsecond.__path__)
+    return sorted(path.parent.name for path in root.glob(ADAPTERS[port]))
 
 
 def modules(package: ModuleType) -> list[str]:
@@ -27,4 +26,4 @@ def modules(package: ModuleType) -> list[str]:
 
 def store(port: str, engine: str, settings: Settings | None = None) -> Any:
     """The port's store of that engine."""
-    return import_module(f"subsecond.stores.{engine}.{STORES[port]}").build(settings or Settings())
+    return import_module(module_of(port, engine)).build(settings or Settings())

@@ -64,7 +64,7 @@ def test_the_second_layer_has_the_pinned_weights_and_nothing_of_the_first(built)
     assert pinned(second / minilm.PACKAGE / minilm.FILE, minilm.SHA256)
     assert {path.name for path in second.iterdir()} & {path.name for path in shared.iterdir()} == set()
     assert not (shared / "tokenizers").exists()
-    assert (shared / "subsecond" / "embedders" / "data" / "characters.json").is_file()
+    assert (shared / "subsecond" / "semantic" / "embedders" / "data" / "characters.json").is_file()
 
 
 def test_a_model_runs_on_what_the_two_layers_hold(built):

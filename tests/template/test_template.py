@@ -15,7 +15,7 @@ import pytest
 from moto import mock_aws
 
 from subsecond import bootstrap, fleet
-from subsecond.config import ADAPTERS, PREFIX, Settings
+from subsecond.config import ADAPTERS, PREFIX, Settings, module_of
 from subsecond.prewarm import NOBODY
 from subsecond_local.stand_in import create_stores
 from subsecond_local.stores import Stores
@@ -142,9 +142,9 @@ def test_the_semantic_cache_is_what_the_settings_say_until_it_is_chosen(template
     policy = template.source["Parameters"]["SemanticCache"]
     assert policy["Default"] == Settings().semantic
     assert template.default("Embedder") == Settings().embedder
-    policies = {path.stem for path in (SHIPPED / "policies").glob("[!_]*.py")}
+    policies = {path.stem for path in (SHIPPED / "semantic" / "policies").glob("[!_]*.py")}
     assert policies | {"off"} <= set(policy["AllowedValues"])
-    embedders = {path.stem for path in (SHIPPED / "embedders").glob("[!_]*.py")} - {"hashing"}
+    embedders = {path.stem for path in (SHIPPED / "semantic" / "embedders").glob("[!_]*.py")} - {"hashing"}
     assert set(template.source["Parameters"]["Embedder"]["AllowedValues"]) == embedders
 
 
@@ -235,7 +235,7 @@ def test_objects_outlive_the_items_that_point_to_them(template):
     assert [str(days) for days in allowed] == list(template.source["Mappings"]["Keep"])
     rules = template.of_type("AWS::S3::Bucket")["Bucket"]["LifecycleConfiguration"]["Rules"]
     assert rules[0]["Prefix"] == "answers/"
-    assert 'f"answers/{' in (SHIPPED / "cache" / "dynamodb.py").read_text()
+    assert 'f"answers/{' in (SHIPPED / "stores" / "dynamodb" / "answers.py").read_text()
     assert rules[1]["AbortIncompleteMultipartUpload"]
 
 
@@ -389,7 +389,12 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-PORTS = {port: folder for port, folder in ADAPTERS.items() if port not in ("upstream", "healths")}
+# The ports of each function; without a word here: all of them.
+PORTS = {
+    "Indexer": {"objects"},
+    "CacheStats": {"keys", "exact", "ledger", "upstream"},
+    "Prewarm": {"keys", "exact", "ledger", "upstream", "hits", "invalidations"},
+}
 # What an object store is asked for, as IAM calls it.
 OBJECTS = {
     "get": "s3:GetObject",
@@ -403,10 +408,10 @@ OBJECTS = {
 def reached(function: str, settings: Settings) -> set[Path]:
     """The files that a function can run: what its handler imports, and the adapters that its settings name."""
     waiting = imported(ROOT / "functions" / FOLDERS[function] / "app.py")
-    ports = {"objects"} if function == "Indexer" else PORTS.keys()
+    ports = PORTS.get(function, set(ADAPTERS))
     if settings.semantic == "off" and function != "Indexer":
         ports -= set(bootstrap.SEMANTIC)
-    waiting |= {f"subsecond.{PORTS[port]}.{getattr(settings, port)}" for port in ports}
+    waiting |= {module_of(port, getattr(settings, port)) for port in ports}
     found: set[Path] = set()
     while waiting:
         path = SHIPPED.parent / (waiting.pop().replace(".", "/") + ".py")
@@ -423,7 +428,7 @@ def calls(files: set[Path]) -> set[str]:
     for path in files:
         source = path.read_text()
         # The way there, and the object store's adapter, which can do more than is asked of it.
-        if path.name == "aws.py" or path.parent.name == "objects":
+        if path.parent.name in ("aws", "s3"):
             continue
         called = set(re.findall(r"\.(\w+)\(", source)) & set(METHODS)
         found |= {METHODS[method] for method in called | set(re.findall(r'get_paginator\("(\w+)"\)', source))}

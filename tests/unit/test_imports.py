@@ -39,15 +39,7 @@ sys.stdout.flush()
 import os
 os._exit(0)
 """
-IN_TABLES = {
-    "SUBSECOND_KEYS": "dynamodb",
-    "SUBSECOND_EXACT": "layered",
-    "SUBSECOND_LEDGER": "dynamodb",
-    "SUBSECOND_INVALIDATIONS": "dynamodb",
-    "SUBSECOND_HITS": "dynamodb",
-    "SUBSECOND_FLIGHTS": "dynamodb",
-    "SUBSECOND_OBJECTS": "s3",
-}
+IN_TABLES = {"SUBSECOND_STORES": "aws"}
 
 
 def measured(function, code="import app", **variables):

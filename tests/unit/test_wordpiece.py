@@ -83,7 +83,7 @@ def test_so_has_every_character_of_unicode_inside_a_word():
 
 
 def test_so_have_the_vocabulary_itself_and_the_texts_of_this_repository():
-    root = DATA.parents[3]
+    root = DATA.parents[4]
     files = [root / "README.md", *root.glob("docs/*.md"), *root.glob("training/*.txt")]
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert len(lines) > 500

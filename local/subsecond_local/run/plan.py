@@ -25,17 +25,6 @@ TENANT = "local"
 NAMESPACE = "default"
 # What names an account, a provider or a setting of the gateway: each child gets only what is meant for it.
 OURS = ("AWS_", "OPENAI_", "SUBSECOND_")
-IN_TABLES = {
-    "SUBSECOND_KEYS": "dynamodb",
-    "SUBSECOND_EXACT": "layered",
-    "SUBSECOND_LEDGER": "dynamodb",
-    "SUBSECOND_INVALIDATIONS": "dynamodb",
-    "SUBSECOND_HITS": "dynamodb",
-    "SUBSECOND_FLIGHTS": "dynamodb",
-    "SUBSECOND_HEALTHS": "dynamodb",
-    "SUBSECOND_OBJECTS": "s3",
-}
-IN_MEMORY = dict.fromkeys(IN_TABLES, "memory")
 # Threads of the linear algebra spin while they wait, and two cores have better things to do.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
@@ -118,11 +107,11 @@ class Plan:
         }
         told |= chosen
         if self._stores is None:
-            return {**self._plain, **ONE_THREAD, **told, **IN_MEMORY, "SUBSECOND_API_KEY": self._key}
+            return {**self._plain, **ONE_THREAD, **told, "SUBSECOND_STORES": "memory", "SUBSECOND_API_KEY": self._key}
         # The key is in the table, where it can be revoked.
         told.pop("SUBSECOND_API_KEY", None)
         access = stand_in.access(self._ministack_port) if self._stores.stand_in else self._named("AWS_")
-        return {**self._plain, **ONE_THREAD, **access, **IN_TABLES, **told}
+        return {**self._plain, **ONE_THREAD, **access, "SUBSECOND_STORES": "aws", **told}
 
     def _named(self, prefix: str) -> dict[str, str]:
         return {name: value for name, value in self._environ.items() if name.startswith(prefix)}

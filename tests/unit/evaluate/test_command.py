@@ -115,7 +115,9 @@ def test_more_questions_than_there_are_cannot_be_asked_for(capsys):
 
 
 def test_help_loads_neither_numpy_nor_boto3():
-    code = "import sys\nfrom subsecond_local import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    code = (
+        "import sys\nfrom subsecond_local.cli import main as cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
+    )
     code += "print(*({'numpy', 'boto3', 'tokenizers', 'urllib.request'} & set(sys.modules)), file=sys.stderr)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stderr.strip() == ""
