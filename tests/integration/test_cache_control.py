@@ -16,7 +16,7 @@ from subsecond.cache.false_hits import MOST
 from subsecond.cache.invalidation import EVERY
 from subsecond.config import Settings
 from subsecond.model import Rule, Tenant
-from subsecond.stores.layered import LayeredStore
+from subsecond.stores.layered.answers import LayeredStore
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.hits import MemoryHits
 from subsecond.stores.memory.invalidations import MemoryInvalidations

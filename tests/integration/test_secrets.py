@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from subsecond.aws.client import secrets
+from subsecond.aws import secrets
 from subsecond.errors import Unavailable
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from subsecond import bootstrap
-from subsecond.aws.client import aws_of, secrets
+from subsecond.aws import secrets
+from subsecond.aws.client import aws_of
 from subsecond.semantic.index.segments import Manifest, Place, encode_manifest, manifest_name
 from subsecond.warmup import snapshots
 from subsecond.warmup.prewarm import prewarm

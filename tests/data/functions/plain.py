@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from subsecond.aws_lambda.http_stream import HttpStream
-from subsecond.aws_lambda.runtime_client import StreamingRuntimeClient
+from subsecond.lambda_runtime.http_stream import HttpStream
+from subsecond.lambda_runtime.runtime_client import StreamingRuntimeClient
 
 
 def echo(event, context):

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from subsecond.aws_lambda.asgi import StreamingHandler
+from subsecond.lambda_runtime.asgi import StreamingHandler
 
 GATE = Path(os.environ["GATE"])
 EVENTS = (b"content-type", b"text/event-stream")
