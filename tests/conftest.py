@@ -127,7 +127,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory):
     def running(**environ: str) -> Iterator[Stack]:
         data = tmp_path_factory.mktemp("run")
         kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "OPENAI_", "AWS_"))}
-        command = (sys.executable, "-m", "subsecond_local.cli", "--data", str(data), "run")
+        command = (sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run")
         told = {**kept, "PORT": "0", "UPSTREAM": "simulator", **environ}
         with (
             (data / "said").open("w+") as said,

@@ -6,13 +6,10 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from subsecond.admission import Admission, Limits
-from subsecond.cacheability import longest_life, ttl_rules
-from subsecond.config import ADAPTERS, Settings, check_choice, module_of
-from subsecond.late import Late
 from subsecond.aio.lazy import Late
-from subsecond.cache.cacheability import ttl_rules
+from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.invalidation import Rules
+from subsecond.config import Settings, check_choice, module_of
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
 from subsecond.stages.upstream import Models

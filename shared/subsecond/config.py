@@ -275,7 +275,9 @@ def check_choice(field: str, text: str) -> None:
 
 def module_of(field: str, name: str) -> str:
     """The module of the adapter `name` for that setting; a dotted name is a module already."""
-    return name if "." in name else "subsecond." + ADAPTERS[field].removesuffix(".py").replace("*", name).replace("/", ".")
+    return (
+        name if "." in name else "subsecond." + ADAPTERS[field].removesuffix(".py").replace("*", name).replace("/", ".")
+    )
 
 
 def _adapters(field: str) -> tuple[str, ...]:

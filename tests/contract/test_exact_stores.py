@@ -7,12 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-import subsecond.cache
-from subsecond.cache.dynamodb import INLINE_LIMIT, DynamoStore
-from subsecond.config import Settings
 from subsecond.cache.codec import pack
 from subsecond.model import Prompt
-from subsecond.stores.dynamodb.answers import INLINE_LIMIT
+from subsecond.stores.dynamodb.answers import INLINE_LIMIT, DynamoStore
 from tests.support.adapters import engines
 from tests.support.adapters import store as store_of
 

@@ -1,7 +1,6 @@
 """What every keeper of rules promises. A new file in `invalidations/` is tested here the day it appears."""
 
 import asyncio
-import pkgutil
 import time
 
 import pytest

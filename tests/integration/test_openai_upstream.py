@@ -14,7 +14,6 @@ from time import monotonic
 import openai  # noqa: F401 - so that no deadline here has to pay for the import
 import pytest
 
-from subsecond.admission import Admission, Limits
 from subsecond.config import Settings
 from subsecond.errors import (
     DeadlineExceeded,
@@ -24,11 +23,10 @@ from subsecond.errors import (
     UpstreamUnreachable,
 )
 from subsecond.model import Call, Tenant
-from subsecond.sse import DONE, encode
 from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
-from subsecond.model import Call
 from subsecond.streaming.sse import DONE, encode
+from subsecond.upstreams.admission import Admission, Limits
 from subsecond.upstreams.openai import BACKOFF_CAP, build
 from subsecond_local.simulator.server import SimulatorProcess
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from subsecond_local.socket_relay import Relay
+from subsecond_local.run.socket_relay import Relay
 
 PATIENCE = 20
 

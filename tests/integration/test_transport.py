@@ -18,7 +18,6 @@ from subsecond.config import Settings
 from subsecond.errors import UpstreamTimeout
 from subsecond.model import Call
 from subsecond.resending import counted_in
-from subsecond.transport import HIGH_WATER, KEEP, Client, Transport
 from subsecond.upstreams.http.transport import HIGH_WATER, KEEP, Client, Transport
 from subsecond.upstreams.openai import build
 

@@ -14,13 +14,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from subsecond import bootstrap, fleet
-from subsecond.config import ADAPTERS, PREFIX, Settings, module_of
-from subsecond.prewarm import NOBODY
-from subsecond_local.stand_in import create_stores
-from subsecond_local.stores import Stores
 from subsecond import bootstrap
-from subsecond.config import PREFIX, Settings
+from subsecond.config import ADAPTERS, PREFIX, Settings, module_of
 from subsecond.warmup import warm_environments as fleet
 from subsecond.warmup.prewarm import NOBODY
 from subsecond_local.emulator.aws_emulator import create_stores

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from subsecond_local.browser_guard import Guard, refusal
-from subsecond_local.kept_ministack import only_stores
+from subsecond_local.emulator.emulator_persistence import only_stores
+from subsecond_local.run.browser_guard import Guard, refusal
 
 PORT = 4566
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"

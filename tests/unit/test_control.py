@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond import control
+from subsecond.api import cache_operations as control
+from subsecond.api.cache_operations import MOST_RULES
 from subsecond.bootstrap import gateway
-from subsecond.cache.memory import MemoryStore
+from subsecond.cache.false_hits import MOST
+from subsecond.cache.invalidation import EVERY, SLACK
 from subsecond.config import Settings
-from subsecond.control import MOST_RULES
 from subsecond.errors import InvalidRequest
 from subsecond.model import Answer, Entry, Prompt, Rule, Tenant
-from subsecond.negatives import MOST
-from subsecond.stages.rules import EVERY, SLACK
 from subsecond.stats.trace import Trace
+from subsecond.stores.memory.answers import MemoryStore
 
 TENANT = Tenant("acme", "prod", "laptop")
 PARTITION = TENANT.partition

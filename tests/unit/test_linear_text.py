@@ -18,28 +18,28 @@ import pytest
 
 from subsecond.api.headers import bearer, cache_rules
 from subsecond.api.wire import parse
-from subsecond.cacheability import lifetime, may_compare
+from subsecond.cache.cacheability import lifetime, may_compare
+from subsecond.cache.false_hits import digest
+from subsecond.cache.key import prepare
 from subsecond.config import Settings
-from subsecond.embedders import static
-from subsecond.embedders.hashing import HashingEmbedder
-from subsecond.embedders.support import wordpiece
-from subsecond.embedders.support.hashed import plain
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
-from subsecond.guards.reading import read
-from subsecond.guards.timebound import timebound
 from subsecond.model import Call, Prompt, Tenant
-from subsecond.negatives import digest
-from subsecond.policies import Candidate
-from subsecond.policies.guarded import build
-from subsecond.prompts.canonical import prepare
-from subsecond.prompts.optimiser import Optimiser
-from subsecond.prompts.optimiser.estimate import Estimator, tables
+from subsecond.optimiser import Optimiser
+from subsecond.optimiser.estimate import Estimator, tables
+from subsecond.ports import Candidate
 from subsecond.routing.catalogue import unknown
 from subsecond.routing.difficulty import load
 from subsecond.routing.verifying import REFUSAL
-from subsecond.sentences import Sentences
-from subsecond.sse import Splitter
-from subsecond.transcript import Transcript
+from subsecond.semantic.embedders import static
+from subsecond.semantic.embedders.hashing import HashingEmbedder
+from subsecond.semantic.embedders.support import wordpiece
+from subsecond.semantic.embedders.support.hashed import plain
+from subsecond.semantic.guards.reading import read
+from subsecond.semantic.guards.timebound import timebound
+from subsecond.semantic.policies.guarded import build
+from subsecond.streaming.sentences import Sentences
+from subsecond.streaming.sse import Splitter
+from subsecond.streaming.transcript import Transcript
 
 # A window that no text here fits into, so that all are cut.
 SETTINGS = Settings(context_windows="small=100")

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.cache.invalidation import EVERY, Rules
+from subsecond.cache.invalidation import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.model import Answer, Entry, Prompt, Rule
-from subsecond.stages.rules import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.invalidations import MemoryInvalidations
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from subsecond.bootstrap import adapter
-from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice
-from subsecond.prompts.optimiser.plan import Level
+from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice, module_of
+from subsecond.optimiser.plan import Level
 from subsecond.routing.catalogue import Server
-from subsecond_local.children import Child
-from subsecond_local.deploy_tools import Sam
-from subsecond_local.face import Face
-from subsecond_local.knobs import Knobs
+from subsecond_local.cli.gateway_client import Face
+from subsecond_local.deploy.deploy_tools import Sam
 from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.wire import Request
-from subsecond_local.upstreams import Upstream
+from subsecond_local.run.children import Child
+from subsecond_local.run.run_config import Knobs
+from subsecond_local.run.upstreams import Upstream
 
 SHIPPED = Path(__file__).parents[2] / "shared" / "subsecond"
 
@@ -67,7 +67,8 @@ def test_names_of_other_programs_are_none_of_our_business(caplog, other):
         ("FLIGHTS", "off, dynamodb, memory"),
         ("EXACT", "dynamodb, layered, memory"),
         ("EMBEDDER", "bedrock, hashing, minilm, openai, static"),
-        ("UPSTREAM", "openai, simulator"),
+        ("UPSTREAM", "openai"),
+        ("STORES", "memory, aws"),
     ],
 )
 @pytest.mark.parametrize("text", ["loose", "", "__init__", "../memory"])
@@ -83,10 +84,18 @@ def test_every_setting_with_choices_has_its_own_default_among_them(field):
 
 @pytest.mark.parametrize("field", ADAPTERS)
 def test_every_choice_of_an_adapter_can_be_built_and_no_other(field):
-    folder = SHIPPED / ADAPTERS[field].replace(".", "/")
-    for name in {path.stem for path in folder.glob("[!_]*.py")}:
-        check_choice(field, name)
-        assert import_module(f"subsecond.{ADAPTERS[field]}.{name}").build
+    place = ADAPTERS[field]
+    found = [
+        path.parent.name if "stores/" in place else path.stem for path in SHIPPED.glob(place) if path.name[0] != "_"
+    ]
+    built = {name for name in found if hasattr(import_module(module_of(field, name)), "build")}
+    assert built
+    for name in found:
+        if name in built:
+            check_choice(field, name)
+        else:
+            with pytest.raises(ValueError, match="is no choice"):
+                check_choice(field, name)
     if field in OPTIONAL:
         check_choice(field, "off")
     with pytest.raises(ValueError, match="is no choice"):
@@ -95,7 +104,7 @@ def test_every_choice_of_an_adapter_can_be_built_and_no_other(field):
 
 def test_the_choices_are_those_of_the_code_that_they_are_for():
     assert CHOICES["optimise"] == tuple(level.name.lower() for level in Level)
-    weights = json.loads((SHIPPED / "guards" / "data" / "weights.json").read_text())["embedders"]
+    weights = json.loads((SHIPPED / "semantic" / "guards" / "data" / "weights.json").read_text())["embedders"]
     assert all(set(CHOICES["caution"]) == set(of["cautions"]) for of in weights.values())
 
 

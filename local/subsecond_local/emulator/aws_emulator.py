@@ -14,11 +14,8 @@ from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from subsecond_local.emulator.emulator_persistence import SAVE
+from subsecond_local.emulator.emulator_persistence import HEALTH, SAVE
 from subsecond_local.errors import LocalError
-from subsecond_local.kept_ministack import HEALTH, SAVE
-from subsecond_local.ports import HOST
-from subsecond_local.stores import ACCESS_KEY, REGION, Stores
 from subsecond_local.run.children import Child
 from subsecond_local.run.ports import HOST
 from subsecond_local.run.stores import ACCESS_KEY, REGION, Stores
@@ -60,7 +57,7 @@ def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, buck
     return Child(
         name="ministack",
         purpose="ministack (stands in for DynamoDB and S3)",
-        command=(sys.executable, "-m", "subsecond_local.kept_ministack", *filter(None, [bucket])),
+        command=(sys.executable, "-m", "subsecond_local.emulator.emulator_persistence", *filter(None, [bucket])),
         environ={**environ, **settings},
         health=f"http://{HOST}:{port}{HEALTH}",
         stops_within=20.0,

@@ -1,6 +1,6 @@
 """ministack, closed to web pages; with a bucket's name it serves the gateway's needs alone, and keeps its tables.
 
-    python -m subsecond_local.kept_ministack [BUCKET]
+    python -m subsecond_local.emulator.emulator_persistence [BUCKET]
 
 By itself it answers every web page's preflight with `*`, checks no signature, and runs as a function whatever it is
 given. `make run` names its bucket, and gets DynamoDB, its streams and this bucket; `make deploy-local` needs all else
@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from subsecond_local.browser_guard import App, Guard, Message, Receive, Rule, Send
+from subsecond_local.run.browser_guard import App, Guard, Message, Receive, Rule, Send
 
 HEALTH = "/_ministack/health"
 SAVE = "/_subsecond/save"

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from subsecond_local import browser_guard
 from subsecond_local.lambda_host.function import Route
 from subsecond_local.lambda_host.invocation import (
     AbandonedError,
@@ -26,6 +25,7 @@ from subsecond_local.lambda_host.permission import refusal
 from subsecond_local.lambda_host.pool import Pool
 from subsecond_local.lambda_host.url_event import ERROR_BODY, EVENT_LIMIT, buffered_response, url_event
 from subsecond_local.lambda_host.wire import Connection, Headers, Request, Responder
+from subsecond_local.run import browser_guard
 
 log = logging.getLogger("subsecond.lambda")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
-from subsecond_local import browser_guard
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.url_event import trace_id
 from subsecond_local.lambda_host.wire import Connection, Headers, Request
+from subsecond_local.run import browser_guard
 
 BASE = "/2018-06-01/runtime"
 INVOCATION = re.compile(BASE + "/invocation/([^/]+)/(response|error)")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from subsecond_local import browser_guard
+from subsecond_local.run import browser_guard
 
 Headers = list[tuple[str, str]]
 

@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from subsecond_local.browser_guard import Guard
 from subsecond_local.errors import LocalError
+from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import HOST
 
 MODEL = "smollm2-135m-instruct"
@@ -71,7 +71,7 @@ def _relay(listener: socket.socket, inner: Path) -> None:
     """Until the process is told to stop."""
     import uvicorn  # noqa: PLC0415 -- whoever asks `missing` need not wait for it
 
-    from subsecond_local.socket_relay import Relay  # noqa: PLC0415 -- httpx2, as above
+    from subsecond_local.run.socket_relay import Relay  # noqa: PLC0415 -- httpx2, as above
 
     config = uvicorn.Config(
         Guard(Relay(inner)),

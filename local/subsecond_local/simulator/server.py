@@ -30,11 +30,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from subsecond.errors import UpstreamError, UpstreamUnreachable
-from subsecond.upstreams.simulation.engine import Simulation
-from subsecond.upstreams.simulation.names import FOREVER, profile, refusal
-from subsecond.upstreams.simulation.reels import Reel, as_json, play
-from subsecond_local.browser_guard import Guard
-from subsecond_local.ports import count, port_number
+from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
@@ -45,7 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from subsecond.model import Endpoint
-    from subsecond_local.browser_guard import Message, Receive, Send
+    from subsecond_local.run.browser_guard import Message, Receive, Send
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]

@@ -10,16 +10,14 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from subsecond.cacheability import lifetime, may_compare, may_read
-from subsecond.cache.cacheability import lifetime, longest_life, may_compare, may_read
+from subsecond.cache.cacheability import lifetime, may_compare, may_read
 from subsecond.cache.false_hits import MOST, digest
-from subsecond.cache.invalidation import EVERY
+from subsecond.cache.invalidation import EVERY, places
 from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
 from subsecond.model import Call, Entry, Hit, Prompt, Rule, RuleKind, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stages.exact import look_up
-from subsecond.stages.rules import EVERY, places
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any
 
 from subsecond.config import CHOICES
-from subsecond.prompts.optimiser.messages import INSTRUCTING, MARKS, Message, is_marked, last_user
 from subsecond.optimiser.messages import INSTRUCTING, MARKS, Message, is_marked, last_user
 
 KINDS = CHOICES["cache_markers"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from subsecond.config import CHOICES
 from subsecond.aws.secrets import STORES, parse, secret
+from subsecond.config import CHOICES
 from subsecond.routing.catalogue import (
     CAPABILITIES,
     Alias,

@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from subsecond.aio.lazy import Late
-from subsecond.aws.secrets import forget, secret
+from subsecond.aws.secrets import forget, parse, secret
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Call
 from subsecond.ports import Reply
 from subsecond.resending import count
-from subsecond.secrets import forget, parse, secret
-from subsecond.sse import Splitter
 from subsecond.streaming.sse import Splitter
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from snapshot_restore_py import register_after_restore, register_before_snapshot
+
 from subsecond.lambda_runtime.http_stream import HttpStream
 
 done = ["imported"]

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import boto3
 import pytest
 
-from subsecond_local.stand_in import access
+from subsecond_local.emulator.aws_emulator import access
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

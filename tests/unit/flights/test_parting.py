@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from subsecond.cache.key import prepare
 from subsecond.model import CacheRules, Call, Rule
-from subsecond.prompts.canonical import prepare
 
 TEXT = "Passages: one, two. Question: How do I pay? Or when?"
 BODY = {"model": "m", "messages": [{"role": "user", "content": TEXT}]}

@@ -5,13 +5,8 @@ import sys
 import pytest
 
 from subsecond.config import Settings
-from subsecond.guards.typos import distance
-from subsecond.policies import Candidate
-from subsecond.policies.guarded import LONGEST_READ, build
 from subsecond.ports import Candidate
-from subsecond.semantic.guards.timebound import timebound
 from subsecond.semantic.guards.typos import distance
-from subsecond.semantic.guards.words import tokens
 from subsecond.semantic.policies.guarded import LONGEST_READ, build
 
 POLICY = build(Settings())

@@ -6,8 +6,6 @@ import re
 import unicodedata
 from typing import Literal, NamedTuple
 
-from subsecond.guards import numbers
-from subsecond.guards.tables import tables
 from subsecond.normal_form import normal
 from subsecond.semantic.guards import numbers
 from subsecond.semantic.guards.tables import tables

@@ -8,14 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings, check_choice
-from subsecond.guards import language, lexicon, vetoes
-from subsecond.guards.features import features
-from subsecond.guards.matching import match
-from subsecond.guards.reading import Reading, read
-from subsecond.guards.score import Model, model
-from subsecond.guards.timebound import FRESH, timebound
-from subsecond.policies import Candidate, Verdict
-from subsecond.config import Settings
 from subsecond.ports import Candidate, Verdict
 from subsecond.semantic.guards import language, lexicon, vetoes
 from subsecond.semantic.guards.features import features

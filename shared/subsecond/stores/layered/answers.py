@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from subsecond.cache import dynamodb, memory
 from subsecond.config import Settings
 from subsecond.model import Entry
 from subsecond.ports import ExactStore

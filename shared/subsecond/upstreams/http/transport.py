@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 
-from subsecond.http1 import Response
 from subsecond.resending import count
 from subsecond.upstreams.http.response_parser import Response
 

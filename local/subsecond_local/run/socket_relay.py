@@ -13,7 +13,7 @@ from typing import Self
 
 import httpx2
 
-from subsecond_local.browser_guard import Message, Receive, Send
+from subsecond_local.run.browser_guard import Message, Receive, Send
 
 # Of one connection, not of the message (RFC 9110, 7.6.1), or named anew for the other one.
 OWN = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer"})
