@@ -485,7 +485,7 @@ def test_the_urls_are_public_because_the_app_checks_the_key(template):
 
 # What pages may read in any case (Fetch, "CORS-safelisted response-header name"), and what they have no use for.
 SAFELISTED = {"cache-control", "content-length", "content-type"}
-FOR_OTHERS = {"allow", "www-authenticate", "x-accel-buffering"}
+FOR_OTHERS = {"accept-encoding", "allow", "www-authenticate", "x-accel-buffering"}
 
 
 def test_pages_of_other_origins_may_read_every_header_of_an_answer(template):

@@ -32,7 +32,9 @@ class Counted(MemoryStore):
 
 @pytest.fixture
 def made():
-    settings = Settings(upstream="simulator", semantic="off", ttl=600.0, ttl_rules="tag:long=7200")
+    settings = Settings(
+        upstream="subsecond_local.simulator.adapter", semantic="off", ttl=600.0, ttl_rules="tag:long=7200"
+    )
     return replace(gateway(settings), exact=Counted(1 << 20))
 
 

@@ -156,7 +156,7 @@ MAY_HOLD_ONE = {"upstream_url", "embedder_url", "catalogue", "prices"}
 
 
 def test_the_settings_show_no_secret():
-    texts = [one.name for one in fields(Settings) if isinstance(one.default, str)]
+    texts = [one.name for one in fields(Settings) if isinstance(one.default, str) and one.name != "stores"]
     shown = repr(Settings(**{name: f"<{name}>" for name in texts}))
     for name in texts:
         hidden = bool(SECRET.search(name) or name in MAY_HOLD_ONE) and name not in TOLD
