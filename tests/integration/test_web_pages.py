@@ -14,9 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from subsecond_local import model_server
-from subsecond_local.stand_in import UNINSTALLED, access
-from subsecond_local.emulator.aws_emulator import access
+from subsecond_local.emulator.aws_emulator import UNINSTALLED, access
 from subsecond_local.run import model_server
 
 MODEL = pytest.mark.skipif(model_server.missing() is not None, reason=str(model_server.missing()))

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from subsecond.admission import Admission, Limits
 from subsecond.errors import DeadlineExceeded, Overloaded
 from subsecond.model import Call, Tenant
 from subsecond.ports import Reply
 from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
+from subsecond.upstreams.admission import Admission, Limits
 
 EMBEDDINGS = {"model": "e", "input": "a"}
 CHUNK = b'{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
