@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 Endpoint = Literal["chat", "text"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
+# How an answer travels: in one body, or as events.
+Form = Literal["whole", "stream"]
+# Header fields as they go on the wire: names in lower case, values without line breaks.
+Headers = tuple[tuple[bytes, bytes], ...]
 RuleKind = Literal["entry", "scope", "namespace", "tag", "model"]
 
 
@@ -46,20 +50,34 @@ class CacheRules:
     ttl: float | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestBytes:
+    """A request's body as it came. It may be sent on unchanged for as long as `parsed`, the object made of it, is the
+    call's body and `model` its model: whoever edits a call gives it another body or model."""
+
+    data: bytes
+    parsed: Mapping[str, Any]
+    model: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One completion as the client asked for it.
 
-    `body` is the client's JSON object without the fields that speak to us (`use_cache`, `max_latency_ms`); `stream` and
-    `stream_options` are left out too, because the upstream is always asked to stream. `deadline` is on the monotonic
-    clock, in seconds. compared: the text to compare, where it is not the whole last turn; context: the version of what
-    stands around it.
+    `body` is the client's JSON object without the fields that speak to us (`use_cache`, `max_latency_ms`) or say how
+    the answer travels (`stream`, `stream_options`): those are `form` and `stream_options`, and no part of the key.
+    raw: the request's own bytes, where they hold nothing that is ours. `deadline` is on the monotonic clock, in
+    seconds. compared: the text to compare, where it is not the whole last turn; context: the version of what stands
+    around it.
     """
 
     endpoint: Endpoint
     model: str
     body: Mapping[str, Any]
     rules: CacheRules = CacheRules()
+    form: Form = "whole"
+    stream_options: Mapping[str, Any] | None = None
+    raw: RequestBytes | None = None
     deadline: float | None = None
     compared: str | None = None
     context: str | None = None
@@ -83,28 +101,33 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete answer, as it is stored and replayed.
+class Recording:
+    """One answer as the upstream gave it, in one form, and what must be known of it without reading it again.
 
-    body: the whole OpenAI completion object as JSON bytes (usage included where the upstream gave one).
-    pieces: lengths in characters of the first choice's content as it was streamed, so that a replay streams alike.
-    finish: the choices' finish reason (the least storable one where they differ).
+    payloads: the body alone (whole), or the payload of each event without `[DONE]` and comments (stream).
+    finish: the choices' finish reason in OpenAI's words (the least storable one where they differ); `unknown` where a
+    choice never finished, the body did not end cleanly or is not JSON. usage: the upstream's own count. text: of the
+    first choice, "" where it has none. acts: whether a choice calls a tool or function.
     """
 
-    body: bytes
-    pieces: tuple[int, ...]
+    form: Form
+    payloads: tuple[bytes, ...]
     finish: str
-    model: str
+    model: str = ""
+    usage: Mapping[str, Any] | None = None
+    text: str = ""
+    acts: bool = False
 
     @property
     def size(self) -> int:
         """Bytes that it occupies in memory, roughly."""
-        return len(self.body) + 8 * len(self.pieces) + 256
+        return sum(map(len, self.payloads)) + 40 * len(self.payloads) + len(self.text) + 512
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer in the cache. `created` and `expires` are epoch seconds.
+    """A recording in the cache, in one form; the other form of the same answer, where it was recorded too, is an entry
+    of its own under the same key. `created` and `expires` are epoch seconds.
 
     vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
     tags: names under which it can be invalidated. negatives: digests of texts that it was reported to answer wrongly.
@@ -113,7 +136,7 @@ class Entry:
 
     partition: str
     prompt: Prompt
-    answer: Answer
+    recording: Recording
     created: float
     expires: float
     vector: bytes = b""
@@ -162,21 +185,26 @@ class Head:
     ttl: float | None = None
     entry: str | None = None
     route: str = ""
+    # Of the upstream's response, those that a client acts on (`x-ratelimit-*`, its request id under another name).
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One streamed piece: the JSON bytes of one `data:` line, without line breaks. `usage` marks the usage chunk."""
+    """What the upstream has just said, as it said it. A stream: one event's payload (the joined `data:` lines), or one
+    comment. A whole reply: the body, in one chunk. `usage` marks an event that holds usage and no choice."""
 
     data: bytes
     usage: bool = False
+    comment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The complete answer. After a hit's head it comes alone: the answer is then to be replayed."""
+    """The answer is complete. After a hit's head it comes alone: the recording, which is in the asked form, is then to
+    be replayed."""
 
-    answer: Answer
+    recording: Recording
 
 
 Event = Head | Chunk | Done

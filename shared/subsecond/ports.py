@@ -4,7 +4,7 @@ under `stores/`, an embedder in `semantic/embedders/`, a policy in `semantic/pol
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from subsecond.model import Call, Entry, Hit, Rule, Tenant
+    from subsecond.model import Call, Chunk, Entry, Form, Headers, Hit, Rule, Tenant
     from subsecond.stats.trace import Trace
 
 
@@ -27,14 +27,15 @@ class Keys(Protocol):
 class ExactStore(Protocol):
     """Answers by exact key (`stores/*/answers.py`)."""
 
-    async def get(self, partition: str, key: str) -> Entry | None:
-        """The entry, or None when there is none or it has expired."""
+    async def get(self, partition: str, key: str, form: Form) -> Entry | None:
+        """The live entry of that form, else the one of the other form; None when neither is there."""
 
     async def put(self, entry: Entry) -> float | None:
-        """Store it. Returns the `expires` of the live entry that it replaced, 0 when there was none, and None when it
-        wrote nothing because a newer answer is there (or there is no room). What was reported of the key stays."""
+        """Store it beside the other form's. Returns the `expires` of the live entry of its form that it replaced, 0
+        when there was none, and None when it wrote nothing because a newer one is there (or there is no room). What was
+        reported of the key stays, and the tags of both forms count for both."""
 
-    async def fresh(self, partition: str, key: str) -> Entry | None:
+    async def fresh(self, partition: str, key: str, form: Form) -> Entry | None:
         """As `get`, past every memory: what all environments have written is in it."""
 
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
@@ -45,7 +46,7 @@ class ExactStore(Protocol):
         while. Nothing when there is no such entry."""
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
-        """Delete the entry that was created until `before`; whether there was one. One with negatives stays: what
+        """Delete both forms where the later one was created until `before`; whether there was one. An entry with negatives stays: what
         comes in its place must not answer wrongly again."""
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
@@ -75,11 +76,27 @@ class HitLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply of the upstream, as it came."""
+    """A whole reply of the upstream, as it came (a content coding undone). headers: those that a client acts on."""
 
-    status: int
-    content_type: str
     body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Headers = ()
+
+
+class EventStream(Protocol):
+    """An answer that comes as events. headers: those that a client acts on."""
+
+    headers: Headers
+
+    async def next(self) -> Chunk | None:
+        """The next event or comment; None at the end: `[DONE]`, or the end of the body behind a whole event.
+
+        Raises UpstreamError when it breaks off inside an event or a chunk, is too late or too large.
+        """
+
+    def close(self) -> None:
+        """Ends the upstream call, unless it has ended. May be called again."""
 
 
 class Embedder(Protocol):
@@ -97,11 +114,12 @@ class Embedder(Protocol):
 class Upstream(Protocol):
     """A server of models (`upstreams/`)."""
 
-    def stream(self, call: Call) -> AsyncGenerator[bytes]:
-        """The payloads of the answer's `data:` lines, as they come, without `[DONE]`.
+    async def ask(self, call: Call) -> Reply | EventStream:
+        """The answer, asked for in the call's form; it comes in the form that the server chose, recognised by the body
+        where the content type lies. A stream is handed out with its first event read, so that what fails before it can
+        be asked again. A reply's status is below 400.
 
-        It ends only after the upstream said `[DONE]`; whatever else happens is an UpstreamError. Closing the generator
-        closes the upstream call.
+        Raises UpstreamError with the server's own status, words and headers; Unavailable without configuration.
         """
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
