@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from subsecond.config import PREFIX, Settings
-from subsecond.model import Answer, Call, Entry, Prompt, Tenant
+from subsecond.model import Call, Entry, Form, Prompt, Recording, Tenant
 
 KEY = "sk-test"
 
@@ -55,14 +55,50 @@ def ask():
 
 @pytest.fixture
 def entry():
-    """`entry("k", created=1.0, expires=9.0, body=b"...")` is a stored answer."""
+    """`entry("k", created=1.0, expires=9.0, body=b"...")` is a stored answer; `form="stream"`: of one event."""
 
     def make(
-        key: str = "k", *, partition: str = "acme:prod", created: float, expires: float, body: bytes = b'{"a":1}'
+        key: str = "k",
+        *,
+        partition: str = "acme:prod",
+        created: float,
+        expires: float,
+        body: bytes = b'{"a":1}',
+        form: Form = "whole",
     ) -> Entry:
-        return Entry(partition, Prompt(key, "scope", "text"), Answer(body, (1, 2), "stop", "m"), created, expires)
+        recording = Recording(form, (body,), "stop", "m", text="Hello.")
+        return Entry(partition, Prompt(key, "scope", "text"), recording, created, expires)
 
     return make
+
+
+@pytest.fixture
+def recording():
+    """`recording("Hello there.", form="stream")` is a chat answer as a server gives it: the payloads are real ones."""
+
+    def make(text: str = "Hello there.", *, form: Form = "whole", finish: str = "stop", model: str = "m") -> Recording:
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        frame = {"id": "c1", "object": f"chat.completion{'' if form == 'whole' else '.chunk'}", "created": 7}
+        frame["model"] = model
+        payloads = _events(text, finish) if form == "stream" else [_whole(text, finish)]
+        payloads[-1]["usage"] = usage
+        written = tuple(json.dumps({**frame, **payload}).encode() for payload in payloads)
+        return Recording(form, written, finish, model, usage, text=text)
+
+    return make
+
+
+def _whole(text: str, finish: str) -> dict:
+    message = {"role": "assistant", "content": text}
+    return {"choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}]}
+
+
+def _events(text: str, finish: str) -> list[dict]:
+    """A role, the words, the end, and the usage behind them."""
+    words = [{"content": word} for word in re.findall(r"\S+\s*|\s+", text)]
+    deltas = [({"role": "assistant", "content": ""}, None), *((word, None) for word in words), ({}, finish)]
+    choices = [[{"index": 0, "delta": delta, "finish_reason": reason}] for delta, reason in deltas]
+    return [*({"choices": choice} for choice in choices), {"choices": []}]
 
 
 @pytest.fixture

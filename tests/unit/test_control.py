@@ -13,7 +13,7 @@ from subsecond.cache.false_hits import MOST
 from subsecond.cache.invalidation import EVERY, SLACK
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest
-from subsecond.model import Answer, Entry, Prompt, Rule, Tenant
+from subsecond.model import Entry, Prompt, Recording, Rule, Tenant
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 
@@ -40,8 +40,8 @@ def made():
 
 async def store(made, key=KEY, age=1.0, **fields):
     now = time.time()
-    answer = Answer(b"{}", (), "stop", "m-2026")
-    entry = Entry(PARTITION, Prompt(key, "s", "?"), answer, now - age, now - age + 600, model="m", **fields)
+    recording = Recording("whole", (b"{}",), "stop", "m-2026")
+    entry = Entry(PARTITION, Prompt(key, "s", "?"), recording, now - age, now - age + 600, model="m", **fields)
     await made.exact.put(entry)
     return entry
 

@@ -54,7 +54,7 @@ def test_no_rules_are_fine():
 
 
 def test_what_may_live_no_time_is_not_stored(ask, tenant, entry):
-    answer = entry(created=0, expires=9).answer
+    answer = entry(created=0, expires=9).recording
     call = replace(ask(), rules=CacheRules(ttl=0.0))
     assert entry_of(Settings(), call, tenant, prepare(call, tenant), answer) is None
 
@@ -63,6 +63,6 @@ def test_an_answer_is_dated_from_its_request_and_lives_from_its_end(ask, tenant,
     trace = Trace()
     trace.started -= 100
     call = replace(ask(), rules=CacheRules(tags=("a",)))
-    made = entry_of(Settings(), call, tenant, prepare(call, tenant), entry(created=0, expires=9).answer, trace)
+    made = entry_of(Settings(), call, tenant, prepare(call, tenant), entry(created=0, expires=9).recording, trace)
     assert made.expires - made.created == pytest.approx(86_500, abs=1)
     assert (made.tags, made.model) == (("a",), call.model)

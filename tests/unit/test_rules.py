@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.cache.invalidation import EVERY, REMEMBERED, SLACK, Rules
-from subsecond.model import Answer, Entry, Prompt, Rule
+from subsecond.model import Entry, Prompt, Recording, Rule
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.invalidations import MemoryInvalidations
 
@@ -58,8 +58,8 @@ def rules(store, clock):
 
 
 def made(created=10.0, key="k", scope="s", tags=("t1", "t2"), model="alias", dated="alias-2026"):
-    answer = Answer(b"{}", (), "stop", dated)
-    return Entry(PARTITION, Prompt(key, scope, "?"), answer, created, 9e9, tags=tags, model=model)
+    recording = Recording("whole", (b"{}",), "stop", dated)
+    return Entry(PARTITION, Prompt(key, scope, "?"), recording, created, 9e9, tags=tags, model=model)
 
 
 COVERING = [

@@ -6,8 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from subsecond.config import Settings
-from subsecond.model import Answer, Call, Prompt
-from subsecond.streaming.transcript import FINISHES
+from subsecond.model import Call, Prompt, Recording
 
 # Seconds. Answers are dated by their request: who wants a younger one than that could wait for one that is too old
 # when it is complete.
@@ -16,6 +15,9 @@ SHARED_AGE = 60.0
 QUESTION = 500
 # A text that is longer is not compared with others: it would be embedded in part only, and bloat the item.
 COMPARED_TEXT = 8_000
+# The finish reasons of a complete answer. `length` and calls of tools count: the limits and the tools are in the key.
+# Not: `content_filter`, `refusal`, `empty`, `unknown`, nor any word that is not known here.
+COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 
 def may_read(call: Call) -> bool:
@@ -30,9 +32,10 @@ def may_compare(call: Call, text: str) -> bool:
     return bool(text) and len(text) <= COMPARED_TEXT and not call.body.get("tools") and call.body.get("n") in (None, 1)
 
 
-def may_serve_others(answer: Answer) -> bool:
-    """Whether similar questions may be answered with it: it was finished, not cut by a limit."""
-    return answer.finish == "stop"
+def may_serve_others(recording: Recording) -> bool:
+    """Whether similar questions may be answered with it: words that were finished, not cut by a limit. Some servers
+    end a call of a tool with `stop`."""
+    return recording.finish == "stop" and not recording.acts
 
 
 def may_coalesce(call: Call) -> bool:
@@ -46,10 +49,9 @@ def may_coalesce(call: Call) -> bool:
     return call.body.get("n") in (None, 1)
 
 
-def may_store(call: Call, answer: Answer) -> bool:
-    """Complete answers only. `length` and `tool_calls` count: the limits and the tools are in the key. A filtered
-    answer (`content_filter`), or one that never finished, is not stored."""
-    return call.rules.write and answer.finish in FINISHES
+def may_store(call: Call, recording: Recording) -> bool:
+    """What could be served to somebody else: complete answers only."""
+    return call.rules.write and recording.finish in COMPLETE
 
 
 def lifetime(settings: Settings, call: Call, prompt: Prompt) -> float:

@@ -157,7 +157,7 @@ class Rules:
 def places(entry: Entry) -> list[Place]:
     """The kinds and values of the rules that would cover it."""
     named = [("namespace", ""), ("scope", entry.prompt.scope), ("entry", entry.prompt.key)]
-    models = [("model", model) for model in {entry.model, entry.answer.model}]
+    models = [("model", model) for model in {entry.model, entry.recording.model}]
     return [*named, *models, *(("tag", tag) for tag in entry.tags)]
 
 

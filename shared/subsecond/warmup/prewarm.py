@@ -134,7 +134,7 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
 
     touches = [
         touch("keys", gateway.keys.tenant(NOBODY)),
-        touch("answers", gateway.exact.get(NOBODY, NOBODY)),
+        touch("answers", gateway.exact.get(NOBODY, NOBODY, "whole")),
         touch("upstream", warm() if keyless and warm else upstream.fetch("/models", None, None)),
     ]
     if gateway.settings.exact != "memory":

@@ -4,86 +4,125 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from subsecond.config import Settings
-from subsecond.model import Entry
+from subsecond.model import Entry, Form
+
+OTHER: Mapping[Form, Form] = {"whole": "stream", "stream": "whole"}
+# The entries under one key, by form: never none. Each has its own tags; what was reported is the same in both.
+Forms = Mapping[Form, Entry]
 
 
 class MemoryStore:
-    """`limit` in bytes. The clock gives epoch seconds, like an entry's `expires`."""
+    """`limit` in bytes. The clock gives epoch seconds, like an entry's `expires`. Both forms of an answer come and go
+    together, but each ends at its own time."""
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.time) -> None:
         self._limit = limit
         self._clock = clock
-        self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
+        self._items: OrderedDict[tuple[str, str], Forms] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """Keys, not entries."""
+        return len(self._items)
 
-    async def get(self, partition: str, key: str) -> Entry | None:
-        place = (partition, key)
-        entry = self._entries.get(place)
-        if entry is None:
+    async def get(self, partition: str, key: str, form: Form) -> Entry | None:
+        found = self._live((partition, key))
+        if not found:
             return None
-        if entry.expires <= self._clock():
-            self._drop(place)
-            return None
-        self._entries.move_to_end(place)
-        return entry
+        self._items.move_to_end((partition, key))
+        return _of_both(found, form if form in found else OTHER[form])
 
     async def put(self, entry: Entry) -> float | None:
-        place = (entry.partition, entry.prompt.key)
-        old = self._entries.get(place)
-        if old is not None and old.created > entry.created:
+        place, form = (entry.partition, entry.prompt.key), entry.recording.form
+        there = self._items.get(place, {})
+        old = there.get(form)
+        reported = entry.negatives.union(*(one.negatives for one in there.values()))
+        entry = _with_reports(entry, reported)
+        if (old is not None and old.created > entry.created) or _size(entry) > self._limit:
             return None
-        if old is not None:
-            self._drop(place)
-            entry = replace(entry, negatives=entry.negatives | old.negatives)
-        if _size(entry) > self._limit:
-            return None
-        self._keep(entry)
+        kept = {**self._live(place), form: entry}
+        if _sizes(kept) > self._limit:
+            kept = {form: entry}
+        self._keep(place, {one: _with_reports(each, reported) for one, each in kept.items()})
         return old.expires if old is not None and old.expires > self._clock() else 0.0
 
-    async def fresh(self, partition: str, key: str) -> Entry | None:
-        return await self.get(partition, key)
+    async def fresh(self, partition: str, key: str, form: Form) -> Entry | None:
+        return await self.get(partition, key, form)
 
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
-        entry = await self.get(partition, key)
-        if entry is None:
+        found = self._live((partition, key))
+        if not found:
             return
-        negatives = entry.negatives | {digest} if wrong else entry.negatives - {digest}
-        self._drop((partition, key))
-        self._keep(replace(entry, negatives=negatives))
+        (negatives, *_) = (entry.negatives for entry in found.values())
+        reported = negatives | {digest} if wrong else negatives - {digest}
+        self._keep((partition, key), {form: _with_reports(entry, reported) for form, entry in found.items()})
 
     async def touch(self, partition: str, key: str) -> None:
-        await self.get(partition, key)
+        if self._live((partition, key)):
+            self._items.move_to_end((partition, key))
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
-        entry = self._entries.get((partition, key))
-        if entry is None or entry.created > before or entry.negatives:
+        there = self._items.get((partition, key), {})
+        if not there or any(entry.created > before or entry.negatives for entry in there.values()):
             return False
         self._drop((partition, key))
         return True
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
         now = self._clock()
-        return [entry for (of, _), entry in self._entries.items() if of == partition and entry.expires > now]
+        return [
+            _of_both(forms, form)
+            for (of, _), forms in self._items.items()
+            if of == partition
+            for form, entry in forms.items()
+            if entry.expires > now
+        ]
 
-    def _keep(self, entry: Entry) -> None:
-        self._entries[entry.partition, entry.prompt.key] = entry
-        self.bytes += _size(entry)
+    def _live(self, place: tuple[str, str]) -> Forms:
+        """The forms that have not expired; the others are gone from here on."""
+        there, now = self._items.get(place, {}), self._clock()
+        live = {form: entry for form, entry in there.items() if entry.expires > now}
+        if len(live) < len(there):
+            self._drop(place)
+            if live:
+                self._keep(place, live)
+        return live
+
+    def _keep(self, place: tuple[str, str], forms: Forms) -> None:
+        """In the place of what is there."""
+        if place in self._items:
+            self._drop(place)
+        self._items[place] = forms
+        self.bytes += _sizes(forms)
         while self.bytes > self._limit:
-            self._drop(next(iter(self._entries)))
+            self._drop(next(iter(self._items)))
 
     def _drop(self, place: tuple[str, str]) -> None:
-        self.bytes -= _size(self._entries.pop(place))
+        self.bytes -= _sizes(self._items.pop(place))
+
+
+def _of_both(forms: Forms, form: Form) -> Entry:
+    """The entry of that form, with the tags of both."""
+    entry, other = forms[form], forms.get(OTHER[form])
+    if other is None or set(other.tags) <= set(entry.tags):
+        return entry
+    return replace(entry, tags=tuple(dict.fromkeys((*entry.tags, *other.tags))))
+
+
+def _with_reports(entry: Entry, reported: frozenset[str]) -> Entry:
+    return entry if entry.negatives == reported else replace(entry, negatives=reported)
+
+
+def _sizes(forms: Forms) -> int:
+    return sum(map(_size, forms.values()))
 
 
 def _size(entry: Entry) -> int:
-    return entry.answer.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.negatives)
+    return entry.recording.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.negatives)
 
 
 def build(settings: Settings) -> MemoryStore:
