@@ -192,11 +192,13 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """What the upstream has just said, as it said it. A stream: one event's payload (the joined `data:` lines), or one
-    comment. A whole reply: the body, in one chunk. `usage` marks an event that holds usage and no choice."""
+    comment. A whole reply: the body, in one chunk. `usage` marks an event that holds usage and no choice. name: the
+    event's, where it has another one than `message`."""
 
     data: bytes
     usage: bool = False
     comment: bool = False
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
