@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Endpoint = Literal["chat", "text"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
 # How an answer travels: in one body, or as events.
 Form = Literal["whole", "stream"]
+OTHER_FORM: Final[Mapping[Form, Form]] = {"whole": "stream", "stream": "whole"}
 # Header fields as they go on the wire: names in lower case, values without line breaks.
 Headers = tuple[tuple[bytes, bytes], ...]
 RuleKind = Literal["entry", "scope", "namespace", "tag", "model"]

@@ -1,7 +1,12 @@
-"""Answers in DynamoDB; those over 300 KB lie in S3 and the item points to them.
+"""Answers in DynamoDB: both forms in one item. Those over 150 KB lie in S3 and the item points to them.
 
-Item: pk `<partition>#<key>`, scope, text, answer (bytes) or s3 (object key), created, expires (the table's TTL), vector
-and embedder, tags, model; negatives and used (when it last served a similar question) stay when a newer answer comes.
+Item: pk `<partition>#<key>`. Of each form that was recorded: `whole` (bytes) or `whole_s3` (object key),
+`whole_created`, `whole_expires`, `whole_tags`; `stream` and so on. Once for both, and as the newest of them had it:
+scope, text, vector and embedder, model, created, expires (the table's TTL). negatives and used (when it last served a
+similar question) stay when a newer answer comes.
+
+Each form has its own tags, instead of one growing set: an answer that is refreshed for weeks would gather them until
+its item is full, and go with the tags of answers that it replaced long ago.
 """
 
 from __future__ import annotations
@@ -10,25 +15,29 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from subsecond.aio.batcher import Gathering
 from subsecond.aws.client import Aws, aws_of
 from subsecond.cache.cacheability import COMPARED_TEXT
 from subsecond.cache.codec import pack, unpack
 from subsecond.config import Settings
-from subsecond.model import Entry, Prompt
+from subsecond.model import OTHER_FORM, Entry, Form, Prompt, Recording
 
-# An item may hold 400 KB, names, text and a vector included.
-INLINE_LIMIT = 300 * 1024
+# Of one form. An item may hold 400 KB: both, a text of 32 KB, a vector, tags and reports fit.
+INLINE_LIMIT = 150 * 1024
 # DynamoDB takes 100 keys at once; with answers of 16 KB that is a tenth of what it sends in one reply.
 BATCH = 100
 BATCH_TRIES = 5
 # Seconds between two notes of an entry's use by one environment, each a write; and how many it remembers.
 TOUCHED_EVERY = 3_600.0
 TOUCHES = 4_096
-# What an answer may have or not.
-OPTIONAL = ("text", "answer", "s3", "vector", "embedder", "tags", "model")
+# What an item may have or not, whatever its forms; and what items of older versions had.
+SHARED = ("text", "vector", "embedder", "model")
+LEGACY = ("answer", "s3", "tags")
+
+# Partition, key, and the form that is asked for.
+Place: TypeAlias = tuple[str, str, Form]
 
 
 class DynamoStore:
@@ -42,13 +51,13 @@ class DynamoStore:
         self._clock = clock
         self._touched: dict[tuple[str, str], float] = {}
         # The prompts of a batch, and requests that meet, share a call.
-        self._gathering: Gathering[tuple[str, str], Entry | None] = Gathering(self._read_all, most=BATCH)
+        self._gathering: Gathering[Place, Entry | None] = Gathering(self._read_all, most=BATCH)
 
-    async def get(self, partition: str, key: str) -> Entry | None:
-        return await self._gathering.ask((partition, key))
+    async def get(self, partition: str, key: str, form: Form) -> Entry | None:
+        return await self._gathering.ask((partition, key, form))
 
-    async def fresh(self, partition: str, key: str) -> Entry | None:
-        return await self._aws.run(lambda: self._read(partition, key))
+    async def fresh(self, partition: str, key: str, form: Form) -> Entry | None:
+        return await self._aws.run(lambda: self._read(partition, key, form))
 
     async def put(self, entry: Entry) -> float | None:
         return await self._aws.run(lambda: self._write(entry))
@@ -71,12 +80,14 @@ class DynamoStore:
     def in_memory(self, partition: str) -> Sequence[Entry]:  # noqa: ARG002 -- the port's; this adapter remembers none
         return ()
 
-    async def _read_all(self, keys: Sequence[tuple[str, str]]) -> list[Entry | BaseException | None]:
-        if len(keys) == 1:
-            return [await self._aws.run(lambda: self._read(*keys[0], consistent=False))]
-        items = await self._aws.run(lambda: self._read_batch([_pk(*key) for key in dict.fromkeys(keys)]))
+    async def _read_all(self, asked: Sequence[Place]) -> list[Entry | BaseException | None]:
+        if len(asked) == 1:
+            return [await self._aws.run(lambda: self._read(*asked[0], consistent=False))]
+        # Both forms of an answer are one item, and a batch must not name one twice.
+        names = dict.fromkeys((partition, key) for partition, key, _ in asked)
+        items = await self._aws.run(lambda: self._read_batch([_pk(*name) for name in names]))
         # Large answers are fetched side by side.
-        reads = (self._aws.run(partial(self._alive, *key, items.get(_pk(*key)["pk"]["S"]))) for key in keys)
+        reads = (self._aws.run(partial(self._alive, *one, items.get(_pk(*one[:2])["pk"]["S"]))) for one in asked)
         return await asyncio.gather(*reads, return_exceptions=True)
 
     def _read_batch(self, keys: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -90,17 +101,27 @@ class DynamoStore:
                 break
         return found
 
-    def _read(self, partition: str, key: str, *, consistent: bool = True) -> Entry | None:
+    def _read(self, partition: str, key: str, form: Form, *, consistent: bool = True) -> Entry | None:
         found = self._aws.dynamodb.get_item(TableName=self._table, Key=_pk(partition, key), ConsistentRead=consistent)
-        return self._alive(partition, key, found.get("Item"))
+        return self._alive(partition, key, form, found.get("Item"))
 
-    def _alive(self, partition: str, key: str, item: dict[str, Any] | None) -> Entry | None:
-        # TTL deletes within days, not at once: an expired item can still be read.
-        if item is None or float(item["expires"]["N"]) <= self._clock():
+    def _alive(self, partition: str, key: str, form: Form, item: dict[str, Any] | None) -> Entry | None:
+        """The entry of that form, else the other's; a form that has ended, or cannot be read, is not there. TTL deletes
+        an item within days of its end, not at once. Items of older versions have neither form."""
+        if item is None:
             return None
-        if "s3" in item:
-            item["answer"] = {"B": self._fetch(item["s3"]["S"])}
-        return _entry(partition, key, item) if item["answer"]["B"] is not None else None
+        live = [one for one in (form, OTHER_FORM[form]) if _ends(item, one) > self._clock()]
+        for one in live:
+            if recording := self._recording(item, one):
+                return _entry(partition, key, item, recording, live)
+        return None
+
+    def _recording(self, item: dict[str, Any], form: Form) -> Recording | None:
+        blob = item[form]["B"] if form in item else self._fetch(item[f"{form}_s3"]["S"])
+        try:
+            return None if blob is None else unpack(bytes(blob))
+        except ValueError:
+            return None  # damaged, or of another version: the answer that comes in its place is written over it
 
     def _fetch(self, name: str) -> bytes | None:
         s3 = self._aws.s3
@@ -111,28 +132,47 @@ class DynamoStore:
         return blob
 
     def _write(self, entry: Entry) -> float | None:
-        blob = pack(entry.answer)
-        item = _item(entry)
-        if len(blob) > INLINE_LIMIT:
-            name = f"answers/{entry.partition}/{entry.prompt.key}/{entry.created:.6f}"
-            self._aws.s3.put_object(Bucket=self._bucket, Key=name, Body=blob)
-            item["s3"] = {"S": name}
-        else:
-            item["answer"] = {"B": blob}
+        form = entry.recording.form
+        own = {**_own(entry), **self._placed(entry)}
+        # The newest of both forms speaks for the item: else this one is put beside it. When that fails too, a newer
+        # one of its form is there (or was a moment ago), and stays.
+        for newest in (True, False):
+            old = self._update(entry, {**own, **_shared(entry)} if newest else own, newest=newest)
+            if old is not None:
+                expires = _ends(old, form)
+                return expires if expires > self._clock() else 0.0
+        return None
+
+    def _placed(self, entry: Entry) -> dict[str, Any]:
+        """The attribute that holds the recording, or says where it is."""
+        blob, form = pack(entry.recording), entry.recording.form
+        if len(blob) <= INLINE_LIMIT:
+            return {form: {"B": blob}}
+        name = f"answers/{entry.partition}/{entry.prompt.key}/{entry.created:.6f}-{form}"
+        self._aws.s3.put_object(Bucket=self._bucket, Key=name, Body=blob)
+        return {f"{form}_s3": {"S": name}}
+
+    def _update(self, entry: Entry, attributes: dict[str, Any], *, newest: bool) -> dict[str, Any] | None:
+        """Write these attributes where no newer entry of the form is there; newest: nor one of the other form, else:
+        but one of the other form. What was there before; None when it was not written."""
         dynamodb = self._aws.dynamodb
+        gone = [name for name in _optional(entry.recording.form, attributes) if name not in attributes]
+        mine, date = f"#{entry.recording.form}_created", f":{entry.recording.form}_created"
+        date_of_item = f"(attribute_not_exists(#created) OR #created <= {date})" if newest else f"#created > {date}"
         try:
-            # Not PutItem, which costs the same: what was reported of the key would be gone.
-            old = dynamodb.update_item(
+            # Not PutItem, which costs the same: what was reported of the key would be gone, and the other form.
+            reply = dynamodb.update_item(
                 TableName=self._table,
                 Key=_pk(entry.partition, entry.prompt.key),
-                ConditionExpression="attribute_not_exists(pk) OR #created <= :created",
+                UpdateExpression=_set(attributes, gone),
+                ConditionExpression=f"(attribute_not_exists({mine}) OR {mine} <= {date}) AND {date_of_item}",
                 ReturnValues="ALL_OLD",
-                **_update(item),
-            ).get("Attributes")
-        except dynamodb.exceptions.ConditionalCheckFailedException:  # a newer answer is there: it stays
+                ExpressionAttributeNames={f"#{name}": name for name in {*attributes, *gone, "created"}},
+                ExpressionAttributeValues={f":{name}": value for name, value in attributes.items()},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
             return None
-        expires = float(old["expires"]["N"]) if old else 0.0
-        return expires if expires > self._clock() else 0.0
+        return reply.get("Attributes", {})
 
     def _mark(self, partition: str, key: str, digest: str, change: str) -> None:
         dynamodb = self._aws.dynamodb
@@ -178,18 +218,31 @@ def _pk(partition: str, key: str) -> dict[str, Any]:
     return {"pk": {"S": f"{partition}#{key}"}}
 
 
-def _update(item: dict[str, Any]) -> dict[str, Any]:
-    """These attributes, and none of those that an older answer had instead. Every name has a `#`: some are reserved."""
-    sets = ",".join(f"#{name} = :{name}" for name in item)
-    gone = [name for name in OPTIONAL if name not in item]
-    return {
-        "UpdateExpression": f"SET {sets} REMOVE {','.join(f'#{name}' for name in gone)}",
-        "ExpressionAttributeNames": {f"#{name}": name for name in (*item, *gone)},
-        "ExpressionAttributeValues": {f":{name}": value for name, value in item.items()},
+def _set(attributes: dict[str, Any], gone: Sequence[str]) -> str:
+    """These attributes, and none of those that are gone. Every name has a `#`: some are reserved."""
+    return f"SET {','.join(f'#{name} = :{name}' for name in attributes)} REMOVE {','.join(f'#{name}' for name in gone)}"
+
+
+def _optional(form: Form, attributes: dict[str, Any]) -> tuple[str, ...]:
+    """What an older answer may have had where one with these attributes has nothing."""
+    own = (form, f"{form}_s3", f"{form}_tags", *LEGACY)
+    return (*own, *SHARED) if "created" in attributes else own
+
+
+def _own(entry: Entry) -> dict[str, Any]:
+    """The attributes of the entry's form, but for the recording."""
+    form = entry.recording.form
+    own: dict[str, Any] = {
+        f"{form}_created": {"N": f"{entry.created:.6f}"},
+        f"{form}_expires": {"N": str(int(entry.expires))},
     }
+    if entry.tags:
+        own[f"{form}_tags"] = {"SS": sorted(set(entry.tags))}
+    return own
 
 
-def _item(entry: Entry) -> dict[str, Any]:
+def _shared(entry: Entry) -> dict[str, Any]:
+    """The attributes that the item has once."""
     item: dict[str, Any] = {
         "scope": {"S": entry.prompt.scope},
         "created": {"N": f"{entry.created:.6f}"},
@@ -198,8 +251,6 @@ def _item(entry: Entry) -> dict[str, Any]:
     }
     if entry.vector:
         item["vector"], item["embedder"] = {"B": entry.vector}, {"S": entry.embedder}
-    if entry.tags:
-        item["tags"] = {"SS": sorted(set(entry.tags))}
     if entry.model:
         item["model"] = {"S": _storable(entry.model)}
     text = entry.prompt.text
@@ -213,18 +264,23 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _entry(partition: str, key: str, item: dict[str, Any]) -> Entry:
+def _ends(item: dict[str, Any], form: Form) -> float:
+    """When the entry of that form ends, in epoch seconds; 0 where there is none."""
+    return float(item[f"{form}_expires"]["N"]) if f"{form}_expires" in item else 0.0
+
+
+def _entry(partition: str, key: str, item: dict[str, Any], recording: Recording, live: Sequence[Form]) -> Entry:
     prompt = Prompt(key, item["scope"]["S"], item["text"]["S"] if "text" in item else "")
-    answer = unpack(bytes(item["answer"]["B"]))
+    tags = (item[f"{one}_tags"]["SS"] for one in live if f"{one}_tags" in item)
     return Entry(
         partition,
         prompt,
-        answer,
-        created=float(item["created"]["N"]),
-        expires=float(item["expires"]["N"]),
+        recording,
+        created=float(item[f"{recording.form}_created"]["N"]),
+        expires=_ends(item, recording.form),
         vector=bytes(item["vector"]["B"]) if "vector" in item else b"",
         embedder=item["embedder"]["S"] if "embedder" in item else "",
-        tags=tuple(sorted(item["tags"]["SS"])) if "tags" in item else (),
+        tags=tuple(sorted(set().union(*tags))),
         negatives=frozenset(item["negatives"]["SS"]) if "negatives" in item else frozenset(),
         model=item["model"]["S"] if "model" in item else "",
     )

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from subsecond.config import Settings
-from subsecond.model import Entry, Form
+from subsecond.model import OTHER_FORM, Entry, Form
 
-OTHER: Mapping[Form, Form] = {"whole": "stream", "stream": "whole"}
 # The entries under one key, by form: never none. Each has its own tags; what was reported is the same in both.
 Forms = Mapping[Form, Entry]
 
@@ -34,7 +33,7 @@ class MemoryStore:
         if not found:
             return None
         self._items.move_to_end((partition, key))
-        return _of_both(found, form if form in found else OTHER[form])
+        return _of_both(found, form if form in found else OTHER_FORM[form])
 
     async def put(self, entry: Entry) -> float | None:
         place, form = (entry.partition, entry.prompt.key), entry.recording.form
@@ -107,7 +106,7 @@ class MemoryStore:
 
 def _of_both(forms: Forms, form: Form) -> Entry:
     """The entry of that form, with the tags of both."""
-    entry, other = forms[form], forms.get(OTHER[form])
+    entry, other = forms[form], forms.get(OTHER_FORM[form])
     if other is None or set(other.tags) <= set(entry.tags):
         return entry
     return replace(entry, tags=tuple(dict.fromkeys((*entry.tags, *other.tags))))
