@@ -3,7 +3,7 @@
 SubsecondError
   InvalidRequest        400   the request is malformed; `param` names the field
     TooLarge            413
-    Compressed          415   the body has a content coding, or looks like gzip
+    Compressed          415   the body has another content coding than gzip, or has one without saying so
     ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
   NotFound              404
@@ -18,7 +18,10 @@ SubsecondError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from subsecond.model import Headers
 
 
 class SubsecondError(Exception):
@@ -54,13 +57,13 @@ class TooLarge(InvalidRequest):
 
 
 class Compressed(InvalidRequest):
-    """RFC 9110, section 15.5.16. Not unpacked: a small body could become a very large one."""
+    """RFC 9110, section 15.5.16."""
 
     status = 415
     code = "unsupported_encoding"
 
     def __init__(self, coding: str) -> None:
-        super().__init__(f"The body is compressed ({coding[:40]}). Send the JSON itself, without Content-Encoding.")
+        super().__init__(f"The body is compressed ({coding[:40]}). Send it as gzip, or the JSON itself.")
 
 
 class ContextLengthExceeded(InvalidRequest):
@@ -135,6 +138,8 @@ class UpstreamError(SubsecondError):
         self.status = status
         self.error = error
         self.retry_after = retry_after
+        # The upstream's own, those that a client acts on.
+        self.headers: Headers = ()
 
     def body(self) -> dict[str, Any]:
         """The upstream's own error object where it sent one, completed to OpenAI's four fields."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from subsecond.stats.trace import Trace
 
 Endpoint = Literal["chat", "text"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
@@ -53,8 +56,9 @@ class CacheRules:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestBytes:
-    """A request's body as it came. It may be sent on unchanged for as long as `parsed`, the object made of it, is the
-    call's body and `model` its model: whoever edits a call gives it another body or model."""
+    """A request's body as it came, with nothing in it that is ours, and asking for the call's form. It may be sent on
+    unchanged for as long as `parsed`, the object made of it, is the call's body and `model` its model: whoever edits a
+    call gives it another body or model."""
 
     data: bytes
     parsed: Mapping[str, Any]
@@ -99,6 +103,16 @@ class Prompt:
     key: str
     scope: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What travels through the stages: who asks, what, its key and text, and the trace that they fill in."""
+
+    tenant: Tenant
+    call: Call
+    prompt: Prompt
+    trace: Trace
 
 
 @dataclass(frozen=True, slots=True)

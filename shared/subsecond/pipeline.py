@@ -2,9 +2,9 @@
 
     authenticate -> prepare -> exact -> flight -> embed -> semantic -> route -> optimise -> upstream -> store -> record
 
-There is one path, and it streams: a whole reply is a stream that somebody joined, a hit is a stored answer replayed.
-The first event is a Head, so whatever fails before it has a proper status. After Done nothing is owed to the client:
-the writes come then, before the generator ends, because Lambda freezes what would run later.
+A whole request is asked whole, a streamed one is asked to stream, and what the upstream says reaches the client as it
+was said. The first event is a Head, so whatever fails before it has a proper status. After Done the client has its
+answer: the writes come then, before the generator ends, because Lambda freezes what would run later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import NotCached
-from subsecond.model import Call, Done, Entry, Prompt, Tenant
+from subsecond.model import Call, Done, Entry, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import Turn
 from subsecond.stages.authenticate import authenticate
@@ -59,49 +59,48 @@ class Gateway:
         try:
             with trace.step("prepare"):
                 self.models.know(call.model)
-                prompt = prepare(call, tenant)
-            look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
-            work = partial(self._work, tenant, prompt, call.deadline, trace)
+                request = Request(tenant, call, prepare(call, tenant), trace)
+            look = partial(look_up, self.exact, self.rules, self.settings, request)
             if self.similar and self.similar.made:
                 self.similar.made.begin(tenant)
             with trace.step("exact"):
                 entry = await look()
-            share = partial(self.sharing.share, tenant, call, prompt, trace, look, work)
-            async with aclosing(served("exact", entry, trace) if entry else share()) as events:
+            shared = self.sharing.share(request, look, partial(self._lead, request))
+            async with aclosing(served("exact", entry, trace) if entry else shared) as events:
                 async for event in events:
                     yield event
-            await note(self.hits, self.exact, tenant, prompt, trace, self.settings.store_timeout)
+            await note(self.hits, self.exact, request, self.settings.store_timeout)
         except BaseException as error:
             trace.fail(error)
             raise
         finally:
             await self.record(trace)
 
-    async def _work(
-        self, tenant: Tenant, prompt: Prompt, within: float | None, trace: Trace, call: Call, turn: Turn
-    ) -> Events:
-        """What comes after the exact miss: once for all who ask the same at the same time."""
+    async def _lead(self, request: Request, call: Call, turn: Turn) -> Events:
+        """Everything after an exact miss; runs once for all who ask the same at the same time."""
+        trace = request.trace
         async with turn:
-            similar, vector = await self._near(tenant, call, prompt, within, trace)
+            similar, vector = await self._near(request)
             if call.rules.only_if_cached and not similar:
                 raise NotCached("Nothing is cached for this request, and `only-if-cached` forbids asking the model.")
             stored = similar or await turn.wait()
             hit = served("semantic" if similar else "coalesced", stored, trace) if stored else None
-            async with aclosing(hit or self.models.ask(tenant, call, within, trace)) as events:
+            async with aclosing(hit or self.models.ask(request, call)) as events:
                 async for event in events:
                     yield event
             if stored is None and isinstance(event, Done):
-                entry = entry_of(self.settings, call, tenant, prompt, event.answer, trace)
+                entry = entry_of(self.settings, request, event.recording)
                 turn.stored = await self._store(entry, vector, trace)
 
-    async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, within: float | None, trace: Trace) -> Nearest:
-        if not self.similar or not self.models.spare.for_similar(within, trace):
+    async def _near(self, request: Request) -> Nearest:
+        trace = request.trace
+        if not self.similar or not self.models.spare.for_similar(request.call.deadline, trace):
             return None, None
         with trace.step("embed"):
             similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
-            vector = await similar.vector(call, prompt, trace) if similar else None
+            vector = await similar.vector(request.call, request.prompt, trace) if similar else None
         with trace.step("semantic"):
-            return await similar.find(self.exact, call, tenant, prompt, vector, trace) if similar else None, vector
+            return await similar.find(self.exact, request, vector) if similar else None, vector
 
     async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
         similar = self.similar and self.similar.made

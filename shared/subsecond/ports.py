@@ -46,8 +46,8 @@ class ExactStore(Protocol):
         while. Nothing when there is no such entry."""
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
-        """Delete both forms where the later one was created until `before`; whether there was one. An entry with negatives stays: what
-        comes in its place must not answer wrongly again."""
+        """Delete both forms where the later one was created until `before`; whether there was one. An entry with
+        negatives stays: what comes in its place must not answer wrongly again."""
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
         """The partition's live entries that this process remembers: a part of all, found without asking a table."""

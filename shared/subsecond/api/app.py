@@ -17,11 +17,11 @@ from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
 from subsecond.api.page import page
 from subsecond.api.passthrough import embeddings, model, models, statistics
-from subsecond.api.request import Exchange
+from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
 from subsecond.pipeline import Gateway
 
-Handle = Callable[[Exchange], Response]
+Handle = Callable[[RequestContext], Response]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
@@ -42,13 +42,13 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
 
     def route(method: str, path: str, handle: Handle) -> None:
         async def endpoint(request: Request) -> Response:
-            return handle(Exchange(request, served))
+            return handle(RequestContext(request, served))
 
         app.add_route(path, endpoint, methods=[method])
 
-    route("POST", "/v1/chat/completions", lambda exchange: CompletionReply(exchange, plans.chat(exchange)))
-    route("POST", "/v1/completions", lambda exchange: TextReply(exchange, streamed=False))
-    route("POST", "/v1/completions/stream", lambda exchange: TextReply(exchange, streamed=True))
+    route("POST", "/v1/chat/completions", lambda context: CompletionReply(context, plans.chat(context)))
+    route("POST", "/v1/completions", lambda context: TextReply(context, streamed=False))
+    route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)
     route("POST", "/v1/embeddings", embeddings)
     route("GET", "/v1/models", models)

@@ -13,12 +13,13 @@ from time import perf_counter
 from typing import Any
 
 from subsecond.api.errors import unexpected
+from subsecond.cache.forms import replayed
 from subsecond.errors import SubsecondError
-from subsecond.model import Answer, Call, Chunk, Done, Head, Tenant
+from subsecond.model import Call, Chunk, Done, Head, Recording, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
-from subsecond.streaming.replay import replay
-from subsecond.streaming.transcript import dump
+from subsecond.streaming.events import choices_of, parsed
+from subsecond.streaming.json_bytes import dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Answered:
     """One prompt's outcome. `seconds` until its first byte."""
 
     head: Head
-    answer: Answer
+    recording: Recording
     seconds: float
 
 
@@ -52,23 +53,23 @@ def lone(call: Call) -> Call:
 async def _answer(gateway: Gateway, tenant: Tenant, call: Call) -> Answered:
     trace = Trace(partition=tenant.partition)
     head: Head | None = None
-    answer: Answer | None = None
+    recording: Recording | None = None
     async with aclosing(gateway.complete(tenant, call, trace)) as events:
         async for event in events:
             if isinstance(event, Head):
                 head = event
             elif isinstance(event, Done):
-                answer = event.answer
+                recording = event.recording
     assert head is not None
-    assert answer is not None
-    return Answered(head, answer, trace.first or 0.0)
+    assert recording is not None
+    return Answered(head, recording, trace.first or 0.0)
 
 
 def joined(outcomes: Sequence[Answered], calls: Sequence[Call]) -> dict[str, Any]:
     """The answers of a list prompt as one `text_completion`: choices numbered through, usage added up."""
-    wholes = [json.loads(outcome.answer.body) for outcome in outcomes]
+    wholes = [json.loads(outcome.recording.payloads[0]) for outcome in outcomes]
     choices = [
-        {**choice, "index": place * _width(call) + choice["index"]}
+        {**choice, "index": place * _width(call) + (choice.get("index") or 0)}
         for place, (whole, call) in enumerate(zip(wholes, calls, strict=True))
         for choice in whole["choices"]
     ]
@@ -93,7 +94,7 @@ def seed_fields(outcomes: Sequence[Answered], started: float) -> dict[str, Any]:
     kinds = {outcome.head.source for outcome in outcomes}
     cached = "upstream" not in kinds
     return {
-        "response": json.loads(outcomes[0].answer.body)["choices"][0]["text"],
+        "response": outcomes[0].recording.text,
         "cached": cached,
         "cache_type": min(kinds) if cached else None,
         "latency_ms": round((perf_counter() - started) * 1000, 3),
@@ -135,7 +136,7 @@ async def _chunks(gateway: Gateway, tenant: Tenant, call: Call) -> AsyncGenerato
                 live = True
                 yield event
             elif isinstance(event, Done) and not live:
-                for chunk in replay(event.answer):
+                for chunk in replayed(event.recording):
                     yield chunk
 
 
@@ -154,13 +155,23 @@ async def _numbered(
         if isinstance(item, BaseException):
             raise item
         place, chunk = item
-        frame = json.loads(chunk.data)
+        if chunk.comment:
+            yield chunk
+            continue
+        read = parsed(chunk.data)
+        if not isinstance(read, dict):
+            continue  # an event that is no object belongs to no prompt
+        frame = read
         identity = frame["id"] = identity or frame.get("id")
         if chunk.usage:
             usages.append(frame["usage"])
-            continue
-        for choice in frame["choices"]:
-            choice["index"] = place * _width(calls[place]) + (choice.get("index") or 0)
-        yield Chunk(dump(frame))
+        else:
+            yield _renumbered(frame, place * _width(calls[place]))
     if usages:
         yield Chunk(dump({**frame, "choices": [], "usage": total_usage(usages)}), usage=True)
+
+
+def _renumbered(frame: dict[str, Any], first: int) -> Chunk:
+    for choice in choices_of(frame):
+        choice["index"] = first + (choice.get("index") or 0)
+    return Chunk(dump(frame))

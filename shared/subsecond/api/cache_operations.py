@@ -15,7 +15,7 @@ from subsecond.cache.false_hits import MOST, digest
 from subsecond.cache.invalidation import EVERY, places
 from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
-from subsecond.model import Call, Entry, Hit, Prompt, Rule, RuleKind, Tenant
+from subsecond.model import Call, Entry, Hit, Prompt, Request, Rule, RuleKind, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stages.exact import look_up
 from subsecond.stats.trace import Trace
@@ -43,7 +43,7 @@ async def sure(work: Awaitable[T]) -> T:
 
 async def entry_named(gateway: Gateway, tenant: Tenant, key: str) -> Entry:
     """As the table has it now. Raises NotFound, Unavailable."""
-    entry = await sure(gateway.exact.fresh(tenant.partition, key))
+    entry = await sure(gateway.exact.fresh(tenant.partition, key, "whole"))
     if entry is None:
         raise NotFound("No such entry lives in this namespace: it has expired, or never was.", code="entry_not_found")
     return entry
@@ -79,7 +79,7 @@ async def explain_entry(
 async def explain_hit(gateway: Gateway, tenant: Tenant, request_id: str) -> dict[str, Any]:
     """The verdicts of that request, as they were, and the entry that answered it, as it is now."""
     hit = await hit_named(gateway, tenant, request_id)
-    entry = await sure(gateway.exact.fresh(tenant.partition, hit.entry))
+    entry = await sure(gateway.exact.fresh(tenant.partition, hit.entry, "whole"))
     await sure(gateway.rules.refresh(tenant.partition))
     return {
         "request_id": request_id,
@@ -96,13 +96,14 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
     gateway.models.know(call.model)
     trace = Trace(partition=tenant.partition, model=call.model)
     prompt, similar = prepare(call, tenant), await _similar(gateway)
+    request = Request(tenant, call, prompt, trace)
     if similar:
         similar.begin(tenant)
-    entry = await look_up(gateway.exact, gateway.rules, gateway.settings, call, tenant, prompt, trace)
+    entry = await look_up(gateway.exact, gateway.rules, gateway.settings, request)
     source, vector = "exact", None
     if entry is None and similar:
         source, vector = "semantic", await similar.vector(call, prompt, trace)
-        entry = await similar.find(gateway.exact, call, tenant, prompt, vector, trace)
+        entry = await similar.find(gateway.exact, request, vector)
     near = [] if similar is None or vector is None else await similar.nearest(tenant.partition, prompt.scope, vector)
     return {
         "source": source if entry else "upstream",
@@ -160,7 +161,7 @@ async def invalidate(
     if before is not None and before > now:
         raise InvalidRequest("'before' lies in the future.", param="before", code="invalid_value")
     date = now if before is None else before
-    entry = await sure(gateway.exact.fresh(partition, value)) if kind == "entry" else None
+    entry = await sure(gateway.exact.fresh(partition, value, "whole")) if kind == "entry" else None
     found = {
         "by": kind,
         "value": value,
@@ -233,10 +234,11 @@ def _shape(gateway: Gateway, entry: Entry) -> dict[str, Any]:
         "entry": entry.prompt.key,
         "scope": entry.prompt.scope,
         "question": entry.prompt.text,
-        "model": entry.answer.model,
+        "model": entry.recording.model,
         "asked_model": entry.model,
-        "finish": entry.answer.finish,
-        "bytes": len(entry.answer.body),
+        "finish": entry.recording.finish,
+        "form": entry.recording.form,
+        "bytes": sum(map(len, entry.recording.payloads)),
         "created": entry.created,
         "age": round(max(0.0, now - entry.created), 3),
         "expires_in": round(entry.expires - now, 3),

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from subsecond.api import cache_operations as control
 from subsecond.api import plans
 from subsecond.api.passthrough import JSON
-from subsecond.api.request import Exchange
+from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.api.wire import TAG, Message, check
 from subsecond.cache.false_hits import digest
@@ -19,7 +19,7 @@ from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound
 from subsecond.model import Call, RuleKind, Tenant
-from subsecond.streaming.transcript import dump
+from subsecond.streaming.json_bytes import dump
 
 HASH = r"^[0-9a-f]{64}$"
 Hash = Annotated[str, Field(pattern=HASH)]
@@ -72,13 +72,13 @@ class _Value(_Asked):
     model: Annotated[str, Field(min_length=1, max_length=256)] = ""
 
 
-def _reply(exchange: Exchange, make: Callable[[Tenant], Awaitable[dict[str, Any]]]) -> Response:
+def _reply(context: RequestContext, make: Callable[[Tenant], Awaitable[dict[str, Any]]]) -> Response:
     async def made() -> tuple[str, bytes]:
-        tenant = await exchange.authenticate()
-        _check_place(exchange.gateway.settings)
+        tenant = await context.authenticate()
+        _check_place(context.gateway.settings)
         return JSON, dump(await make(tenant))
 
-    return JsonReply(exchange, made)
+    return JsonReply(context, made)
 
 
 def _check_place(settings: Settings) -> None:
@@ -87,61 +87,61 @@ def _check_place(settings: Settings) -> None:
         raise NotFound("This function has no answers: ask under the base URL that answers your requests.")
 
 
-def explain(exchange: Exchange) -> Response:
+def explain(context: RequestContext) -> Response:
     """`GET ?entry=KEY[&question=TEXT]` or `?request_id=ID`."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
-        query = check(ExplainQuery, dict(exchange.query))
+        query = check(ExplainQuery, dict(context.query))
         if query.entry:
-            return await control.explain_entry(exchange.gateway, tenant, query.entry, query.question)
+            return await control.explain_entry(context.gateway, tenant, query.entry, query.question)
         if query.request_id:
-            return await control.explain_hit(exchange.gateway, tenant, query.request_id)
+            return await control.explain_hit(context.gateway, tenant, query.request_id)
         raise InvalidRequest("Name an 'entry' (Cache-Status has its key) or a 'request_id'.", param="entry")
 
-    return _reply(exchange, make)
+    return _reply(context, make)
 
 
-def explain_question(exchange: Exchange) -> Response:
+def explain_question(context: RequestContext) -> Response:
     """`POST` with the body of a completion: what would answer it. `?entry=KEY`: what is said of that entry for it."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
-        query = check(ExplainQuery, dict(exchange.query))
-        call = _call(exchange, await exchange.body())
+        query = check(ExplainQuery, dict(context.query))
+        call = _call(context, await context.body())
         if query.entry is None:
-            return await control.explain_call(exchange.gateway, tenant, call)
+            return await control.explain_call(context.gateway, tenant, call)
         prompt = prepare(call, tenant)
-        return await control.explain_entry(exchange.gateway, tenant, query.entry, prompt.text, prompt.scope)
+        return await control.explain_entry(context.gateway, tenant, query.entry, prompt.text, prompt.scope)
 
-    return _reply(exchange, make)
+    return _reply(context, make)
 
 
-def _call(exchange: Exchange, body: dict[str, Any]) -> Call:
+def _call(context: RequestContext, body: dict[str, Any]) -> Call:
     if "prompt" not in body:
-        return plans.chat(exchange)(body)[0]
-    calls, _ = plans.texts(exchange, body, streamed=False)
+        return plans.chat(context)(body)[0]
+    calls, _ = plans.texts(context, body, streamed=False)
     if len(calls) != 1:
         raise InvalidRequest("One prompt at a time is explained.", param="prompt", code="invalid_value")
     return calls[0]
 
 
-def feedback(exchange: Exchange) -> Response:
+def feedback(context: RequestContext) -> Response:
     """`POST {"verdict": "wrong" | "right"}` with a `request_id`, or an `entry` and the `question` or `messages`."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
-        body = check(FeedbackBody, await exchange.body())
-        key, asked = await _pair(exchange, tenant, body)
-        trace, gateway = exchange.trace, exchange.gateway
+        body = check(FeedbackBody, await context.body())
+        key, asked = await _pair(context, tenant, body)
+        trace, gateway = context.trace, context.gateway
         found = await control.report(gateway, tenant, key, asked, trace, wrong=body.verdict == "wrong")
         await gateway.record(trace)
         return found
 
-    return _reply(exchange, make)
+    return _reply(context, make)
 
 
-async def _pair(exchange: Exchange, tenant: Tenant, body: FeedbackBody) -> tuple[str, str]:
+async def _pair(context: RequestContext, tenant: Tenant, body: FeedbackBody) -> tuple[str, str]:
     """The entry that answered, and the digest of what it answered."""
     if body.request_id:
-        hit = await control.hit_named(exchange.gateway, tenant, body.request_id)
+        hit = await control.hit_named(context.gateway, tenant, body.request_id)
         return hit.entry, hit.asked
     if body.entry and body.question:
         return body.entry, digest(tenant.partition, body.question)
@@ -160,14 +160,12 @@ def _check_value(by: RuleKind, value: str) -> None:
         raise InvalidRequest(f"'value' is no {by}: {WANTED[by]}.", param="value", code=error.code) from None
 
 
-def invalidate(exchange: Exchange) -> Response:
+def invalidate(context: RequestContext) -> Response:
     """`POST {"by": "entry" | "scope" | "namespace" | "tag" | "model", "value", "before", "dry_run"}`."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
-        body = check(InvalidateBody, await exchange.body())
+        body = check(InvalidateBody, await context.body())
         _check_value(body.by, body.value)
-        return await control.invalidate(
-            exchange.gateway, tenant, body.by, body.value, body.before, dry_run=body.dry_run
-        )
+        return await control.invalidate(context.gateway, tenant, body.by, body.value, body.before, dry_run=body.dry_run)
 
-    return _reply(exchange, make)
+    return _reply(context, make)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError
+from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError, UpstreamError
 from subsecond.stats.trace import Trace
 
 log = logging.getLogger("subsecond")
@@ -31,12 +31,16 @@ def error_response(error: SubsecondError, request_id: str) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        headers["accept-encoding"] = "identity"  # what a request may use instead (RFC 9110, section 12.5.3)
+        headers["accept-encoding"] = "gzip, identity"  # what a request may use instead (RFC 9110, section 12.5.3)
     if error.retry_after is not None:
         headers["retry-after"] = error.retry_after
     if error.route:
         headers["x-subsecond-route"] = error.route
-    return Response(json.dumps(error.body()), error.status, headers, media_type="application/json")
+    response = Response(json.dumps(error.body()), error.status, headers, media_type="application/json")
+    for name, value in error.headers if isinstance(error, UpstreamError) else ():
+        if name.decode("latin-1") not in headers:
+            response.raw_headers.append((name, value))
+    return response
 
 
 def unexpected(error: BaseException, request_id: str) -> SubsecondError:

@@ -53,6 +53,7 @@ def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
         headers.append((b"x-subsecond-route", head.route.encode()))
     if head.age is not None:
         headers.append((b"age", str(int(head.age)).encode()))
+    headers.extend(head.headers)
     return headers
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from subsecond.api.request import Exchange
+from subsecond.api.request import RequestContext
 
 FOLDER = Path(__file__).parents[1] / "page"
 # What may stand in a header as it is.
 ORIGIN = re.compile(r"https?://[\w.\-\[\]:]+")
 
 
-def page(exchange: Exchange) -> Response:
+def page(context: RequestContext) -> Response:
     """The same bytes for everybody, so a browser asks only whether they have changed."""
-    content, headers = _made(exchange.gateway.settings.public_url)
-    if exchange.headers.get("if-none-match") == headers["etag"]:
+    content, headers = _made(context.gateway.settings.public_url)
+    if context.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type="text/html", headers=headers)
 

@@ -2,91 +2,95 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
 
-from subsecond.api.request import Exchange
+from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.api.wire import EmbeddingsBody, check
 from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
 from subsecond.stages.upstream import Models
 from subsecond.stats.prices import money, prices_of
-from subsecond.streaming.transcript import dump
+from subsecond.streaming.events import parsed
+from subsecond.streaming.json_bytes import dump
 
 JSON = "application/json"
 
 
-def embeddings(exchange: Exchange) -> Response:
+def embeddings(context: RequestContext) -> Response:
     async def make() -> tuple[str, bytes]:
-        await exchange.authenticate()
-        body = await exchange.body()
+        await context.authenticate()
+        body = await context.body()
         check(EmbeddingsBody, body)
-        exchange.watch()
-        exchange.trace.operation = "embeddings"
-        return await _passed_through(exchange, "/embeddings", body)
+        context.watch()
+        context.trace.operation = "embeddings"
+        return await _passed_through(context, "/embeddings", body)
 
-    return JsonReply(exchange, make)
+    return JsonReply(context, make)
 
 
-def models(exchange: Exchange) -> Response:
+def models(context: RequestContext) -> Response:
     async def make() -> tuple[str, bytes]:
-        await exchange.authenticate()
-        return await _listed(exchange)
+        await context.authenticate()
+        return await _listed(context)
 
-    return JsonReply(exchange, make)
+    return JsonReply(context, make)
 
 
-def model(exchange: Exchange) -> Response:
+def model(context: RequestContext) -> Response:
     """One of the list: not every upstream serves `/models/NAME`."""
 
     async def make() -> tuple[str, bytes]:
         from subsecond.routing.catalogue import unknown  # noqa: PLC0415 -- routing, which nothing else here needs
 
-        await exchange.authenticate()
-        _, listed = await _listed(exchange)
-        found = {str(one.get("id")): one for one in json.loads(listed).get("data") or ()}
-        name = exchange.name
+        await context.authenticate()
+        _, listed = await _listed(context)
+        data = (parsed(listed) or {}).get("data")
+        found = {str(one.get("id")): one for one in data or () if isinstance(one, dict)}
+        name = context.name
         if name not in found:
             raise unknown(name, found)
         return JSON, dump(found[name])
 
-    return JsonReply(exchange, make)
+    return JsonReply(context, make)
 
 
-async def _listed(exchange: Exchange) -> tuple[str, bytes]:
-    if routed := exchange.gateway.models.routed:
+async def _listed(context: RequestContext) -> tuple[str, bytes]:
+    """The models that there are, as OpenAI's list object; some servers answer with the bare array."""
+    if routed := context.gateway.models.routed:
         return JSON, dump(routed.router.catalogue.listing())
-    exchange.watch()
-    return await _passed_through(exchange, "/models", None)
+    context.watch()
+    content_type, body = await _passed_through(context, "/models", None)
+    found = parsed(body)
+    return (JSON, dump({"object": "list", "data": found})) if isinstance(found, list) else (content_type, body)
 
 
-def statistics(exchange: Exchange) -> Response:
+def statistics(context: RequestContext) -> Response:
     """The figures of the key's own partition, this environment's merged in first; with `?of=tenant` of all namespaces
     of its tenant. Sums only: what was asked there can not be seen."""
 
     async def make() -> tuple[str, bytes]:
-        tenant = await exchange.authenticate()
-        of = exchange.query.get("of", "namespace")
+        tenant = await context.authenticate()
+        of = context.query.get("of", "namespace")
         if of not in ("namespace", "tenant"):
             raise InvalidRequest("'of' is `namespace` or `tenant`.", param="of", code="invalid_value")
-        ledger, settings = exchange.gateway.ledger, exchange.gateway.settings
+        ledger, settings = context.gateway.ledger, context.gateway.settings
         await ledger.flush(force=True)
         found = dict(await ledger.summary(tenant.partition if of == "namespace" else tenant.id))
         found |= reported(found)
         found["money"] = money(found["models"], await prices_of(settings.prices or settings.catalogue))
         if of == "tenant":
             return JSON, dump(found)
-        found["health"] = _health(exchange.gateway.models)
-        if (late := exchange.gateway.similar) and (similar := late.made):
+        found["health"] = _health(context.gateway.models)
+        if (late := context.gateway.similar) and (similar := late.made):
             index = similar.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)
 
-    return JsonReply(exchange, make)
+    return JsonReply(context, make)
 
 
 def reported(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,12 +118,12 @@ def _health(models: Models) -> dict[str, Any]:
     }
 
 
-async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:
-    trace = exchange.trace
+async def _passed_through(context: RequestContext, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:
+    trace = context.trace
     trace.model = str(body["model"]) if body else None
     trace.source = "upstream"
     counted_in(trace.counts)
     with trace.step("upstream"):
-        reply = await exchange.gateway.models.fetch(path, body, exchange.deadline(None), trace)
-    await exchange.gateway.record(trace)
+        reply = await context.gateway.models.fetch(path, body, context.deadline(None), trace)
+    await context.gateway.record(trace)
     return reply.content_type, reply.body

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -13,20 +12,21 @@ from starlette.types import Receive, Scope, Send
 
 from subsecond.api.errors import error_response, unexpected
 from subsecond.api.headers import response_headers
-from subsecond.api.request import Exchange, error_event
-from subsecond.api.stream_encoder import Voice
-from subsecond.api.wire import Travel
+from subsecond.api.request import RequestContext, error_event
+from subsecond.api.stream_encoder import StreamEncoder
+from subsecond.api.wire import DeliveryOptions
+from subsecond.cache.forms import replayed
+from subsecond.cache.recording import recorded
 from subsecond.errors import SubsecondError
-from subsecond.model import Answer, Call, Chunk, Done, Event, Head, Tenant
-from subsecond.streaming.replay import replay
+from subsecond.model import Call, Chunk, Done, Event, Head, Tenant
+from subsecond.streaming.json_bytes import dump
 from subsecond.streaming.sse import DONE
-from subsecond.streaming.transcript import dump
 
 # Written at once at the most, so that a long replay leaves room for other requests.
 REPLAY_WRITE = 64 * 1024
 
 Headers = list[tuple[bytes, bytes]]
-Plan = Callable[[dict[str, Any]], tuple[Call, Travel]]
+Plan = Callable[[dict[str, Any]], tuple[Call, DeliveryOptions]]
 
 STREAM_HEADERS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -39,9 +39,9 @@ STREAM_HEADERS: Headers = [
 class GuardedResponse(Response):
     """A response that does its request's work while it is sent: one place sees every way in which it can end."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, context: RequestContext) -> None:
         # Response's own constructor would render a body: there is none yet.
-        self.exchange = exchange
+        self.context = context
         self.background = None
         self._started = False
         self._streaming = False
@@ -50,15 +50,15 @@ class GuardedResponse(Response):
         try:
             await self.work(send)
         except asyncio.CancelledError:
-            if not self.exchange.left:
+            if not self.context.left:
                 raise
             _forget_cancellation()
         except SubsecondError as error:
             await self._fail(error, scope, receive, send)
         except Exception as error:  # noqa: BLE001 -- the face's last resort: the client gets an error, not a torn line
-            await self._fail(unexpected(error, self.exchange.trace.request_id), scope, receive, send)
+            await self._fail(unexpected(error, self.context.trace.request_id), scope, receive, send)
         finally:
-            self.exchange.settle()
+            self.context.settle()
 
     async def work(self, send: Send) -> None:
         """Authenticate, answer, send. Overridden."""
@@ -72,15 +72,15 @@ class GuardedResponse(Response):
         headers = [
             (b"content-type", content_type.encode("latin-1")),
             (b"content-length", str(len(body)).encode()),
-            (b"x-request-id", self.exchange.trace.request_id.encode()),
+            (b"x-request-id", self.context.trace.request_id.encode()),
         ]
         await self.start(send, headers, streaming=False)
         await write(send, body, more=False)
 
     async def _fail(self, error: SubsecondError, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.exchange.refused(error)
+        await self.context.refused(error)
         if not self._started:
-            await error_response(error, self.exchange.trace.request_id)(scope, receive, send)
+            await error_response(error, self.context.trace.request_id)(scope, receive, send)
         elif self._streaming:
             await write(send, error_event(error), more=False)
 
@@ -88,83 +88,92 @@ class GuardedResponse(Response):
 class CompletionReply(GuardedResponse):
     """One completion. `plan` checks the body and says what is asked and how it shall travel."""
 
-    def __init__(self, exchange: Exchange, plan: Plan) -> None:
-        super().__init__(exchange)
+    def __init__(self, context: RequestContext, plan: Plan) -> None:
+        super().__init__(context)
         self._plan = plan
 
     async def work(self, send: Send) -> None:
-        exchange = self.exchange
-        tenant = await exchange.authenticate()
-        call, travel = self._plan(await exchange.body())
-        exchange.watch()
-        await self.send_completion(tenant, call, travel, send)
+        context = self.context
+        tenant = await context.authenticate()
+        call, options = self._plan(await context.body())
+        context.watch()
+        await self.send_completion(tenant, call, options, send)
 
-    async def send_completion(self, tenant: Tenant, call: Call, travel: Travel, send: Send) -> None:
-        exchange = self.exchange
-        async with aclosing(exchange.gateway.complete(tenant, call, exchange.trace)) as events:
+    async def send_completion(self, tenant: Tenant, call: Call, options: DeliveryOptions, send: Send) -> None:
+        async with aclosing(self.context.gateway.complete(tenant, call, self.context.trace)) as events:
             head = await anext(events)
             assert isinstance(head, Head)
-            deliver = self._stream if travel.stream else self._whole
-            await deliver(head, call, travel, events, send)
+            if call.form == "stream":
+                await self._stream(head, options, events, send)
+            else:
+                await self._whole(head, call, options, events, send)
 
-    async def _stream(self, head: Head, _call: Call, travel: Travel, events: AsyncGenerator[Event], send: Send) -> None:
+    async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
         """Last chunk, `[DONE]`, then the pipeline's writes, then the end of the response."""
-        trace = self.exchange.trace
-        await self.start(send, STREAM_HEADERS + response_headers(head, trace), streaming=True)
-        voice = Voice(travel)
+        trace = self.context.trace
+        await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
+        encoder, live = StreamEncoder(options), False
         async for event in events:
             if isinstance(event, Chunk):
-                if data := voice.say(event):
+                live = True
+                if data := encoder.encode(event):
                     await write(send, data)
             elif isinstance(event, Done):
-                if head.source != "upstream":
-                    await _write_all(send, map(voice.say, replay(event.answer)))
-                self.exchange.settle()
-                await write(send, voice.finish(trace) + DONE)
+                if not live:
+                    await _write_all(send, map(encoder.encode, replayed(event.recording)))
+                self.context.settle()
+                await write(send, encoder.finish(trace) + DONE)
         await write(send, b"", more=False)
 
-    async def _whole(self, head: Head, call: Call, travel: Travel, events: AsyncGenerator[Event], send: Send) -> None:
+    async def _whole(
+        self, head: Head, call: Call, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send
+    ) -> None:
+        """The body, then the pipeline's writes, then the end of the response."""
+        sent = False
         async for event in events:
-            if isinstance(event, Done):
-                body = self._body(event.answer, head, call, travel)
-                self.exchange.settle()
-                await self.start(send, self._whole_headers(head, body), streaming=False)
-                await write(send, body)
+            if isinstance(event, Head) or sent:
+                continue
+            sent = True
+            body = event.data if isinstance(event, Chunk) else event.recording.payloads[0]
+            body = self._body(body, head, call, options)
+            self.context.settle()
+            await self.start(send, self._whole_headers(head, body), streaming=False)
+            await write(send, body)
         await write(send, b"", more=False)
 
     def _whole_headers(self, head: Head, body: bytes) -> Headers:
-        headers = response_headers(head, self.exchange.trace)
+        headers = response_headers(head, self.context.trace)
         return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
 
-    def _body(self, answer: Answer, head: Head, call: Call, travel: Travel) -> bytes:
-        extra = self.extra_fields(answer, head, call)
-        if travel.trace:
-            extra["subsecond"] = self.exchange.trace.public()
-        return answer.body[:-1] + b"," + dump(extra)[1:] if extra else answer.body
+    def _body(self, body: bytes, head: Head, call: Call, options: DeliveryOptions) -> bytes:
+        extra = self.extra_fields(body, head, call)
+        if options.trace:
+            extra["subsecond"] = self.context.trace.public()
+        return with_fields(body, extra) if extra else body
 
-    def extra_fields(self, answer: Answer, head: Head, call: Call) -> dict[str, Any]:
+    def extra_fields(self, body: bytes, head: Head, call: Call) -> dict[str, Any]:
         """The plain fields that `/v1/completions` carries beside OpenAI's."""
         if call.endpoint != "text":
             return {}
         cached = head.source != "upstream"
         return {
-            "response": json.loads(answer.body)["choices"][0]["text"],
+            "response": recorded(call.endpoint, "whole", (body,)).text,
             "cached": cached,
             "cache_type": head.source if cached else None,
-            "latency_ms": round((self.exchange.trace.first or 0.0) * 1000, 3),
+            "latency_ms": round((self.context.trace.first or 0.0) * 1000, 3),
         }
 
 
 class JsonReply(GuardedResponse):
     """A whole reply that `make` produces: a body and its content type."""
 
-    def __init__(self, exchange: Exchange, make: Callable[[], Awaitable[tuple[str, bytes]]]) -> None:
-        super().__init__(exchange)
+    def __init__(self, context: RequestContext, make: Callable[[], Awaitable[tuple[str, bytes]]]) -> None:
+        super().__init__(context)
         self._make = make
 
     async def work(self, send: Send) -> None:
         content_type, body = await self._make()
-        self.exchange.settle()
+        self.context.settle()
         await self.send_whole(body, send, content_type)
 
 
@@ -182,6 +191,13 @@ async def _write_all(send: Send, pieces: Iterable[bytes]) -> None:
             buffer.clear()
     if buffer:
         await write(send, bytes(buffer))
+
+
+def with_fields(body: bytes, fields: Mapping[str, Any]) -> bytes:
+    """The JSON object with these fields behind its own, whose bytes stay as they are."""
+    rest = body.rstrip()
+    comma = b"" if rest[:-1].rstrip().endswith(b"{") else b","
+    return rest[:-1] + comma + dump(fields)[1:]
 
 
 def _forget_cancellation() -> None:

@@ -5,38 +5,42 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from subsecond.api.wire import Travel
+from subsecond.api.wire import DeliveryOptions
 from subsecond.model import Chunk
 from subsecond.stats.trace import Trace
+from subsecond.streaming.json_bytes import dump
 from subsecond.streaming.listeners import Sentences, text_of
 from subsecond.streaming.sse import encode
-from subsecond.streaming.transcript import dump
 
 
-class Voice:
-    """Turns the pipeline's chunks into `data:` lines. The usual chunk passes through as it is."""
+class StreamEncoder:
+    """Turns what was said into events on the wire. The usual chunk passes through as it is."""
 
-    def __init__(self, travel: Travel) -> None:
-        self._travel = travel
-        self._sentences = _BySentence() if travel.sentences else None
+    def __init__(self, options: DeliveryOptions) -> None:
+        self._options = options
+        self._sentences = _BySentence() if options.sentences else None
         self._last: bytes | None = None
 
-    def say(self, chunk: Chunk) -> bytes:
+    def encode(self, chunk: Chunk) -> bytes:
         """The bytes to write now; none for a usage chunk that nobody asked for."""
-        if chunk.usage and not self._travel.usage:
+        if chunk.usage and not self._options.usage:
             return b""
-        self._last = chunk.data
-        if self._sentences is None or chunk.usage:
-            return encode(chunk.data)
-        return b"".join(map(encode, self._sentences.regroup(chunk.data)))
+        if not chunk.comment:
+            self._last = chunk.data
+            if self._sentences is not None and not chunk.usage:
+                return b"".join(encode(Chunk(data)) for data in self._sentences.regroup(chunk.data))
+        return encode(chunk)
 
     def finish(self, trace: Trace) -> bytes:
         """What is owed before `[DONE]`: the trace, when it was asked for."""
-        if not self._travel.trace or self._last is None:
+        if not self._options.trace or self._last is None:
             return b""
-        frame = json.loads(self._last)
-        frame.pop("usage", None)
-        return encode(dump({**frame, "choices": [], "subsecond": trace.public()}))
+        try:
+            frame = json.loads(self._last)
+        except ValueError:
+            frame = {}
+        frame = {name: value for name, value in frame.items() if name != "usage"} if isinstance(frame, dict) else {}
+        return encode(Chunk(dump({**frame, "choices": [], "subsecond": trace.public()})))
 
 
 class _BySentence:
@@ -46,11 +50,18 @@ class _BySentence:
         self._open: dict[int, Sentences] = {}
 
     def regroup(self, data: bytes) -> list[bytes]:
-        chunk = json.loads(data)
-        choices = chunk.get("choices") or []
-        if len(choices) != 1:
+        """The events to send in its place. What is no text of one choice (log probabilities, which belong to tokens,
+        tool calls, several choices) keeps its place and its bytes, behind the text that was held back for it."""
+        try:
+            chunk = json.loads(data)
+        except ValueError:
+            return [data]
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
             return [data]
         choice = choices[0]
+        if choice.get("logprobs"):
+            return [data]
         sentences = self._open.setdefault(choice.get("index") or 0, Sentences())
         text = text_of(chunk)
         told = sentences.feed(text) if text else []

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from subsecond.api.headers import cache_rules
 from subsecond.errors import Compressed, InvalidRequest
-from subsecond.model import Call, Endpoint
+from subsecond.model import Call, Endpoint, Form, RequestBytes
 
 # Python's own limit (about 1,000 frames) is for the whole stack; no tool schema comes near this one.
 NESTING_LIMIT = 100
 # Fields that speak to us, or say how the answer travels. They are neither sent on nor part of the key.
-OURS = frozenset({"use_cache", "max_latency_ms", "subsecond", "stream", "stream_options"})
+TO_US = frozenset({"use_cache", "max_latency_ms", "subsecond"})
+OURS = TO_US | {"stream", "stream_options"}
 # How a gzip body begins (RFC 1952, section 2.3.1), and no UTF-8 text.
 GZIP = b"\x1f\x8b"
 # A tag is stored with each answer, and a rule's name in the table.
@@ -38,7 +39,7 @@ class StreamOptions(_Body):
     include_usage: bool | None = None
 
 
-class Wishes(BaseModel):
+class Extensions(BaseModel):
     """What the body's `subsecond` object may say of the cache and the route. A word that we do not know is refused: a
     misspelt `similar: false` would be obeyed by nobody."""
 
@@ -65,7 +66,7 @@ class Common(_Body):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     use_cache: bool | None = None
     max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    subsecond: Wishes | None = None
+    subsecond: Extensions | None = None
 
 
 class ChatBody(Common):
@@ -91,10 +92,19 @@ _MEMBER = re.compile(r"(str|int|(list|dict)\[.*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Travel:
-    """How this client wants its answer."""
+class Asked:
+    """A body as its route reads it. raw: its bytes, None where the route has changed it; streamed: whether the route
+    streams whatever the body says."""
 
-    stream: bool = False
+    body: Mapping[str, Any]
+    raw: bytes | None = None
+    streamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """How this client wants its answer, beside its form."""
+
     usage: bool = False
     sentences: bool = False
     trace: bool = False
@@ -155,27 +165,39 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
         raise InvalidRequest(f"'{where}': {first['msg']}.", param=where, code="invalid_value") from None
 
 
-def to_call(
-    endpoint: Endpoint, body: Mapping[str, Any], checked: Common, cache_control: str, deadline: float | None
-) -> Call:
-    wishes = checked.subsecond or Wishes()
+def to_call(endpoint: Endpoint, asked: Asked, checked: Common, cache_control: str, deadline: float | None) -> Call:
+    """The call that the checked body asks for. asked: the body's fields and, where they are all of it, its bytes."""
+    extensions = checked.subsecond or Extensions()
     rules = replace(
         cache_rules(cache_control, use_cache=checked.use_cache is not False),
-        similar=wishes.similar,
-        similarity=wishes.similarity,
-        tags=tuple(dict.fromkeys(wishes.tags)),
-        coalesce=wishes.coalesce,
-        ttl=wishes.ttl,
+        similar=extensions.similar,
+        similarity=extensions.similarity,
+        tags=tuple(dict.fromkeys(extensions.tags)),
+        coalesce=extensions.coalesce,
+        ttl=extensions.ttl,
     )
+    body = {name: value for name, value in asked.body.items() if name not in OURS}
+    options = asked.body.get("stream_options")
+    form: Form = "stream" if asked.streamed or checked.stream else "whole"
     return Call(
         endpoint=endpoint,
         model=checked.model,
-        body={name: value for name, value in body.items() if name not in OURS},
+        body=body,
         rules=rules,
+        form=form,
+        stream_options=options if isinstance(options, dict) else None,
+        raw=_raw(asked, body, checked.model, form),
         deadline=deadline,
-        compared=wishes.compare,
-        context=wishes.context,
-        quality=wishes.quality,
-        floor=wishes.floor,
-        prefer=wishes.prefer,
+        compared=extensions.compare,
+        context=extensions.context,
+        quality=extensions.quality,
+        floor=extensions.floor,
+        prefer=extensions.prefer,
     )
+
+
+def _raw(asked: Asked, body: Mapping[str, Any], model: str, form: Form) -> RequestBytes | None:
+    """The request's bytes, where they may be sent on: nothing in them is ours, and they ask for the call's form."""
+    if asked.raw is None or not asked.body.keys().isdisjoint(TO_US):
+        return None
+    return RequestBytes(asked.raw, body, model) if bool(asked.body.get("stream")) == (form == "stream") else None

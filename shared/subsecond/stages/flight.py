@@ -15,15 +15,16 @@ from functools import partial
 from time import monotonic
 
 from subsecond.cache.cacheability import may_coalesce
+from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Done, Event, Head, Prompt, Tenant
+from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Prompt, Request
 from subsecond.ports import Leases
 from subsecond.single_flight.in_process import Flight, Flights
 from subsecond.single_flight.lease import Alone, Claim, Look, Terms, Turn
-from subsecond.stages.exact import usage_of
 from subsecond.stats.trace import Trace
+from subsecond.streaming.convert import converts
 
 Events = AsyncGenerator[Event]
 Work = Callable[[Call, Turn], Events]
@@ -45,29 +46,41 @@ class Sharing:
         flights = Flights(drain=settings.drain)
         return cls(flights, leases, rules, Terms.of(settings), settings.first_token_timeout)
 
-    def share(self, tenant: Tenant, call: Call, prompt: Prompt, trace: Trace, look: Look, work: Work) -> Events:
-        """The events of the call in flight, or of `work`, which then is the flight. `look`: into the exact store."""
+    def share(self, request: Request, look: Look, work: Work) -> Events:
+        """The events of the call in flight, or of `work`, which then is the flight. `look`: into the exact store.
+
+        The form belongs to the flight: a stream joins a stream. A whole request may join one too, and asks for itself
+        at the first event that a whole reply cannot hold. A stream never joins a whole call: its first token would come
+        last."""
+        call = request.call
         if self.leases is None or not may_coalesce(call):
             return work(call, Alone())
-        claim = partial(Claim, self.leases, self.terms, (tenant.partition, prompt.key), look, trace)
+        place = request.tenant.partition, f"{request.prompt.key}.{call.form}"
+        claim = partial(Claim, self.leases, self.terms, place, look, request.trace)
         # Each watcher has its own deadline; the leader's shall not end the call for the others.
         endless = replace(call, deadline=None) if call.deadline is not None else call
-        return self._fly(self._what(tenant, call, prompt), call.deadline, trace, lambda: work(endless, claim()))
+        return self._fly(request, lambda: work(endless, claim()))
 
-    async def _fly(self, what: Hashable, deadline: float | None, trace: Trace, start: Callable[[], Events]) -> Events:
+    async def _fly(self, request: Request, start: Callable[[], Events]) -> Events:
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        deadline, what = request.call.deadline, self._what(request)
         until = None if deadline is None else begun + deadline - monotonic()
+        streams = request.call.form == "whole"
         while True:
-            flight = self.flights.find(what)
+            flight, streamed = self._find(what, request.call.form, streams=streams)
             leads = flight is None
-            flight = flight or self.flights.start(what, trace, start())
+            flight = flight or self.flights.start((*what, request.call.form), request.trace, start())
+            watched = flight.watch(until, stay=leads)
+            told = watched if leads else joined(watched, flight, request.trace)
             given = False
             try:
-                async with aclosing(_watch(flight, until, trace, leads=leads)) as events:
+                async with aclosing(as_whole(told, request.call.endpoint) if streamed else told) as events:
                     async for event in events:
                         given = True
                         yield event
+            except DoesNotConvert:
+                streams = False
             except SubsecondError as error:
                 chance = error is flight.error and not _is_answer(error) and loop.time() - begun < self.patience
                 if leads or given or not chance:
@@ -75,11 +88,19 @@ class Sharing:
             else:
                 return
 
-    def _what(self, tenant: Tenant, call: Call, prompt: Prompt) -> Hashable:
+    def _find(self, what: tuple[Hashable, ...], form: Form, *, streams: bool) -> tuple[Flight | None, bool]:
+        """The flight to join, and whether it is a stream that a whole request joins."""
+        if (own := self.flights.find((*what, form))) or not streams:
+            return own, False
+        stream = self.flights.find((*what, "stream"))
+        return stream, stream is not None
+
+    def _what(self, request: Request) -> tuple[Hashable, ...]:
         """Whose answers are interchangeable, whatever the work finds: a similar question's answer included, and nothing
         that was begun before an invalidation. Those who differ in their rules alone meet at the lease."""
-        invalid = _invalid_until(self.rules, tenant.partition, call, prompt)
-        return tenant.partition, prompt.key, prompt.scope, call.compared, call.rules, invalid
+        call, prompt, partition = request.call, request.prompt, request.tenant.partition
+        invalid = _invalid_until(self.rules, partition, call, prompt)
+        return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid
 
 
 def _invalid_until(rules: Rules, partition: str, call: Call, prompt: Prompt) -> float:
@@ -95,13 +116,9 @@ def _is_answer(error: SubsecondError) -> bool:
     return 400 <= error.status < 500  # noqa: PLR2004
 
 
-async def _watch(flight: Flight, until: float | None, trace: Trace, *, leads: bool) -> Events:
-    """The flight's events; for those who joined it, what their trace must say of them."""
-    async with aclosing(flight.watch(until, stay=leads)) as events:
-        if leads:
-            async for event in events:
-                yield event
-            return
+async def joined(watched: Events, flight: Flight, trace: Trace) -> Events:
+    """The events of a flight that another leads, and what the trace of who joined it must say of them."""
+    async with aclosing(watched) as events:
         with trace.step("flight"):
             head = await anext(events)
         assert isinstance(head, Head)
@@ -110,7 +127,29 @@ async def _watch(flight: Flight, until: float | None, trace: Trace, *, leads: bo
         async for event in events:
             yield event
             if isinstance(event, Done):
-                trace.usage = usage_of(event.answer)
+                trace.usage = event.recording.usage
+
+
+class DoesNotConvert(Exception):
+    """What the stream has said cannot stand in a whole reply."""
+
+
+async def as_whole(told: Events, endpoint: Endpoint) -> Events:
+    """A stream's events as those of a whole answer: nothing is given before its end. Raises DoesNotConvert."""
+    head: Event | None = None
+    async with aclosing(told) as events:
+        async for event in events:
+            if isinstance(event, Chunk):
+                if not event.comment and not converts(endpoint, event.data):
+                    raise DoesNotConvert
+            elif isinstance(event, Done):
+                recording = event.recording if event.recording.form == "whole" else converted(endpoint, event.recording)
+                if recording is None or head is None:
+                    raise DoesNotConvert
+                yield head
+                yield Done(recording)
+            else:
+                head = event
 
 
 def _note(head: Head, leader: Trace, trace: Trace) -> None:

@@ -7,16 +7,16 @@ import time
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
-from subsecond.model import Hit, Prompt, Tenant
+from subsecond.model import Hit, Request
 from subsecond.ports import ExactStore, HitLog
-from subsecond.stats.trace import Trace
 
 
-async def note(log: HitLog, store: ExactStore, tenant: Tenant, prompt: Prompt, trace: Trace, box: float) -> None:
+async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> None:
     """After the answer's last byte; `box` in seconds. Other hits are their own explanation."""
+    trace, partition = request.trace, request.tenant.partition
     if trace.source != "semantic" or trace.neighbour is None:
         return
-    asked = digest(tenant.partition, prompt.text)
+    asked = digest(partition, request.prompt.text)
     hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
-    await fail_open(trace, "note", log.note(tenant.partition, hit), box)
-    await fail_open(trace, "note", store.touch(tenant.partition, trace.neighbour), box)
+    await fail_open(trace, "note", log.note(partition, hit), box)
+    await fail_open(trace, "note", store.touch(partition, trace.neighbour), box)

@@ -18,11 +18,11 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
 from subsecond.cache.invalidation import Rules
-from subsecond.model import Call, Entry, Prompt, Tenant
+from subsecond.model import Call, Entry, Form, Prompt, Request, Tenant
 from subsecond.ports import Candidate, Embedder, ExactStore, Policy, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
-from subsecond.stages.exact import young_enough
+from subsecond.stages.exact import in_form, young_enough
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -67,10 +67,9 @@ class Similar:
         vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.box)
         return None if vectors is None else vectors[0]
 
-    async def find(
-        self, store: ExactStore, call: Call, tenant: Tenant, prompt: Prompt, vector: Vector | None, trace: Trace
-    ) -> Entry | None:
-        """The nearest entry that may answer."""
+    async def find(self, store: ExactStore, request: Request, vector: Vector | None) -> Entry | None:
+        """The nearest entry that may answer, its recording in the request's form."""
+        tenant, call, prompt, trace = request.tenant, request.call, request.prompt, request.trace
         if vector is None or not may_read(call):
             return None
         await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.box)
@@ -83,9 +82,10 @@ class Similar:
             if one.similarity >= least and young_enough(one.created, call)
         ]
         # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
-        reads = [self._read(store, tenant, one, trace) for one in near]
+        reads = [self._read(store, request, one) for one in near]
         for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
-            if entry := self._judged(read, tenant, prompt, neighbour, trace):
+            answering = self._judged(read, tenant, prompt, neighbour, trace)
+            if answering and (entry := in_form(answering, request)):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
                 return entry
         return None
@@ -108,10 +108,11 @@ class Similar:
                 valid.append(one)
         return valid[:CANDIDATES]
 
-    async def _read(self, store: ExactStore, tenant: Tenant, neighbour: Neighbour, trace: Trace) -> Read | None:
+    async def _read(self, store: ExactStore, request: Request, neighbour: Neighbour) -> Read | None:
         """Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent
         read (1 unit for each 4 KB of item) for each candidate."""
-        return await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
+        read = _read(store, request.tenant.partition, neighbour.key, request.call.form)
+        return await fail_open(request.trace, "semantic", read, 4 * self.box)
 
     def _judged(
         self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
@@ -155,7 +156,7 @@ class Similar:
 
     def marked(self, entry: Entry, vector: Vector | None) -> Entry:
         """The entry with its vector, where similar questions may be answered with it."""
-        if vector is None or not may_serve_others(entry.answer):
+        if vector is None or not may_serve_others(entry.recording):
             return entry
         return replace(entry, vector=pack(vector), embedder=self.embedder.id)
 
@@ -182,6 +183,6 @@ async def _side_by_side(reads: list[Coroutine[Any, Any, Read | None]]) -> list[R
     return await asyncio.gather(*reads) if len(reads) > 1 else [await one for one in reads]
 
 
-async def _read(store: ExactStore, partition: str, key: str) -> Read:
+async def _read(store: ExactStore, partition: str, key: str, form: Form) -> Read:
     """What the store has, told apart from a store that could not say."""
-    return (await store.fresh(partition, key),)
+    return (await store.fresh(partition, key, form),)

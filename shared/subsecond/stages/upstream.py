@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from subsecond.aio.fail_open import fail_open
 from subsecond.aio.lazy import Late
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Done, Event, Head, Tenant
+from subsecond.model import Call, Done, Event, Head, Request, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import Spare
 from subsecond.stats.trace import Trace
-from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.admission import Admission
+from subsecond.upstreams.live_answer import LiveAnswer
 
 if TYPE_CHECKING:
     from subsecond.optimiser import Optimiser
@@ -45,14 +45,15 @@ class Models:
         if self.routed:
             self.routed.router.catalogue.find(name)
 
-    async def ask(self, tenant: Tenant, call: Call, within: float | None, trace: Trace) -> AsyncGenerator[Event]:
-        """Head once the first payload is there and no error, then Chunks, then Done. within: the deadline of the
-        request that leads, where the call has none because others share it.
+    async def ask(self, request: Request, call: Call) -> AsyncGenerator[Event]:
+        """Head once the answer has begun and is no error, then Chunks, then Done. call: the request's, without its
+        deadline where others share it.
 
         Raises UpstreamError, Overloaded, ContextLengthExceeded, Unavailable.
         """
+        tenant, trace = request.tenant, request.trace
         counted_in(trace.counts)
-        routed = self.routed and self.routed.ask(tenant, call, within, trace, self._optimised)
+        routed = self.routed and self.routed.ask(tenant, call, request.call.deadline, trace, self._optimised)
         async with aclosing(routed or self._of_one(tenant, call, trace)) as events:
             async for event in events:
                 if isinstance(event, Done):
@@ -83,7 +84,7 @@ class Models:
             with trace.step("optimise"):
                 sent = await self._optimised(call, trace)
             upstream = self.lists.of(tenant.partition) if self.lists else self.upstream
-            async with aclosing(_streamed(upstream, sent, trace)) as events:
+            async with aclosing(relayed(upstream, sent, trace)) as events:
                 async for event in events:
                     yield event
 
@@ -114,20 +115,19 @@ class Models:
             self.optimiser.made.learn(trace.optimise, trace.model or call.model, trace.usage)
 
 
-async def _streamed(upstream: Upstream, call: Call, trace: Trace) -> AsyncGenerator[Event]:
-    transcript = Transcript(call.endpoint)
-    async with aclosing(upstream.stream(call)) as payloads:
-        with trace.step("upstream"):
-            # A stream without an event is no answer: the transcript refuses the empty payload.
-            chunk = transcript.add(await anext(payloads, b""))
+async def relayed(upstream: Upstream, call: Call, trace: Trace) -> AsyncGenerator[Event]:
+    """Head once the answer has begun and is no error, then what is said as it is said, then Done."""
+    with trace.step("upstream"):
+        answer = await LiveAnswer.open(upstream, call)
+    try:
         trace.first_byte()
-        yield Head("upstream", call.model)
-        if chunk:
+        yield Head("upstream", call.model, headers=answer.headers)
+        for chunk in answer.chunks:
             yield chunk
-        async for payload in payloads:
-            if chunk := transcript.add(payload):
-                yield chunk
-    if usage := transcript.usage_chunk():
-        yield usage
-    trace.usage = transcript.usage
-    yield Done(transcript.answer())
+        while said := await answer.next():
+            yield said
+        recording = answer.recording()
+        trace.usage = recording.usage
+        yield Done(recording)
+    finally:
+        answer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
@@ -43,7 +44,7 @@ class Trace:
     steps: dict[str, float] = field(default_factory=dict)
     first: float | None = None
     total: float | None = None
-    usage: dict[str, Any] | None = None
+    usage: Mapping[str, Any] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     replaced_expiry: float | None = None
     neighbour: str | None = None

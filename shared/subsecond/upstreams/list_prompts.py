@@ -21,7 +21,7 @@ from typing import Any
 from subsecond.errors import SubsecondError, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Call
 from subsecond.ports import Reply, Upstream
-from subsecond.streaming.transcript import dump
+from subsecond.streaming.json_bytes import dump
 
 # Seconds that the first call of a batch waits for the others: their leases are written one by one, each in its own
 # time. A call that is part of no batch shares what is asked in the same turn of the loop, and waits for nobody.

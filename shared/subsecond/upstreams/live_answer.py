@@ -1,0 +1,153 @@
+"""One answer that is coming in, told in the form that was asked for.
+
+`stages/upstream.py` reads it where there is one upstream, `routing/attempts.py` where there are several models. What
+the server says passes as it came. Where it answers in the other form than it was asked in, the converter tells it in the
+asked one; what does not convert is passed on as one event (a stream was asked) or is an error (a whole reply was).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from subsecond.cache.recording import recorded
+from subsecond.errors import UpstreamUnreachable
+from subsecond.model import Call, Chunk, Headers, Recording
+from subsecond.ports import EventStream, Reply, Upstream
+from subsecond.streaming.convert import to_stream, to_whole
+from subsecond.streaming.disguise import error_in, not_an_answer
+from subsecond.streaming.events import is_usage_only, speaks
+
+# Nothing is passed on before the first of these: a stream without any is no answer, and may be told with a status.
+_CHOICES = b'"choices"'
+
+
+class LiveAnswer:
+    """Made by `open`. chunks: what has been read so far, in the asked form."""
+
+    def __init__(self, call: Call, headers: Headers, stream: EventStream | None) -> None:
+        self.headers = headers
+        self.chunks: list[Chunk] = []
+        self._call = call
+        self._stream = stream
+        self._payloads: list[bytes] = []
+        self._ended = stream is None
+
+    @classmethod
+    async def open(cls, upstream: Upstream, call: Call) -> LiveAnswer:
+        """Asked, and its beginning read: the body of a whole reply; of a stream all up to the first comment or choice.
+        Raises UpstreamError, errors in disguise included. To be closed."""
+        found = await upstream.ask(call)
+        if isinstance(found, Reply):
+            return cls._of_reply(call, found)
+        answer = cls(call, found.headers, found)
+        try:
+            await answer._begin()
+            if call.form == "whole":
+                await answer._collect()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    @classmethod
+    def _of_reply(cls, call: Call, reply: Reply) -> LiveAnswer:
+        if error := not_an_answer(call.endpoint, reply.body):
+            error.headers = reply.headers
+            raise error
+        answer = cls(call, reply.headers, None)
+        if call.form == "whole":
+            answer._take(Chunk(reply.body))
+            return answer
+        for payload in to_stream(call.endpoint, reply.body) or (reply.body,):
+            answer._take(Chunk(payload, usage=is_usage_only(payload)))
+        return answer
+
+    async def until_text(self) -> None:
+        """Reads on until a choice says more than its role: until then nobody has won, and nothing is promised."""
+        if self._call.form == "whole" or any(speaks(chunk.data) for chunk in self.chunks if not chunk.comment):
+            return
+        while chunk := await self._read():
+            self._take(chunk)
+            if not chunk.comment and speaks(chunk.data):
+                return
+        if not any(_has_choice(payload) for payload in self._payloads):
+            raise UpstreamUnreachable("The model's answer ended without a choice.")
+
+    async def next(self) -> Chunk | None:
+        """What comes after `chunks`; None at the end. Raises UpstreamError when it breaks off or reports an error."""
+        if self._ended:
+            return None
+        chunk = await self._read()
+        if chunk and not chunk.comment:
+            self._payloads.append(chunk.data)
+        return chunk
+
+    def recording(self) -> Recording:
+        """Of all that was said, for the caches and the statistics. After the end."""
+        return recorded(self._call.endpoint, self._call.form, tuple(self._payloads), ended=self._ended)
+
+    def close(self) -> None:
+        """Ends the upstream call, unless it has ended. May be called again."""
+        if self._stream is not None:
+            self._stream.close()
+
+    async def _begin(self) -> None:
+        while chunk := await self._read():
+            self._take(chunk)
+            if chunk.comment or _has_choice(chunk.data):
+                return
+        raise UpstreamUnreachable("The model's answer ended without a choice.")
+
+    async def _collect(self) -> None:
+        """The events of a server that streams though it was asked for a whole reply."""
+        while chunk := await self._read():
+            self._take(chunk)
+        body = to_whole(self._call.endpoint, self._payloads)
+        if body is None:
+            raise UpstreamUnreachable("The model's server streamed a reply that was asked for whole and is none.")
+        if error := not_an_answer(self._call.endpoint, body):
+            raise error
+        self.chunks, self._payloads = [Chunk(body)], [body]
+
+    async def _read(self) -> Chunk | None:
+        assert self._stream is not None
+        chunk = await self._stream.next()
+        if chunk is None:
+            self._ended = True
+            return None
+        if chunk.comment:
+            return chunk
+        # Nearly every event holds neither word: it is passed on unread.
+        if b'"error"' in chunk.data or b'"detail"' in chunk.data or chunk.name or not self._payloads:
+            _refuse_error(chunk)
+        if b'"usage"' in chunk.data and is_usage_only(chunk.data):
+            return Chunk(chunk.data, usage=True, name=chunk.name)
+        return chunk
+
+    def _take(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        if not chunk.comment:
+            self._payloads.append(chunk.data)
+
+
+def _refuse_error(chunk: Chunk) -> None:
+    """Raises the error that the event is. The first event must be JSON: a page of HTML is no answer."""
+    try:
+        value: Any = json.loads(chunk.data)
+    except (ValueError, RecursionError):
+        if chunk.name == b"error":
+            value = {"error": chunk.data.decode("utf-8", "replace")}
+        else:
+            raise UpstreamUnreachable("The model's stream broke off: an event is not JSON.") from None
+    if error := error_in(value, chunk.name):
+        raise error
+
+
+def _has_choice(payload: bytes) -> bool:
+    if _CHOICES not in payload:
+        return False
+    try:
+        return bool(json.loads(payload).get("choices"))
+    except (ValueError, AttributeError, RecursionError):
+        return True
