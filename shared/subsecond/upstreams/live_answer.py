@@ -1,7 +1,7 @@
 """One answer that is coming in, told in the form that was asked for.
 
 `stages/upstream.py` reads it where there is one upstream, `routing/attempts.py` where there are several models. What
-the server says passes as it came. Where it answers in the other form than it was asked in, the converter tells it in the
+the server says passes as it came. Where it answers in another form than it was asked in, the converter tells it in the
 asked one; what does not convert is passed on as one event (a stream was asked) or is an error (a whole reply was).
 """
 
