@@ -55,7 +55,7 @@ async def test_the_upstreams_key_is_not_read_before_a_snapshot(settings, upstrea
 
 async def test_secrets_are_asked_for_anew_after_a_restore_and_lie_in_no_snapshot(gateway):
     for hook in (snapshots.before_snapshot, snapshots.after_restore):
-        secrets._known[REFERENCE] = ("sk-canary", time.time() + 999)
+        secrets._known[REFERENCE] = ("sk-canary", time.time(), 999.0)
         await hook(gateway)
         assert secrets._known == {}
 

@@ -232,3 +232,10 @@ async def test_an_entry_is_served_when_no_rule_of_its_own_is_as_late(added, crea
         await rules.add(PARTITION, Rule(kind, value, float(before), 9e9))
     covered = any(place in COVERING and created <= before for place, before in added)
     assert await rules.allow(made(created=float(created)), Trace()) != covered
+
+
+async def test_rules_are_asked_for_again_when_the_clock_was_set_back(rules, store, clock):
+    await rules.refresh(PARTITION)
+    clock.now -= 500
+    await rules.refresh(PARTITION)
+    assert store.reads == 2

@@ -19,6 +19,8 @@ async def authenticate(keys: Keys, token: str | None, trace: Trace) -> Tenant:
         digest = sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
         try:
             tenant = await keys.tenant(digest)
+        except Unavailable:
+            raise
         except Exception as error:
             raise Unavailable("The key store cannot be reached. Try again shortly.") from error
     if tenant is None:
