@@ -152,6 +152,9 @@ def _note(trace: Trace, fast: _Fast | None, *, strong_asked: bool) -> None:
     trace.counts["speculations_accepted" if accepted else "speculations_refused"] += 1
     if accepted and strong_asked:
         trace.counts["speculation_strong_closed"] += 1
+    if fast and fast.opened and not accepted:
+        said = (usage or {}).get("completion_tokens")
+        fast.opened.attempt.lost = said if isinstance(said, int) else len(fast.events)
     if isinstance(wasted, int) and wasted:
         trace.counts["speculation_tokens"] += wasted
 

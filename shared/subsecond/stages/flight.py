@@ -99,8 +99,12 @@ async def _watch(flight: Flight, until: float | None, trace: Trace, *, leads: bo
     """The flight's events; for those who joined it, what their trace must say of them."""
     async with aclosing(flight.watch(until, stay=leads)) as events:
         if leads:
-            async for event in events:
-                yield event
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                # The leader's trace is recorded now: what the call comes to cost later is not in it.
+                flight.unpaid = trace.usage is None
             return
         with trace.step("flight"):
             head = await anext(events)
@@ -111,6 +115,8 @@ async def _watch(flight: Flight, until: float | None, trace: Trace, *, leads: bo
             yield event
             if isinstance(event, Done):
                 trace.usage = usage_of(event.answer)
+                # One answer that was paid for and had by one client alone saves nobody anything.
+                trace.paid, flight.unpaid = flight.unpaid and head.source == "upstream", False
 
 
 def _note(head: Head, leader: Trace, trace: Trace) -> None:

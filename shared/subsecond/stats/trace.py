@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from subsecond.optimiser.report import Report
 
 
@@ -23,6 +25,8 @@ class Attempt:
     outcome: str = ""
     seconds: float = 0.0
     total: float | None = None
+    # Chunks that had come when it was given up, though it had left: a chunk is about a token. None where it was not.
+    lost: int | None = None
 
     def public(self) -> dict[str, Any]:
         return {"model": self.model, "kind": self.kind, "outcome": self.outcome, "ms": round(self.seconds * 1000, 3)}
@@ -44,6 +48,10 @@ class Trace:
     first: float | None = None
     total: float | None = None
     usage: dict[str, Any] | None = None
+    # Of an answer that was joined: its usage was spent for this request, because whoever had asked first has left.
+    paid: bool = False
+    # Tokens of the prompt, for calls of which no usage is known; counted when asked for.
+    prompt_tokens: Callable[[], int] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     replaced_expiry: float | None = None
     neighbour: str | None = None

@@ -119,8 +119,9 @@ class Line:
 class Model:
     """The upstream of all environments. The first `failures` calls fail before their first word, or after `after`."""
 
-    def __init__(self, first=1.0, gap=0.1, failures=0, after=0, finish="stop"):
+    def __init__(self, first=1.0, gap=0.1, failures=0, after=0, finish="stop", usage=None):
         self.first, self.gap, self.failures, self.after, self.finish = first, gap, failures, after, finish
+        self.usage = usage
         self.error = UpstreamUnreachable("The model is away.")
         self.calls = self.running = self.most = self.closed = 0
         self.deadlines = []
@@ -140,6 +141,8 @@ class Model:
                 yield piece(word)
                 await asyncio.sleep(self.gap)
             yield piece("", self.finish)
+            if self.usage:
+                yield json.dumps({"id": "c", "choices": [], "usage": self.usage}).encode()
         finally:
             self.running -= 1
             self.closed += 1

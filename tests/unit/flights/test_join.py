@@ -100,6 +100,25 @@ def test_the_leaders_client_leaves_and_the_others_get_the_whole_answer(worlds, m
     worlds.virtually(story())
 
 
+@pytest.mark.parametrize(
+    ("moment", "spent", "saved"), [(None, 3_000, 6_000), (0.5, 3_000, 3_000), (1.25, 3_000, 3_000)]
+)
+def test_what_was_spent_is_counted_once_whoever_leaves(worlds, moment, spent, saved):
+    async def story():
+        world = worlds.World(worlds.Model(usage={"prompt_tokens": 1_000, "completion_tokens": 2_000}))
+        made, _ = world.environment()
+        told = [worlds.Told(Trace(partition=worlds.tenant.partition)) for _ in range(3)]
+        leader, *followers = (asyncio.create_task(world.ask(made, told=one)) for one in told)
+        if moment is not None:
+            await asyncio.sleep(moment)
+            leader.cancel()
+        await asyncio.gather(leader, *followers, return_exceptions=True)
+        tokens = (await made.ledger.summary(worlds.tenant.partition))["tokens"]
+        assert [sum(tokens[kind].values()) for kind in ("upstream", "saved")] == [spent, saved]
+
+    worlds.virtually(story())
+
+
 @pytest.mark.parametrize("moment", [0.5, 1.25])
 def test_a_follower_that_vanishes_changes_nothing(worlds, moment):
     async def story():

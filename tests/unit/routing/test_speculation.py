@@ -66,6 +66,13 @@ def test_seed_58_both_run_side_by_side():
     assert trace.speculation == {"accepted": False, "refused": "refusal", "strong_asked": True, "wasted_tokens": 0}
 
 
+def test_both_models_calls_count_as_spent_whichever_of_them_is_heard():
+    _, refused = ask(Server(0.1, SORRY), Server(0.15))
+    _, accepted = ask(Server(0.1, gap=0.1), Server(5.0))
+    lost = [{one.kind: one.lost is not None for one in trace.attempts} for trace in (refused, accepted)]
+    assert lost == [{"fast": True, "strong": False}, {"fast": False, "strong": True}]
+
+
 def test_a_fast_answer_that_will_do_is_given_and_the_strong_call_closed():
     strong = Server(5.0)
     (head, text, first, _), trace = ask(Server(0.1, gap=0.1), strong)
