@@ -183,6 +183,10 @@ class Verdict:
     score: float
 
 
+# A policy's reason for a miss: the texts are too long to be compared word by word. The semantic stage counts these.
+TOO_LONG = "long, and not the same words"
+
+
 class Policy(Protocol):
     # The similarity below which no text could make a hit: such a candidate is not even fetched.
     floor: float

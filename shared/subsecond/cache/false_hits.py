@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from subsecond.cache.normal_form import normal
 from subsecond.model import Entry
-from subsecond.normal_form import normal
 
 # With so many, an entry answers nobody but its own question: it is near to too much. 64 digests are 2 KB of its item.
 MOST = 64

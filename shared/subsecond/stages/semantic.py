@@ -19,7 +19,7 @@ from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
 from subsecond.cache.invalidation import Rules
 from subsecond.model import Call, Entry, Prompt, Tenant
-from subsecond.ports import Candidate, Embedder, ExactStore, Policy, Verdict
+from subsecond.ports import TOO_LONG, Candidate, Embedder, ExactStore, Policy, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import young_enough
@@ -39,6 +39,11 @@ Read = tuple[Entry | None]
 CANDIDATES = 3
 # Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.
 PAST = 300
+# Characters of questions and candidates that one request has judged, at most; the nearest candidate is always judged.
+# Judging holds the event loop. The worst texts (snake-case names, letters beyond ASCII) take 11 ms for a pair of 2,000
+# characters each, the longest that the guards read; prose takes 4 ms. Three pairs would take 33 ms. Little is lost:
+# a text of more than 60 words with a content must be equal to answer, and an equal text is the nearest.
+JUDGED_CHARS = 4_000
 # Entries of a scope counted at the most.
 COUNTED = 10_000
 
@@ -84,8 +89,17 @@ class Similar:
         ]
         # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
         reads = [self._read(store, tenant, one, trace) for one in near]
+        chars = 0
         for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
-            if entry := self._judged(read, tenant, prompt, neighbour, trace):
+            entry = self._servable(read, tenant, prompt, neighbour)
+            if entry is None:
+                continue
+            pair = len(prompt.text) + len(entry.prompt.text)
+            if chars and chars + pair > JUDGED_CHARS:
+                trace.counts["semantic_unjudged"] += 1
+                continue
+            chars += pair
+            if self._may_answer(entry, prompt, neighbour, trace):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
                 return entry
         return None
@@ -113,18 +127,23 @@ class Similar:
         read (1 unit for each 4 KB of item) for each candidate."""
         return await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
 
-    def _judged(
-        self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
-    ) -> Entry | None:
+    def _servable(self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour) -> Entry | None:
+        """The entry that was read, where it is still what the index says; else the index forgets it."""
         if read is None:  # the store is away: the entry may well be there
             return None
         (entry,) = read
         if entry is None or entry.prompt.scope != prompt.scope or (self.rules and self.rules.cover(entry)):
             self.reader.forget(tenant.partition, neighbour.key, prompt.scope, neighbour.created)
             return None
+        return entry
+
+    def _may_answer(self, entry: Entry, prompt: Prompt, neighbour: Neighbour, trace: Trace) -> bool:
+        """Whether the policy lets the entry answer. The trace keeps the verdict."""
         candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
         trace.judged.append(explained(neighbour.key, candidate, verdict))
-        return entry if verdict.says == "hit" else None
+        if TOO_LONG in verdict.reasons:
+            trace.counts["semantic_too_long"] += 1
+        return verdict.says == "hit"
 
     def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[Candidate, Verdict]:
         """The policy's verdict, unless somebody has objected."""

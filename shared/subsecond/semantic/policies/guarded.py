@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings, check_choice
-from subsecond.ports import Candidate, Verdict
+from subsecond.ports import TOO_LONG, Candidate, Verdict
 from subsecond.semantic.guards import language, lexicon, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
@@ -20,7 +20,6 @@ from subsecond.semantic.guards.timebound import FRESH, timebound
 LONGEST = 60
 # And in characters: beyond it the texts are not even read (8,000 would take 25 ms), but must be equal but for case.
 LONGEST_READ = 2_000
-LONG = "long, and not the same words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Guarded:
             return Verdict("miss", ("time-bound",), 0.0)
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
             same = _flat(asked) == _flat(candidate.text)
-            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (LONG,), 0.0)
+            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (TOO_LONG,), 0.0)
         a, b = read(asked), read(candidate.text)
         if _equal(a, b, asked, candidate.text):
             return Verdict("hit", ("same words",), 1.0)
@@ -92,5 +91,5 @@ def _refused(a: Reading, b: Reading, asked: str, text: str) -> str:
     if not a.words or not b.words:
         return "nothing to compare"
     if max(len(a.words), len(b.words)) > LONGEST:
-        return LONG
+        return TOO_LONG
     return vetoes.veto(a, b)
