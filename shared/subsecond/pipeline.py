@@ -28,7 +28,7 @@ from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
 from subsecond.stages.record import note
 from subsecond.stages.upstream import Models
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
@@ -57,14 +57,14 @@ class Gateway:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
         trace.model, trace.operation = call.model, call.endpoint
         try:
-            with trace.step("prepare"):
+            with trace.step(Step.PREPARE):
                 self.models.know(call.model)
                 prompt = prepare(call, tenant)
             look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
             work = partial(self._work, tenant, prompt, call.deadline, trace)
             if self.similar and self.similar.made:
                 self.similar.made.begin(tenant)
-            with trace.step("exact"):
+            with trace.step(Step.EXACT):
                 entry = await look()
             share = partial(self.sharing.share, tenant, call, prompt, trace, look, work)
             async with aclosing(served("exact", entry, trace) if entry else share()) as events:
@@ -97,16 +97,16 @@ class Gateway:
     async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, within: float | None, trace: Trace) -> Nearest:
         if not self.similar or not self.models.spare.for_similar(within, trace):
             return None, None
-        with trace.step("embed"):
+        with trace.step(Step.EMBED):
             similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
             vector = await similar.vector(call, prompt, trace) if similar else None
-        with trace.step("semantic"):
+        with trace.step(Step.SEMANTIC):
             return await similar.find(self.exact, call, tenant, prompt, vector, trace) if similar else None, vector
 
     async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
         similar = self.similar and self.similar.made
         entry = similar.marked(entry, vector) if entry and similar else entry
-        with trace.step("store"):
+        with trace.step(Step.STORE):
             stored = entry and await keep(self.exact, self.settings, entry, trace)
         if entry and stored and similar:
             similar.learn(entry, vector)

@@ -15,6 +15,7 @@ from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
 from subsecond.stages.upstream import Models
 from subsecond.stats.prices import money, prices_of
+from subsecond.stats.trace import Step
 from subsecond.streaming.transcript import dump
 
 JSON = "application/json"
@@ -119,7 +120,7 @@ async def _passed_through(exchange: Exchange, path: str, body: Mapping[str, Any]
     trace.model = str(body["model"]) if body else None
     trace.source = "upstream"
     counted_in(trace.counts)
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         reply = await exchange.gateway.models.fetch(path, body, exchange.deadline(None), trace)
     await exchange.gateway.record(trace)
     return reply.content_type, reply.body

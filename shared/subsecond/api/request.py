@@ -15,7 +15,7 @@ from subsecond.api.wire import parse
 from subsecond.errors import Compressed, SubsecondError, TooLarge, Unauthorized
 from subsecond.model import Tenant
 from subsecond.pipeline import Gateway
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 
 class Exchange:
@@ -57,7 +57,7 @@ class Exchange:
             raw += part
             if len(raw) > limit:
                 raise refusal
-        with self.trace.step("parse"):
+        with self.trace.step(Step.PARSE):
             return parse(bytes(raw))
 
     def deadline(self, budget_ms: float | None) -> float | None:

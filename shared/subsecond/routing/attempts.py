@@ -22,7 +22,7 @@ from subsecond.ports import Upstream
 from subsecond.routing.deadlines import check, remaining
 from subsecond.routing.health import Health, Watch
 from subsecond.routing.hedging import Hedges, race
-from subsecond.stats.trace import Attempt, Trace
+from subsecond.stats.trace import Attempt, Step, Trace
 from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.admission import Admission
 
@@ -291,7 +291,7 @@ async def answer(
     trace.source = "upstream"
     if terms.hedges:
         terms.hedges.budget.earn()
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         opened = await Asking(candidates, call, trace, terms, sent).opened()
     async with aclosing(told(opened, trace)) as events:
         async for event in events:

@@ -20,7 +20,7 @@ from subsecond.model import Answer, Call, Done, Event
 from subsecond.routing.attempts import Asking, Opened, told
 from subsecond.routing.hedging import close_all
 from subsecond.routing.verifying import flaw, question, text_of
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 # What is wrong with the answer, None where nothing is.
 Verifier = Callable[[Call, Answer], Awaitable[str | None]]
@@ -70,7 +70,7 @@ async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculati
     if fast.terms.hedges:
         fast.terms.hedges.budget.earn()
     trace.counts["speculations"] += 1
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         chosen = await _decide(fast, strong, trace, terms)
     async with aclosing(_again(chosen, trace) if isinstance(chosen, _Fast) else told(chosen, trace)) as events:
         async for event in events:

@@ -23,7 +23,7 @@ from subsecond.ports import Leases
 from subsecond.single_flight.in_process import Flight, Flights
 from subsecond.single_flight.lease import Alone, Claim, Look, Terms, Turn
 from subsecond.stages.exact import usage_of
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 Events = AsyncGenerator[Event]
 Work = Callable[[Call, Turn], Events]
@@ -106,7 +106,7 @@ async def _watch(flight: Flight, until: float | None, trace: Trace, *, leads: bo
                 # The leader's trace is recorded now: what the call comes to cost later is not in it.
                 flight.unpaid = trace.usage is None
             return
-        with trace.step("flight"):
+        with trace.step(Step.FLIGHT):
             head = await anext(events)
         assert isinstance(head, Head)
         _note(head, flight.trace, trace)

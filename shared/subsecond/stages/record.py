@@ -9,7 +9,7 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
 from subsecond.model import Hit, Prompt, Tenant
 from subsecond.ports import ExactStore, HitLog
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 
 async def note(log: HitLog, store: ExactStore, tenant: Tenant, prompt: Prompt, trace: Trace, box: float) -> None:
@@ -18,5 +18,6 @@ async def note(log: HitLog, store: ExactStore, tenant: Tenant, prompt: Prompt, t
         return
     asked = digest(tenant.partition, prompt.text)
     hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
-    await fail_open(trace, "note", log.note(tenant.partition, hit), box)
-    await fail_open(trace, "note", store.touch(tenant.partition, trace.neighbour), box)
+    with trace.step(Step.RECORD):
+        await fail_open(trace, "note", log.note(tenant.partition, hit), box)
+        await fail_open(trace, "note", store.touch(tenant.partition, trace.neighbour), box)

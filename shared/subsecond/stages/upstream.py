@@ -14,7 +14,7 @@ from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import Spare
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.admission import Admission
 
@@ -80,7 +80,7 @@ class Models:
         trace.source = "upstream"
         place = self.admission.place(call.model, trace.partition or "", call.deadline, call.batch)
         async with place:
-            with trace.step("optimise"):
+            with trace.step(Step.OPTIMISE):
                 sent = await self._optimised(call, trace)
             upstream = self.lists.of(tenant.partition) if self.lists else self.upstream
             async with aclosing(_streamed(upstream, sent, trace)) as events:
@@ -117,7 +117,7 @@ class Models:
 async def _streamed(upstream: Upstream, call: Call, trace: Trace) -> AsyncGenerator[Event]:
     transcript = Transcript(call.endpoint)
     async with aclosing(upstream.stream(call)) as payloads:
-        with trace.step("upstream"):
+        with trace.step(Step.UPSTREAM):
             # A stream without an event is no answer: the transcript refuses the empty payload.
             chunk = transcript.add(await anext(payloads, b""))
         trace.first_byte()

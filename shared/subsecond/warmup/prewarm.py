@@ -126,11 +126,13 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     """`steps_ms`: milliseconds that each part took; `failed`: the parts that did not answer. keyless: the upstream's
     key is not read, because what is in memory now will lie in a snapshot."""
     trace, upstream = Trace(), gateway.models.upstream
+    took: dict[str, float] = {}
     warm = getattr(upstream, "warm", None)
 
     async def touch(part: str, work: Awaitable[object]) -> None:
-        with trace.step(part):
-            await fail_open(trace, part, work, BOX)
+        begun = time.perf_counter()
+        await fail_open(trace, part, work, BOX)
+        took[part] = round((time.perf_counter() - begun) * 1000, 3)
 
     touches = [
         touch("keys", gateway.keys.tenant(NOBODY)),
@@ -143,7 +145,7 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
         touches.append(touch("semantic", _similar(gateway.similar)))
     await asyncio.gather(*touches)
     return {
-        "steps_ms": {part: round(seconds * 1000, 3) for part, seconds in trace.steps.items()},
+        "steps_ms": took,
         "failed": sorted(name.removesuffix("_failed") for name in trace.counts),
     }
 
