@@ -12,12 +12,12 @@ from subsecond.bootstrap import adapter
 from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice, module_of
 from subsecond.optimiser.plan import Level
 from subsecond.routing.catalogue import Server
-from subsecond_local.cli.gateway_client import Face
+from subsecond_local.cli.gateway_client import GatewayClient
 from subsecond_local.deploy.deploy_tools import Sam
 from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.wire import Request
 from subsecond_local.run.children import Child
-from subsecond_local.run.run_config import Knobs
+from subsecond_local.run.run_config import RunConfig
 from subsecond_local.run.upstreams import Upstream
 
 SHIPPED = Path(__file__).parents[2] / "shared" / "subsecond"
@@ -163,7 +163,7 @@ def test_the_settings_show_no_secret():
         assert (f"<{name}>" not in shown) is hidden, name
 
 
-@pytest.mark.parametrize("kind", [Server, Knobs, Upstream, Face, Child, Sam, Function, Request])
+@pytest.mark.parametrize("kind", [Server, RunConfig, Upstream, GatewayClient, Child, Sam, Function, Request])
 def test_no_other_value_that_holds_a_secret_shows_it(kind):
     hidden = {one.name for one in fields(kind) if SECRET.search(one.name)} - TOLD
     assert hidden

@@ -78,17 +78,17 @@ def judged(
 ) -> Tried:
     """All cases with these vectors, by text. A text without one is not compared."""
     decisions: list[Decision] = []
-    watched = _Watched(policy)
+    timed_policy = _TimedPolicy(policy)
     with bars("judging", len(cases)) as bar:
         for case in cases:
-            decisions.append(_decide(case, watched, least, vectors))
+            decisions.append(_decide(case, timed_policy, least, vectors))
             bar.advance()
     exact = sum(one.is_repeat for one in cases)
     one_scope = sum(one.is_one_scope for one in cases)
-    return Tried(decisions, watched.cpu_ms, exact, one_scope)
+    return Tried(decisions, timed_policy.cpu_ms, exact, one_scope)
 
 
-def _decide(case: Case, policy: _Watched, least: float, vectors: Mapping[str, Vector]) -> Decision:
+def _decide(case: Case, policy: _TimedPolicy, least: float, vectors: Mapping[str, Vector]) -> Decision:
     if not case.kept:
         return Decision(case.label, answered=False, kind=case.kind, reasons=("not stored",))
     if case.is_repeat:
@@ -103,7 +103,7 @@ def _decide(case: Case, policy: _Watched, least: float, vectors: Mapping[str, Ve
     return Decision(case.label, answered, verdict.score, similarity, case.kind, verdict.reasons)
 
 
-class _Watched:
+class _TimedPolicy:
     """A policy whose CPU is counted."""
 
     def __init__(self, policy: Policy) -> None:

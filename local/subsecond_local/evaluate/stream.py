@@ -111,12 +111,12 @@ async def trade_off(
     """Hit rate and error rate if everything from a cut of the policy's score on were answered: a pass for each cut,
     because what is not answered is stored. The cuts come from a pass that answers nothing."""
     floor = min(setting.least, max(setting.policy.floor - BELOW, 0.0))
-    verdicts = _Remembered(setting.policy)
-    everything = _Cut(verdicts, floor, math.inf)
+    verdicts = _MemoizedPolicy(setting.policy)
+    everything = _CutPolicy(verdicts, floor, math.inf)
     await streamed(questions, setting, vectors, bars, everything)
     points = []
     for cut in _cuts(list(everything.best.values()), len(questions)):
-        found = await streamed(questions, setting, vectors, bars, _Cut(verdicts, floor, cut))
+        found = await streamed(questions, setting, vectors, bars, _CutPolicy(verdicts, floor, cut))
         points.append(Point(cut, found.hits / found.n, found.wrong / found.n))
     return points
 
@@ -130,7 +130,7 @@ def _cuts(best: list[float], questions: int) -> list[float]:
     return list(dict.fromkeys(ranked[place] for place in places if place < len(ranked)))
 
 
-class _Remembered:
+class _MemoizedPolicy:
     """A policy's verdicts by their texts: passes over the same questions ask mostly the same."""
 
     def __init__(self, policy: Policy) -> None:
@@ -145,10 +145,10 @@ class _Remembered:
 
 
 @dataclass(slots=True)
-class _Cut:
+class _CutPolicy:
     """The policy that says hit from a score on. best: the highest score of each question."""
 
-    verdicts: _Remembered
+    verdicts: _MemoizedPolicy
     floor: float
     cut: float
     best: dict[str, float] = field(default_factory=dict)

@@ -230,9 +230,9 @@ def key():
 
 
 @pytest.fixture
-def bucket(stand_in, monkeypatch):
+def bucket(emulator, monkeypatch):
     """A bucket of its own in ministack, by its name."""
-    for name, value in stand_in.items():
+    for name, value in emulator.items():
         monkeypatch.setenv(name, value)
     name = f"index-{time.time_ns()}"
     client = boto3.client("s3")
