@@ -106,12 +106,11 @@ class Router:
         tenant: Tenant,
         predict: Callable[[str], Prediction] | None = None,
         wish: Wish | None = None,
-        embedded: tuple[Any, str] = (None, ""),
         *,
         now: float | None = None,
     ) -> Route:
-        """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. embedded: the
-        vector of the last user turn, and its embedder's id. now: monotonic seconds."""
+        """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. now:
+        monotonic seconds."""
         found = self.catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
         wish = wish or Wish()
@@ -126,7 +125,7 @@ class Router:
             output=output_of(call.body),
             needs=needs_of(call.body),
             time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
-            difficulty=self._difficulty(texts, embedded) if self._wants_score(found) else None,
+            difficulty=self._difficulty(texts) if self._wants_score(found) else None,
             floor=_floor(wish.floor),
             quality=wish.quality,
             prefer=wish.prefer,
@@ -145,16 +144,13 @@ class Router:
             return found.templates is not None
         return found.by_difficulty or found.templates is not None or any(one.templates for one in found.models)
 
-    def _difficulty(self, texts: list[str], embedded: tuple[Any, str]) -> float | None:
+    def _difficulty(self, texts: list[str]) -> float | None:
         """Of the conversation's user turns, the hardest: a model that was good enough for an earlier one stays."""
         if self._scorer is None or self._score is None or not texts:
             return None
-        vector, embedder = embedded
         # Clipped, as the scorer reads them, so that what is remembered of them is small.
         turns = [difficulty.clipped(text) for text in (*(texts[:1] if texts[1:] else ()), *texts[-TURNS:])]
-        last = self._score(turns[-1]) if vector is None else self._scorer.score(turns[-1], vector, embedder)
-        earlier = [self._score(text) for text in turns[:-1]]
-        hardest = difficulty.hardest([*earlier, last])
+        hardest = difficulty.hardest([self._score(text) for text in turns])
         return None if hardest is None else self._ranks.place(hardest)
 
     def _keep(self, conversation: str, model: str) -> None:
