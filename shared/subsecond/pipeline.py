@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
@@ -32,12 +32,12 @@ from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
-    from subsecond.stages.semantic import Nearest, Similar
+    from subsecond.stages.semantic import Nearest, SemanticCache
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One environment's gateway: the adapters that `bootstrap` chose. similar: None where the semantic cache is off."""
+    """One environment's gateway: the adapters that `bootstrap` chose. semantic: None where that cache is off."""
 
     settings: Settings
     keys: Keys
@@ -47,7 +47,7 @@ class Gateway:
     rules: Rules
     hits: HitLog
     sharing: Sharing
-    similar: Late[Similar] | None = None
+    semantic: Lazy[SemanticCache] | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
@@ -62,8 +62,8 @@ class Gateway:
                 prompt = prepare(call, tenant)
             look = partial(look_up, self.exact, self.rules, self.settings, call, tenant, prompt, trace)
             work = partial(self._work, tenant, prompt, call.deadline, trace)
-            if self.similar and self.similar.made:
-                self.similar.made.begin(tenant)
+            if self.semantic and self.semantic.made:
+                self.semantic.made.begin(tenant)
             with trace.step(Step.EXACT):
                 entry = await look()
             share = partial(self.sharing.share, tenant, call, prompt, trace, look, work)
@@ -95,21 +95,21 @@ class Gateway:
                 turn.stored = await self._store(entry, vector, trace)
 
     async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, within: float | None, trace: Trace) -> Nearest:
-        if not self.similar or not self.models.spare.for_similar(within, trace):
+        if not self.semantic or not self.models.spare.for_similar(within, trace):
             return None, None
         with trace.step(Step.EMBED):
-            similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
-            vector = await similar.vector(call, prompt, trace) if similar else None
+            semantic = await fail_open(trace, "embed", self.semantic.get(), self.settings.loading_timeout)
+            vector = await semantic.vector(call, prompt, trace) if semantic else None
         with trace.step(Step.SEMANTIC):
-            return await similar.find(self.exact, call, tenant, prompt, vector, trace) if similar else None, vector
+            return await semantic.find(self.exact, call, tenant, prompt, vector, trace) if semantic else None, vector
 
     async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
-        similar = self.similar and self.similar.made
-        entry = similar.marked(entry, vector) if entry and similar else entry
+        semantic = self.semantic and self.semantic.made
+        entry = semantic.with_vector(entry, vector) if entry and semantic else entry
         with trace.step(Step.STORE):
             stored = entry and await keep(self.exact, self.settings, entry, trace)
-        if entry and stored and similar:
-            similar.learn(entry, vector)
+        if entry and stored and semantic:
+            semantic.learn(entry, vector)
         return bool(stored)
 
     async def record(self, trace: Trace) -> None:

@@ -38,14 +38,14 @@ class ExactStore(Protocol):
         """As `get`, past every memory: what all environments have written is in it."""
 
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
-        """Add the text's digest to the entry's negatives, or take it back. Nothing when there is no such entry."""
+        """Add the text's digest to the entry's false hits, or take it back. Nothing when there is no such entry."""
 
     async def touch(self, partition: str, key: str) -> None:
         """It has just served a similar question: an index that runs full keeps it longer. May be noted but once in a
         while. Nothing when there is no such entry."""
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
-        """Delete the entry that was created until `before`; whether there was one. One with negatives stays: what
+        """Delete the entry that was created until `before`; whether there was one. One with false hits stays: what
         comes in its place must not answer wrongly again."""
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
@@ -165,7 +165,7 @@ class Objects(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StoredQuestion:
     """A stored question. `similarity`: the cosine of its vector with the request's, -1 to 1. `age`: seconds."""
 
     text: str
@@ -178,7 +178,7 @@ class Verdict:
     """`unsure` is served as a miss; a later stage may ask a model. `score`: how surely the candidate may answer, on the
     policy's own scale, higher is surer; so that a stricter cut can be tried on the same verdicts."""
 
-    says: Literal["hit", "miss", "unsure"]
+    decision: Literal["hit", "miss", "unsure"]
     reasons: tuple[str, ...]
     score: float
 
@@ -191,7 +191,7 @@ class Policy(Protocol):
     # The similarity below which no text could make a hit: such a candidate is not even fetched.
     floor: float
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         """Pure: no clock, no I/O."""
 
 

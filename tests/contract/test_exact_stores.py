@@ -93,7 +93,7 @@ async def test_a_newer_answer_has_nothing_of_the_older_one_but_what_was_reported
         await store.put(newer)
         got = await store.fresh("acme:prod", "k")
         assert (got.answer, got.vector, got.embedder, got.tags, got.model) == (newer.answer, b"", "", (), "")
-        assert got.negatives == {"d1"}
+        assert got.false_hits == {"d1"}
 
 
 async def test_a_report_is_read_at_once_and_can_be_taken_back(store, entry):
@@ -109,7 +109,7 @@ async def test_a_report_is_read_at_once_and_can_be_taken_back(store, entry):
         ("d2", False, set()),
     ):
         await store.report("acme:prod", "k", digest, wrong=wrong)
-        assert (await store.fresh("acme:prod", "k")).negatives == left
+        assert (await store.fresh("acme:prod", "k")).false_hits == left
 
 
 async def test_a_report_makes_no_entry_and_reaches_no_other_partition(store, entry):
@@ -118,7 +118,7 @@ async def test_a_report_makes_no_entry_and_reaches_no_other_partition(store, ent
     for partition, key in (("acme:prod", "none"), ("acme:test", "k")):
         await store.report(partition, key, "d1", wrong=True)
         assert await store.fresh(partition, key) is None
-    assert (await store.fresh("acme:prod", "k")).negatives == frozenset()
+    assert (await store.fresh("acme:prod", "k")).false_hits == frozenset()
 
 
 async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, entry):
@@ -134,7 +134,7 @@ async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, ent
     await store.put(entry("r", created=now, expires=now + 60))
     await store.report("acme:prod", "r", "d1", wrong=True)
     assert not await store.drop("acme:prod", "r", now + 1)
-    assert (await store.fresh("acme:prod", "r")).negatives == {"d1"}
+    assert (await store.fresh("acme:prod", "r")).false_hits == {"d1"}
 
 
 async def test_what_was_reported_and_taken_back_can_be_dropped(store, entry):

@@ -26,7 +26,7 @@ from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
 from subsecond.optimiser import Optimiser
 from subsecond.optimiser.estimate import Estimator, tables
-from subsecond.ports import Candidate
+from subsecond.ports import StoredQuestion
 from subsecond.routing.catalogue import unknown
 from subsecond.routing.difficulty import load
 from subsecond.routing.verifying import REFUSAL
@@ -148,7 +148,7 @@ def compared(text):
 
 def judged(text):
     """A candidate that the guards have to read to its end."""
-    return POLICY.judge(text, Candidate(f"{text[1:]} b", 0.9, 100))
+    return POLICY.judge(text, StoredQuestion(f"{text[1:]} b", 0.9, 100))
 
 
 def read_in(text, size):

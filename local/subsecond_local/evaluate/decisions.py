@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from subsecond.ports import Candidate, Policy, Verdict
+from subsecond.ports import Policy, StoredQuestion, Verdict
 from subsecond_local.evaluate import figures
 from subsecond_local.evaluate.figures import Decision
 from subsecond_local.evaluate.progress import Bars, silent
@@ -98,8 +98,8 @@ def _decide(case: Case, policy: _TimedPolicy, least: float, vectors: Mapping[str
         return Decision(case.label, answered=False, kind=case.kind, reasons=("not compared",))
     similarity = float(a @ b)
     # Also below the floor, where the gateway does not ask: the trade-off is read along the whole score.
-    verdict = policy.judge(case.b.prompt.text, Candidate(case.a.prompt.text, similarity))
-    answered = verdict.says == "hit" and similarity >= least
+    verdict = policy.judge(case.b.prompt.text, StoredQuestion(case.a.prompt.text, similarity))
+    answered = verdict.decision == "hit" and similarity >= least
     return Decision(case.label, answered, verdict.score, similarity, case.kind, verdict.reasons)
 
 
@@ -114,7 +114,7 @@ class _TimedPolicy:
     def cpu_ms(self) -> float | None:
         return round(self._nanoseconds / self._times / 1e6, 4) if self._times else None
 
-    def judge(self, text: str, candidate: Candidate) -> Verdict:
+    def judge(self, text: str, candidate: StoredQuestion) -> Verdict:
         begun = time.process_time_ns()
         verdict = self._policy.judge(text, candidate)
         self._nanoseconds += time.process_time_ns() - begun

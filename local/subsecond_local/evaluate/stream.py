@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from subsecond.ports import Candidate, Policy, Verdict
+from subsecond.ports import Policy, StoredQuestion, Verdict
 from subsecond_local.evaluate import setting as told
 from subsecond_local.evaluate.cache import Cache
 from subsecond_local.evaluate.figures import Point, ratio, rounded, wilson
@@ -137,7 +137,7 @@ class _MemoizedPolicy:
         self._policy = policy
         self._known: dict[tuple[str, str], Verdict] = {}
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         texts = asked, candidate.text
         if texts not in self._known:
             self._known[texts] = self._policy.judge(asked, candidate)
@@ -153,7 +153,7 @@ class _CutPolicy:
     cut: float
     best: dict[str, float] = field(default_factory=dict)
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         found = self.verdicts.judge(asked, candidate)
         self.best[asked] = max(self.best.get(asked, -math.inf), found.score)
         return Verdict("hit" if found.score >= self.cut else "miss", found.reasons, found.score)

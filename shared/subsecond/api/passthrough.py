@@ -82,8 +82,8 @@ def statistics(exchange: Exchange) -> Response:
         if of == "tenant":
             return JSON, dump(found)
         found["health"] = _health(exchange.gateway.models)
-        if (late := exchange.gateway.similar) and (similar := late.made):
-            index = similar.reader.figures(tenant.partition)
+        if (lazy := exchange.gateway.semantic) and (semantic := lazy.made):
+            index = semantic.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)
 

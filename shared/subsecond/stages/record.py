@@ -17,7 +17,7 @@ async def note(log: HitLog, store: ExactStore, tenant: Tenant, prompt: Prompt, t
     if trace.source != "semantic" or trace.neighbour is None:
         return
     asked = digest(tenant.partition, prompt.text)
-    hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
+    hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.verdicts))
     with trace.step(Step.RECORD):
         await fail_open(trace, "note", log.note(tenant.partition, hit), box)
         await fail_open(trace, "note", store.touch(tenant.partition, trace.neighbour), box)

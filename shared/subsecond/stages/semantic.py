@@ -19,7 +19,7 @@ from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
 from subsecond.cache.invalidation import Rules
 from subsecond.model import Call, Entry, Prompt, Tenant
-from subsecond.ports import TOO_LONG, Candidate, Embedder, ExactStore, Policy, Verdict
+from subsecond.ports import TOO_LONG, Embedder, ExactStore, Policy, StoredQuestion, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import young_enough
@@ -49,7 +49,7 @@ COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Similar:
+class SemanticCache:
     """The stage's parts. `box` in seconds. rules None: nothing is ever invalidated."""
 
     embedder: Embedder
@@ -140,14 +140,14 @@ class Similar:
     def _may_answer(self, entry: Entry, prompt: Prompt, neighbour: Neighbour, trace: Trace) -> bool:
         """Whether the policy lets the entry answer. The trace keeps the verdict."""
         candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
-        trace.judged.append(explained(neighbour.key, candidate, verdict))
+        trace.verdicts.append(explained(neighbour.key, candidate, verdict))
         if TOO_LONG in verdict.reasons:
             trace.counts["semantic_too_long"] += 1
-        return verdict.says == "hit"
+        return verdict.decision == "hit"
 
-    def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[Candidate, Verdict]:
+    def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
         """The policy's verdict, unless somebody has objected."""
-        candidate = Candidate(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
+        candidate = StoredQuestion(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
         verdict = self.policy.judge(asked, candidate)
         if reason := objection(entry, asked):
             verdict = Verdict("miss", (reason, *verdict.reasons), verdict.score)
@@ -172,7 +172,7 @@ class Similar:
         anything = np.eye(1, self.embedder.dim, dtype=np.float32)[0]
         return sum(one.created <= before for one in self.reader.search(partition, scope, anything, COUNTED))
 
-    def marked(self, entry: Entry, vector: Vector | None) -> Entry:
+    def with_vector(self, entry: Entry, vector: Vector | None) -> Entry:
         """The entry with its vector, where similar questions may be answered with it."""
         if vector is None or not may_serve_others(entry.answer):
             return entry
@@ -184,12 +184,12 @@ class Similar:
             self.reader.add(entry.partition, entry.prompt.key, entry.prompt.scope, entry.created, entry.expires, vector)
 
 
-def explained(key: str, candidate: Candidate, verdict: Verdict) -> dict[str, object]:
+def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str, object]:
     """A verdict as the trace tells it: never a text."""
     return {
         "entry": key,
         "similarity": round(candidate.similarity, 4),
-        "says": verdict.says,
+        "says": verdict.decision,
         "reasons": list(verdict.reasons),
         "score": round(verdict.score, 4),
         "age": round(candidate.age, 1),

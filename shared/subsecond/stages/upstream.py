@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Done, Event, Head, Tenant
 from subsecond.ports import Reply, Upstream
@@ -35,7 +35,7 @@ class Models:
 
     upstream: Upstream
     admission: Admission
-    optimiser: Late[Optimiser] | None = None
+    optimiser: Lazy[Optimiser] | None = None
     routed: Routed | None = None
     lists: Lists | None = None
     spare: Spare = field(default_factory=Spare)

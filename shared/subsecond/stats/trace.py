@@ -76,7 +76,7 @@ class Trace:
     neighbour: str | None = None
     similarity: float | None = None
     # The semantic stage's candidates, each with the policy's verdict and its reasons.
-    judged: list[dict[str, object]] = field(default_factory=list)
+    verdicts: list[dict[str, object]] = field(default_factory=list)
     stored_expiry: float | None = None
     # The calls of models in their order, the optional stages that the deadline left no time for, and what became of
     # asking a fast model first.
@@ -127,7 +127,7 @@ class Trace:
             "source": self.source,
             "neighbour": self.neighbour,
             "similarity": self.similarity and round(self.similarity, 4),
-            "judged": self.judged,
+            "judged": self.verdicts,
             "model": self.model,
             "route": self.route,
             "optimise": self.optimise and self.optimise.public(self.usage),

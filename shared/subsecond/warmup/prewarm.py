@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.aws.client import Aws, aws_of
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
@@ -25,7 +25,7 @@ from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.stages.semantic import Similar
+    from subsecond.stages.semantic import SemanticCache
 
 log = logging.getLogger("subsecond")
 
@@ -141,8 +141,8 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     ]
     if gateway.settings.exact != "memory":
         touches.append(touch("objects", _objects(gateway.settings)))
-    if gateway.similar:
-        touches.append(touch("semantic", _similar(gateway.similar)))
+    if gateway.semantic:
+        touches.append(touch("semantic", _semantic(gateway.semantic)))
     await asyncio.gather(*touches)
     return {
         "steps_ms": took,
@@ -171,12 +171,12 @@ async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> d
     return {"source": trace.source, "tokens": tokens if isinstance(tokens, int) else 0, "error": None}
 
 
-async def _similar(late: Late[Similar]) -> None:
+async def _semantic(lazy: Lazy[SemanticCache]) -> None:
     """numpy, the policy's tables, the embedder and its model, the index."""
-    similar = await late.get()
-    if warm := getattr(similar.embedder, "warm", None):
+    semantic = await lazy.get()
+    if warm := getattr(semantic.embedder, "warm", None):
         await warm()
-    await similar.reader.load(PLACES)
+    await semantic.reader.load(PLACES)
 
 
 async def _objects(settings: Settings) -> None:

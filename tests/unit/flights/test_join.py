@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError
 from subsecond.model import Answer, CacheRules, Call, Chunk, Done, Head, Rule
@@ -429,9 +429,9 @@ def test_a_similar_questions_answer_serves_all_who_ask_the_same_and_each_can_exp
         made, _ = world.environment()
         found = entry("neighbour", created=time.time(), expires=time.time() + 60)
         similar = Neighbours(found, made.sharing.leases)
-        late = Late(lambda: similar)
-        late.made = similar
-        made = replace(made, similar=late)
+        lazy = Lazy(lambda: similar)
+        lazy.made = similar
+        made = replace(made, semantic=lazy)
         told = await asyncio.gather(*(world.ask(made) for _ in range(5)))
         assert (similar.searched, world.model.calls) == (1, 0)
         assert similar.begun_with == [["acquire"]], "the lease is asked for beside the embedder"

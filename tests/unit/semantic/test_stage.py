@@ -11,7 +11,7 @@ from subsecond.model import Answer, Call, Entry, Prompt, Tenant
 from subsecond.ports import TOO_LONG, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.policies.guarded import build
-from subsecond.stages.semantic import CANDIDATES, JUDGED_CHARS, Similar
+from subsecond.stages.semantic import CANDIDATES, JUDGED_CHARS, SemanticCache
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.objects import MemoryObjects
@@ -28,13 +28,13 @@ QUESTION = np.eye(1, DIM, dtype=np.float32)[0]
 class Noting:
     """Answers every candidate with the same word, and notes how many characters it was given."""
 
-    says: str = "miss"
+    decision: str = "miss"
     floor: float = 0.0
     seen: list[int] = field(default_factory=list)
 
     def judge(self, asked, candidate):
         self.seen.append(len(asked) + len(candidate.text))
-        return Verdict(self.says, ("noted",), 0.0)
+        return Verdict(self.decision, ("noted",), 0.0)
 
 
 class OneVector:
@@ -45,14 +45,14 @@ class OneVector:
 
 async def stage(policy, texts):
     """The stage with these questions stored, the first the nearest to QUESTION."""
-    store, made = MemoryStore(1 << 20), Similar(OneVector(), Reader(MemoryObjects(), "one", DIM), policy, 60.0)
+    store, made = MemoryStore(1 << 20), SemanticCache(OneVector(), Reader(MemoryObjects(), "one", DIM), policy, 60.0)
     for rank, text in enumerate(texts):
         vector = QUESTION.copy()
         vector[1] = 0.1 * (rank + 1)
         vector /= np.linalg.norm(vector)
         prompt = Prompt(f"{rank:064x}", SCOPE, text)
         entry = Entry(TENANT.partition, prompt, Answer(b"{}", (), "stop", "m"), time.time(), time.time() + 99)
-        entry = made.marked(entry, vector)
+        entry = made.with_vector(entry, vector)
         await store.put(entry)
         made.learn(entry, vector)
     return store, made
@@ -95,7 +95,7 @@ async def test_a_miss_because_of_the_length_is_counted():
     long = "How do I pay for the third apple? " * 80
     found, trace = await find(policy, long, [long.replace("third", "fourth")])
     assert found is None
-    assert trace.judged[0]["reasons"] == [TOO_LONG]
+    assert trace.verdicts[0]["reasons"] == [TOO_LONG]
     assert trace.counts == {"semantic_too_long": 1}
     found, trace = await find(policy, long, [long.upper()])
     assert found.prompt.text == long.upper()

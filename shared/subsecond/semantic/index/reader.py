@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from subsecond.aio.batcher import Gathering
+from subsecond.aio.batcher import Batcher
 from subsecond.clock import within
 from subsecond.ports import Objects, ObjectsFailed
 from subsecond.semantic.index.matrix import Block, Matrix, Neighbour, block_of, sketched
@@ -103,7 +103,7 @@ class Reader:
         self._ticks = ticks
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._loading = asyncio.Semaphore(LOADED_AT_ONCE)
-        self._searches: Gathering[_Search, list[Neighbour]] = Gathering(self._search_all, most=SEARCHED_AT_ONCE)
+        self._searches: Batcher[_Search, list[Neighbour]] = Batcher(self._search_all, most=SEARCHED_AT_ONCE)
 
     def begin(self, partition: str) -> asyncio.Task[None] | None:
         """Start to come near the manifest, unless that was done within `every`. The task is shared: not to be

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings, check_choice
-from subsecond.ports import TOO_LONG, Candidate, Verdict
+from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
 from subsecond.semantic.guards import language, lexicon, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
@@ -30,7 +30,7 @@ class Guarded:
     def floor(self) -> float:
         return self.model.floor
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         if candidate.age > FRESH and timebound(asked):
             return Verdict("miss", ("time-bound",), 0.0)
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
@@ -45,7 +45,7 @@ class Guarded:
             return Verdict("miss", (reason,), 0.0)
         return self._scored(a, b, asked, candidate)
 
-    def _scored(self, a: Reading, b: Reading, asked: str, candidate: Candidate) -> Verdict:
+    def _scored(self, a: Reading, b: Reading, asked: str, candidate: StoredQuestion) -> Verdict:
         matching = match(a, b)
         if reason := vetoes.veto_matched(a, b, matching):
             return Verdict("miss", (reason,), 0.0)

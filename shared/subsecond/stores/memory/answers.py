@@ -41,7 +41,7 @@ class MemoryStore:
             return None
         if old is not None:
             self._drop(place)
-            entry = replace(entry, negatives=entry.negatives | old.negatives)
+            entry = replace(entry, false_hits=entry.false_hits | old.false_hits)
         if _size(entry) > self._limit:
             return None
         self._keep(entry)
@@ -54,16 +54,16 @@ class MemoryStore:
         entry = await self.get(partition, key)
         if entry is None:
             return
-        negatives = entry.negatives | {digest} if wrong else entry.negatives - {digest}
+        false_hits = entry.false_hits | {digest} if wrong else entry.false_hits - {digest}
         self._drop((partition, key))
-        self._keep(replace(entry, negatives=negatives))
+        self._keep(replace(entry, false_hits=false_hits))
 
     async def touch(self, partition: str, key: str) -> None:
         await self.get(partition, key)
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
         entry = self._entries.get((partition, key))
-        if entry is None or entry.created > before or entry.negatives:
+        if entry is None or entry.created > before or entry.false_hits:
             return False
         self._drop((partition, key))
         return True
@@ -83,7 +83,7 @@ class MemoryStore:
 
 
 def _size(entry: Entry) -> int:
-    return entry.answer.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.negatives)
+    return entry.answer.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.false_hits)
 
 
 def build(settings: Settings) -> MemoryStore:
