@@ -49,6 +49,13 @@ def imports(path):
             yield node.module
 
 
+def read_names(path):
+    """All names and attributes that the file reads."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
 def test_frameworks_stop_at_the_edge(path):
     for module in imports(path):
@@ -120,6 +127,12 @@ def picture():
 def timed(path):
     """The steps that this file measures, in the order of its lines."""
     return [Step[member] for member in re.findall(r"\.step\(Step\.(\w+)\)", path.read_text())]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name)
+def test_no_test_loads_a_file_by_its_path(path):
+    # Functions are called `app` and lie in no package: `tests.support.functions` loads them for all tests.
+    assert path.parent.name == "support" or "spec_from_file_location" not in read_names(path)
 
 
 def test_the_pipeline_is_short_and_tells_its_stages_in_order():

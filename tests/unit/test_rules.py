@@ -10,17 +10,10 @@ from subsecond.cache.invalidation import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.model import Answer, Entry, Prompt, Rule
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.invalidations import MemoryInvalidations
+from tests.support.clock import Clock
 
 PARTITION = "acme:prod"
 LIFE = 10_000.0
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Counted(MemoryInvalidations):
@@ -44,7 +37,7 @@ class Counted(MemoryInvalidations):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(1_000.0)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from subsecond.semantic.index.segments import Place
 from subsecond.semantic.index.vectors import pack
 from subsecond.semantic.index.writer import Writer, WriterLimits
 from subsecond.stores.memory.objects import MemoryObjects
+from tests.support.clock import Clock
 
 DIM = 16
 PLACE = Place("acme:prod", "hashing-16", DIM)
@@ -65,16 +66,6 @@ class Mortal:
         if dies:
             raise Killed
         return done
-
-
-class Clock:
-    """Epoch seconds that pass when they are told to."""
-
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 def vector_of(name):
@@ -175,11 +166,6 @@ def found_by(reader, names, scope="s"):
 @pytest.fixture
 def place():
     return PLACE
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """What holds for every prompt, at every level."""
 
 import copy
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,10 +13,7 @@ from subsecond.optimiser import Level, Plan, Tokens, optimise
 from subsecond.optimiser.concise import shortened
 from subsecond.optimiser.lossless import tidied
 from subsecond.optimiser.protect import PROTECTED, kinds
-
-spec = importlib.util.spec_from_file_location("optimiser_prompts", Path(__file__).with_name("prompts.py"))
-prompts = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(prompts)
+from tests.support import prompts
 
 TOKENS = Tokens()
 PURE = [Level.LOSSLESS, Level.DEDUPE]

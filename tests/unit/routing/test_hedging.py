@@ -1,8 +1,6 @@
 """A second call for a late first token: rarely, and the loser is closed."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,19 +13,11 @@ from subsecond.routing.hedging import Budget, Hedges, may_double
 from subsecond.routing.histories import Prior
 from subsecond.stats.figures import figures
 from subsecond.stats.trace import Trace
+from tests.benchmarks import tails
+from tests.support import virtual
+from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual_time import run
 
-spec = importlib.util.spec_from_file_location("tails", Path(__file__).parents[2] / "benchmarks" / "tails.py")
-tails = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tails)
-
-virtual = tails.virtual
-run, Server, candidate, call, collected = (
-    virtual.run,
-    virtual.Server,
-    virtual.candidate,
-    virtual.call,
-    virtual.collected,
-)
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 # With this prior and no calls yet, a first token is late after 0.25 s.
 PRIORS = {"m0": Prior(0.1), "m1": Prior(0.1)}

@@ -1,8 +1,6 @@
 """A fast answer that will do, or the strong one: never both, and neither waits for the other in vain."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,18 +13,10 @@ from subsecond.routing.attempts import Asking
 from subsecond.routing.speculation import Speculation, checks, speculate, yes_or_no
 from subsecond.routing.verifying import flaw, is_valid
 from subsecond.stats.trace import Trace
+from tests.support import virtual
+from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual_time import run
 
-spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).with_name("virtual.py"))
-virtual = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(virtual)
-
-run, Server, candidate, call, collected = (
-    virtual.run,
-    virtual.Server,
-    virtual.candidate,
-    virtual.call,
-    virtual.collected,
-)
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 SORRY = ("I'm sorry, ", "but I can't help with that.")
 
