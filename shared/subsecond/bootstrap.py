@@ -64,7 +64,13 @@ def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
     lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
-    return Models(upstream, admission, Lazy(partial(optimiser, settings)), routed, lists)
+    lazy, on = Lazy(partial(optimiser, settings)), _optimises(settings)
+    return Models(upstream, admission, lazy, on, routed, lists)
+
+
+def _optimises(settings: Settings) -> bool:
+    """Whether the optimiser has work without being asked by a request."""
+    return settings.optimise != "off" or bool(settings.optimise_models) or settings.cache_markers != "off"
 
 
 def _lists(settings: Settings, upstream: Upstream) -> Lists:

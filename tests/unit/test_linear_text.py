@@ -197,7 +197,6 @@ ROUTINES = {
     "dedupe": (level("dedupe"), 40_000),
     "fit": (level("fit"), 5_000),
     "select": (level("select; budget=100"), 5_000),
-    "concise": (level("concise"), 5_000),
     "estimate": (ESTIMATOR.count, 10_000),
     "sentences": (lambda text: read_in(text, 4), 4_000),
     "sentences at once": (lambda text: read_in(text, len(text)), 10_000),

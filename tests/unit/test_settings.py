@@ -58,7 +58,7 @@ def test_names_of_other_programs_are_none_of_our_business(caplog, other):
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("OPTIMISE", "off, lossless, dedupe, fit, select, concise"),
+        ("OPTIMISE", "off, lossless, dedupe, fit, select"),
         ("CAUTION", "strict, balanced, bold"),
         ("CACHE_MARKERS", "off, openai, anthropic, bedrock"),
         ("PREFER", "latency, price"),
@@ -141,7 +141,7 @@ def test_what_is_set_for_single_models_is_checked_too(name, text, said):
 
 
 def test_what_fits_single_models_is_taken():
-    text = "big-*=dedupe, small=concise,"
+    text = "big-*=dedupe, small=select,"
     assert Settings.from_env({"SUBSECOND_OPTIMISE_MODELS": text}).optimise_models == text
     assert Settings.from_env({"SUBSECOND_CONTEXT_WINDOWS": "m=100"}).context_windows == "m=100"
     files = f"m={__file__}, n={__file__}"

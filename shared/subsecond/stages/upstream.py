@@ -29,13 +29,15 @@ BOX = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The stage's parts. optimiser: None where nothing is ever trimmed. routed: None without a catalogue; then every
-    name goes to the one upstream; lists: where that takes lists of prompts. spare: the time that
-    models leave for looking at similar questions."""
+    """The stage's parts. optimiser: None where nothing is ever trimmed. optimise_all: the settings ask for it; else it
+    is loaded and run for those requests alone that ask for it. routed: None without a catalogue; then every name goes
+    to the one upstream; lists: where that takes lists of prompts. spare: the time that models leave for looking at
+    similar questions."""
 
     upstream: Upstream
     admission: Admission
     optimiser: Lazy[Optimiser] | None = None
+    optimise_all: bool = False
     routed: Routed | None = None
     lists: Lists | None = None
     spare: Spare = field(default_factory=Spare)
@@ -88,7 +90,7 @@ class Models:
                     yield event
 
     async def _optimised(self, call: Call, trace: Trace, window: int = 0) -> Call:
-        if self.optimiser is None:
+        if self.optimiser is None or not (self.optimise_all or call.optimise):
             return call
         outcome = await fail_open(trace, "optimise", self._run(call, trace, window), BOX)
         if isinstance(outcome, SubsecondError):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
 from subsecond.optimiser import Level, Plan, Tokens, optimise
-from subsecond.optimiser.concise import shortened
 from subsecond.optimiser.lossless import tidied
 from subsecond.optimiser.protect import PROTECTED, kinds
 from tests.support import prompts
@@ -49,7 +48,6 @@ def test_protected_lines_stay_in_their_order_byte_for_byte(text):
         return [line for line, kind in zip(lines, kinds(lines), strict=True) if kind == PROTECTED]
 
     assert protected(tidied(text)) == protected(text)
-    assert protected(shortened(text)[0]) == protected(text)
 
 
 @quick
