@@ -30,7 +30,7 @@ EDGES = {
         "semantic/embedders/bedrock.py",
     ),
     "openai": ("upstreams/openai.py",),
-    "pydantic": ("api/",),
+    "pydantic": ("api/", "routing/parsing.py"),
 }
 CATCH_ALLS = {"aio/fail_open.py", "api/response.py", "api/batches.py"}
 

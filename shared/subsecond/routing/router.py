@@ -14,8 +14,8 @@ from typing import Any
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
-from subsecond.routing import difficulty, parsing, templates
-from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
+from subsecond.routing import difficulty, templates
+from subsecond.routing.catalogue import Alias, Capability, Catalogue, Model, Tier, load
 from subsecond.routing.health import Prediction
 from subsecond.routing.selection import Choice, Dial, Facts, listed, select
 from subsecond.stats.trace import Attempt
@@ -94,7 +94,7 @@ class Router:
     @classmethod
     def of(cls, settings: Settings) -> Router | None:
         """None without a catalogue: then every name goes to the one upstream. ValueError names what does not fit."""
-        catalogue = parsing.load(settings.catalogue)
+        catalogue = load(settings.catalogue)
         if catalogue is None:
             return None
         dial = Dial(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
@@ -164,7 +164,7 @@ def _floor(name: str | None) -> Tier | None:
     if name is None:
         return None
     try:
-        return Tier[name.upper()]
+        return Tier.of(name)
     except KeyError:
         words = ", ".join(tier.word for tier in Tier)
         raise InvalidRequest(
@@ -197,9 +197,9 @@ def user_texts(body: Mapping[str, Any]) -> list[str]:
     return [text for one in users if (text := "\n".join(_texts(one)))]
 
 
-def needs_of(body: Mapping[str, Any]) -> frozenset[str]:
-    """Of CAPABILITIES: what a model must be able to do for this request."""
-    found = set()
+def needs_of(body: Mapping[str, Any]) -> frozenset[Capability]:
+    """What a model must be able to do for this request."""
+    found: set[Capability] = set()
     if body.get("tools") or body.get("functions"):
         found.add("tools")
     wanted = body.get("response_format")
