@@ -5,7 +5,7 @@
 #   make check    format, lint, types
 #   make bench    the benchmark table
 #   make soak     the long tests
-#   make deploy-local  builds and deploys the template to a stand-in for AWS, calls it, deletes it
+#   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it
 #   make install  sets up .venv alone
 
 PYTHON ?= python3
@@ -33,7 +33,7 @@ install: $(STAMP)
 	@echo "$(VENV) is ready: $(BIN)/subsecond --help"
 
 run: $(STAMP)
-	@exec $(BIN)/subsecond run --with-parent
+	@exec $(BIN)/subsecond run --die-with-parent
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests --ignore=tests/benchmarks -m "not soak" $(ARGS)

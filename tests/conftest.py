@@ -17,6 +17,7 @@ import pytest
 
 from subsecond.config import PREFIX, Settings
 from subsecond.model import Call, Entry, Form, Prompt, Recording, Tenant
+from tests.support.clock import Clock
 
 KEY = "sk-test"
 
@@ -36,6 +37,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings() -> Settings:
     """Everything in memory, the simulator in the process."""
     return Settings(upstream="subsecond_local.simulator.adapter", api_key=KEY, default_model="sim-t0-i0-n8")
+
+
+@pytest.fixture
+def clock():
+    """`clock.now += 5`."""
+    return Clock()
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@
 
 The rows are outcomes of GPT-4-1106 (strong) and Mixtral 8x7B (weak) as RouteLLM published them (repository
 lm-sys/RouteLLM, `routellm/evals`, Apache-2.0) on GSM8K and MMLU (MIT). The figures are out of fold: each row is scored
-by weights that have not seen its prompt. `--never`: files that are measured and never fitted. `--vectors`: weights for
-the static embedder's vectors as well (not shipped: 0.006 better on the mixed rows, worse on MT-bench). Takes a minute.
+by weights that have not seen its prompt. `--never`: files that are measured and never fitted. Takes a minute.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,41 +17,35 @@ from pathlib import Path
 
 import numpy as np
 
-from subsecond.config import Settings
 from subsecond.routing.difficulty import read
-from subsecond.semantic.embedders.static import build
 from subsecond_local.evaluate import routing
 from subsecond_local.evaluate import routing_fit as fit
-from subsecond_local.evaluate.routing_figures import Figures, Floats
-from subsecond_local.evaluate.routing_rows import Routed, routed
+from subsecond_local.evaluate.routing_figures import Figures
+from subsecond_local.evaluate.routing_rows import routed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--never", type=Path, nargs="*", default=[])
-    parser.add_argument("--vectors", action="store_true")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     parts = [routed([path]) for path in options.files]
     rows = [row for part in parts for row in part]
-    vectors, embedder = embedded(rows) if options.vectors else (None, "")
-    data = fit.Data.of(rows, vectors)
-    text, told = fit.out_of_fold(rows, data)
-    found = routing.compared(rows, text.tolist())
+    data = fit.Data.of(rows)
+    scores = fit.out_of_fold(rows, data)
+    found = routing.compared(rows, scores.tolist())
     figures = found["score"]
     for name, one in found.items():
         said(f"mixed: {name}", one)
     if options.picture:
         routing.drawn(options.picture, "Difficulty out of fold: MMLU and GSM8K", f"{len(rows):,} prompts", found)
-    if told is not None:
-        said("mixed, with vectors", fit.judged(rows, told))
     at = 0
     for path, part in zip(options.files, parts, strict=True):
-        said(path.name, fit.judged(part, text[at : at + len(part)]))
+        said(path.name, fit.judged(part, scores[at : at + len(part)]))
         at += len(part)
-    file = fit.scorer_file(data, (text, told), figures, embedder)
+    file = fit.scorer_file(data, scores, figures)
     file = fit.provenance(file, {"made_by": "training/train_difficulty.py", "rows": named(options.files)})
     options.out.write_text(json.dumps(file, separators=(",", ":")) + "\n", encoding="utf-8")
     unseen(options.never, options.out)
@@ -65,18 +57,6 @@ def unseen(paths: Sequence[Path], out: Path) -> None:
     for path in paths:
         rows = routed([path])
         said(f"{path.name}, never trained on", fit.judged(rows, np.array([scorer.score(row.prompt) for row in rows])))
-        if not scorer.embedder:
-            continue
-        vectors, embedder = embedded(rows)
-        pairs = zip(rows, vectors, strict=True)
-        with_vectors = np.array([scorer.score(row.prompt, vector, embedder) for row, vector in pairs])
-        said("  with vectors", fit.judged(rows, with_vectors))
-
-
-def embedded(rows: Sequence[Routed]) -> tuple[Floats, str]:
-    embedder = build(Settings())
-    texts = [row.prompt[: embedder.max_chars] for row in rows]
-    return np.asarray(asyncio.run(embedder.embed(texts)), float), embedder.id
 
 
 def named(paths: Sequence[Path]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings, check_choice, module_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from subsecond.optimiser import Optimiser
     from subsecond.ports import Upstream
     from subsecond.stages.route import Routed
-    from subsecond.stages.semantic import Similar
+    from subsecond.stages.semantic import SemanticCache
     from subsecond.upstreams.list_prompts import Lists
 
 # The adapters that the gateway itself is made of, and those of the semantic stage, which is made later.
@@ -46,7 +46,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
         models=_models(settings),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
-        similar=_similar_later(settings, rules),
+        semantic=_lazy_semantic_cache(settings, rules),
     )
 
 
@@ -64,7 +64,13 @@ def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
     lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
-    return Models(upstream, admission, Late(partial(optimiser, settings)), routed, lists)
+    lazy, on = Lazy(partial(optimiser, settings)), _optimises(settings)
+    return Models(upstream, admission, lazy, on, routed, lists)
+
+
+def _optimises(settings: Settings) -> bool:
+    """Whether the optimiser has work without being asked by a request."""
+    return settings.optimise != "off" or bool(settings.optimise_models) or settings.cache_markers != "off"
 
 
 def _lists(settings: Settings, upstream: Upstream) -> Lists:
@@ -98,24 +104,24 @@ def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Rou
     return Routed(router, upstreams, terms, speculation, lists)
 
 
-def _similar_later(settings: Settings, rules: Rules) -> Late[Similar] | None:
+def _lazy_semantic_cache(settings: Settings, rules: Rules) -> Lazy[SemanticCache] | None:
     """Wrong names are told now; numpy and the embedder's table are loaded when a request first needs them."""
     if settings.semantic == "off":
         return None
     for setting in (*SEMANTIC, "caution"):
         check_choice(setting, getattr(settings, setting))
-    return Late(partial(similar, settings, rules))
+    return Lazy(partial(semantic_cache, settings, rules))
 
 
 async def close(gateway: Gateway) -> None:
     """At the process's end: merge the figures, end what still loads, close the connections."""
     await gateway.ledger.flush(force=True)
-    similar = gateway.similar and gateway.similar.made
-    if similar:
-        await similar.reader.close()
+    semantic = gateway.semantic and gateway.semantic.made
+    if semantic:
+        await semantic.reader.close()
     routed = gateway.models.routed
     servers = routed.upstreams.values() if routed else [gateway.models.upstream]
-    for part in (*servers, similar and similar.embedder):
+    for part in (*servers, semantic and semantic.embedder):
         if aclose := getattr(part, "aclose", None):
             await aclose()
 
@@ -127,11 +133,11 @@ def optimiser(settings: Settings) -> Optimiser:
     return Optimiser(settings)
 
 
-def similar(settings: Settings, rules: Rules | None = None) -> Similar:
+def semantic_cache(settings: Settings, rules: Rules | None = None) -> SemanticCache:
     """The semantic stage. It loads numpy and the embedder's table."""
     from subsecond.semantic.index.reader import Reader, ReaderLimits  # noqa: PLC0415 -- as the docstring says
-    from subsecond.stages.semantic import Similar  # noqa: PLC0415
+    from subsecond.stages.semantic import SemanticCache  # noqa: PLC0415
 
     embedder = adapter("embedder", settings)
     reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
-    return Similar(embedder, reader, adapter("semantic", settings), settings.semantic_timeout, rules)
+    return SemanticCache(embedder, reader, adapter("semantic", settings), settings.semantic_timeout, rules)

@@ -46,7 +46,7 @@ OPTIONAL = frozenset({"semantic", "flights"})
 CHOICES = {
     "stores": tuple(STORES),
     "caution": ("strict", "balanced", "bold"),
-    "optimise": ("off", "lossless", "dedupe", "fit", "select", "concise"),
+    "optimise": ("off", "lossless", "dedupe", "fit", "select"),
     "cache_markers": ("off", "openai", "anthropic", "bedrock"),
     "prefer": ("latency", "price"),
     "difficulty": ("off", "default", "file:PATH"),
@@ -155,9 +155,10 @@ class Settings:
     longest_poll_gap: float = 0.5
     drain: bool = False
 
-    # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit`, `select` or `concise`; `PATTERN=LEVEL` with commas
-    # between for models of their own. Only lossless is on by default: it removes blanks from system prose.
-    optimise: str = "lossless"
+    # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit` or `select`; `PATTERN=LEVEL` with commas between for
+    # models of their own. Off by default: well-kept prompts lose next to nothing to `lossless`, and a cold miss would
+    # load the optimiser for it (20 ms).
+    optimise: str = "off"
     optimise_models: str = ""
     # `PATTERN=TOKENS` with commas between: a model's context window, for `fit`. The reserve is for the answer where the
     # request has no limit of its own; the budget is what `select` leaves of a message's context, 0 for all of it.

@@ -145,7 +145,7 @@ class Entry:
     of its own under the same key. `created` and `expires` are epoch seconds.
 
     vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
-    tags: names under which it can be invalidated. negatives: digests of texts that it was reported to answer wrongly.
+    tags: names under which it can be invalidated. false_hits: digests of texts that it was reported to answer wrongly.
     model: as it was asked for; the answer's own may be a dated version of it.
     """
 
@@ -157,7 +157,7 @@ class Entry:
     vector: bytes = b""
     embedder: str = ""
     tags: tuple[str, ...] = ()
-    negatives: frozenset[str] = frozenset()
+    false_hits: frozenset[str] = frozenset()
     model: str = ""
 
 
@@ -186,7 +186,7 @@ class Hit:
     entry: str
     asked: str
     at: float
-    judged: tuple[Mapping[str, Any], ...]
+    verdicts: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)

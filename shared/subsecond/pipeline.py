@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
@@ -28,16 +28,16 @@ from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
 from subsecond.stages.record import note
 from subsecond.stages.upstream import Models
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
-    from subsecond.stages.semantic import Nearest, Similar
+    from subsecond.stages.semantic import Nearest, SemanticCache
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One environment's gateway: the adapters that `bootstrap` chose. similar: None where the semantic cache is off."""
+    """One environment's gateway: the adapters that `bootstrap` chose. semantic: None where that cache is off."""
 
     settings: Settings
     keys: Keys
@@ -47,7 +47,7 @@ class Gateway:
     rules: Rules
     hits: HitLog
     sharing: Sharing
-    similar: Late[Similar] | None = None
+    semantic: Lazy[SemanticCache] | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
@@ -57,13 +57,13 @@ class Gateway:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
         trace.model, trace.operation = call.model, call.endpoint
         try:
-            with trace.step("prepare"):
+            with trace.step(Step.PREPARE):
                 self.models.know(call.model)
                 request = Request(tenant, call, prepare(call, tenant), trace)
             look = partial(look_up, self.exact, self.rules, self.settings, request)
-            if self.similar and self.similar.made:
-                self.similar.made.begin(tenant)
-            with trace.step("exact"):
+            if self.semantic and self.semantic.made:
+                self.semantic.made.begin(tenant)
+            with trace.step(Step.EXACT):
                 entry = await look()
             shared = self.sharing.share(request, look, partial(self._lead, request))
             async with aclosing(served("exact", entry, trace) if entry else shared) as events:
@@ -94,21 +94,21 @@ class Gateway:
 
     async def _near(self, request: Request) -> Nearest:
         trace = request.trace
-        if not self.similar or not self.models.spare.for_similar(request.call.deadline, trace):
+        if not self.semantic or not self.models.spare.for_similar(request.call.deadline, trace):
             return None, None
-        with trace.step("embed"):
-            similar = await fail_open(trace, "embed", self.similar.get(), self.settings.loading_timeout)
-            vector = await similar.vector(request.call, request.prompt, trace) if similar else None
-        with trace.step("semantic"):
-            return await similar.find(self.exact, request, vector) if similar else None, vector
+        with trace.step(Step.EMBED):
+            semantic = await fail_open(trace, "embed", self.semantic.get(), self.settings.loading_timeout)
+            vector = await semantic.vector(request.call, request.prompt, trace) if semantic else None
+        with trace.step(Step.SEMANTIC):
+            return await semantic.find(self.exact, request, vector) if semantic else None, vector
 
     async def _store(self, entry: Entry | None, vector: Vector | None, trace: Trace) -> bool:
-        similar = self.similar and self.similar.made
-        entry = similar.marked(entry, vector) if entry and similar else entry
-        with trace.step("store"):
+        semantic = self.semantic and self.semantic.made
+        entry = semantic.with_vector(entry, vector) if entry and semantic else entry
+        with trace.step(Step.STORE):
             stored = entry and await keep(self.exact, self.settings, entry, trace)
-        if entry and stored and similar:
-            similar.learn(entry, vector)
+        if entry and stored and semantic:
+            semantic.learn(entry, vector)
         return bool(stored)
 
     async def record(self, trace: Trace) -> None:

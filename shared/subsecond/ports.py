@@ -39,7 +39,7 @@ class ExactStore(Protocol):
         """As `get`, past every memory: what all environments have written is in it."""
 
     async def report(self, partition: str, key: str, digest: str, *, wrong: bool) -> None:
-        """Add the text's digest to the entry's negatives, or take it back. Nothing when there is no such entry."""
+        """Add the text's digest to the entry's false hits, or take it back. Nothing when there is no such entry."""
 
     async def touch(self, partition: str, key: str) -> None:
         """It has just served a similar question: an index that runs full keeps it longer. May be noted but once in a
@@ -183,7 +183,7 @@ class Objects(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class StoredQuestion:
     """A stored question. `similarity`: the cosine of its vector with the request's, -1 to 1. `age`: seconds."""
 
     text: str
@@ -196,16 +196,20 @@ class Verdict:
     """`unsure` is served as a miss; a later stage may ask a model. `score`: how surely the candidate may answer, on the
     policy's own scale, higher is surer; so that a stricter cut can be tried on the same verdicts."""
 
-    says: Literal["hit", "miss", "unsure"]
+    decision: Literal["hit", "miss", "unsure"]
     reasons: tuple[str, ...]
     score: float
+
+
+# A policy's reason for a miss: the texts are too long to be compared word by word. The semantic stage counts these.
+TOO_LONG = "long, and not the same words"
 
 
 class Policy(Protocol):
     # The similarity below which no text could make a hit: such a candidate is not even fetched.
     floor: float
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         """Pure: no clock, no I/O."""
 
 

@@ -35,7 +35,7 @@ from rival_report import section
 from scenarios import SCENARIOS, SLOW, Scenario, run
 from scripts import sections
 from servers import FUNCTIONS, KEY, NAIVE, SUBSECOND, Plan, Target, check, resident_megabytes, simulator, started
-from stores import stand_in
+from stores import emulator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,7 +166,7 @@ def main() -> None:
     with ExitStack() as stack:
         upstream = stack.enter_context(simulator())
         direct = Target(BASE, int(upstream.url.rpartition(":")[2]), upstream.pid)
-        tables = stack.enter_context(stand_in())
+        tables = stack.enter_context(emulator())
         chosen = plans(options, upstream.base_url, tables)
         targets = [direct, *(stack.enter_context(started(plan)) for plan in chosen)]
         for target in targets:

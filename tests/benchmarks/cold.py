@@ -17,8 +17,8 @@ from raw_client import Connection, request
 from servers import PATH, ROOT, cpu_seconds, resident_megabytes
 
 from subsecond_local.cli.key_admin import KeyTable
-from subsecond_local.lambda_host import Function, LambdaHost, Route
-from subsecond_local.run.stores import named
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
+from subsecond_local.run.stores import stores_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +78,7 @@ def variants(ours: Mapping[str, str]) -> dict[str, Variant]:
 async def measure(ours: Mapping[str, str], progress: Callable[[str], None], rounds: int = ROUNDS) -> dict[str, Any]:
     """Milliseconds until the first byte of the first request and of the second one, and CPU milliseconds until the
     first one's end: medians over fresh environments, in turn. Memory of the process after them."""
-    stores = named(ours, ours["AWS_ENDPOINT_URL"], stand_in=True)
+    stores = stores_from_env(ours, ours["AWS_ENDPOINT_URL"], emulated=True)
     key, _ = KeyTable(stores.dynamodb(), stores.state_table).create("cold", "default", "default")
     # The table holds the key, as on AWS.
     chosen = variants({name: value for name, value in ours.items() if name != "SUBSECOND_API_KEY"})
@@ -108,7 +108,7 @@ def _figures(
 
 async def _once(variant: Variant, key: str) -> dict[str, float]:
     before = _children()
-    async with LambdaHost([variant.function], [Route("/", variant.function.name)], output=DEVNULL) as host:
+    async with LambdaHost([variant.function], [UrlRoute("/", variant.function.name)], output=DEVNULL) as host:
         port = int(host.url.rpartition(":")[2])
         connection = await Connection.open("127.0.0.1", port)
         cold = await _ask(variant, connection, port, key, KNOWN if variant.known else f"First? {perf_counter()}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.bootstrap import adapter, gateway
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
@@ -188,13 +188,13 @@ class Ours:
         first: Gateway | None = None
         for name, settings in policies.items():
             made = gateway(replace(settings, upstream="subsecond_local.simulator.adapter", memory_bytes=ROOM))
-            assert made.similar
-            similar = self._runner.run(made.similar.get())
-            late = Late(partial(replace, similar, embedder=self._given, reader=self._reader))
-            self._runner.run(late.get())
+            assert made.semantic
+            semantic = self._runner.run(made.semantic.get())
+            lazy = Lazy(partial(replace, semantic, embedder=self._given, reader=self._reader))
+            self._runner.run(lazy.get())
             first = first or made
             self._gateways[name] = replace(
-                made, exact=first.exact, models=replace(made.models, upstream=self._told), similar=late
+                made, exact=first.exact, models=replace(made.models, upstream=self._told), semantic=lazy
             )
         self._keys: dict[str, int] = {}
 

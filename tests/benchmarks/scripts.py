@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 TAILS, OPTIMISER, DIFFICULTY = "tails", "optimiser", "difficulty"
 
 
@@ -17,7 +19,7 @@ def sections(only: str, routing: Sequence[Path], *, quick: bool) -> Iterator[str
     the number of words, phrases and chance; without any it is left out."""
     requests = ("--requests", "2000") if quick else ()
     commands = {
-        TAILS: (HERE / "tails.py", *requests),
+        TAILS: ("-m", "tests.benchmarks.tails", *requests),
         OPTIMISER: (HERE / "optimiser.py",),
         DIFFICULTY: ("-m", "subsecond_local.cli.main", "eval", "routing", *(path.resolve() for path in routing)),
     }
@@ -26,6 +28,13 @@ def sections(only: str, routing: Sequence[Path], *, quick: bool) -> Iterator[str
             continue
         # A folder of its own: `eval` draws a picture where it runs.
         with tempfile.TemporaryDirectory() as folder:
-            ran = subprocess.run((sys.executable, *command), cwd=folder, capture_output=True, text=True, check=False)
+            ran = subprocess.run(
+                (sys.executable, *command),
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         said = ran.stdout if ran.returncode == 0 else f"It ended with code {ran.returncode}:\n{ran.stderr[-2000:]}"
         yield f"\n## {name.capitalize()}\n\n{said}"

@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import boto3
 import numpy as np
 from botocore.config import Config
-from stores import stand_in
+from stores import emulator
 
 from subsecond.aws.client import Aws
 from subsecond.config import Settings
@@ -195,7 +195,7 @@ def main() -> None:
         data = made(rows, options.queries) if vectors is None else split(vectors, rows, options.queries)
         result = asyncio.run(one(data))
         if not options.no_load:
-            with stand_in() as reached:
+            with emulator() as reached:
                 os.environ.update(reached)
                 result["load"] = asyncio.run(loaded(data))
         results.append(result)

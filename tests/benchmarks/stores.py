@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING
 from servers import environment
 
 from subsecond_local.emulator.aws_emulator import access, create_stores, lock_state, ministack
-from subsecond_local.run.children import Family, Stop
+from subsecond_local.run.children import StopFlag, Supervisor
 from subsecond_local.run.ports import HOST, free_ports
-from subsecond_local.run.stores import in_words, named
+from subsecond_local.run.stores import readable_errors, stores_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def stand_in() -> Iterator[dict[str, str]]:
+def emulator() -> Iterator[dict[str, str]]:
     """The tables and the bucket; gives the environment that leads to them."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         (port,) = free_ports(1)
         lock = lock_state(data)
-        family = Family(data / "logs", Stop(), lambda _text: None)
+        supervisor = Supervisor(data / "logs", StopFlag(), lambda _text: None)
         try:
             child = ministack(port, data, environment({}), lock)
-            family.start(child)
-            family.await_ready(child)
+            supervisor.start(child)
+            supervisor.await_ready(child)
             reached = access(port)
-            stores = named(reached, f"http://{HOST}:{port}", stand_in=True)
-            with in_words(stores):
+            stores = stores_from_env(reached, f"http://{HOST}:{port}", emulated=True)
+            with readable_errors(stores):
                 create_stores(stores)
             yield reached
         finally:
-            family.end()
+            supervisor.end()
             os.close(lock)

@@ -1,6 +1,6 @@
 """What hedging does to the tail, and how soon a slow model is left and found again, in virtual time.
 
-    python tests/benchmarks/tails.py [--requests 20000] [--json]
+    python -m tests.benchmarks.tails [--requests 20000] [--json]
 
 The gateway's own code runs; the servers and the clock are made up, so the figures are the same on every machine.
 """
@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import math
 import random
-from pathlib import Path
 
 from subsecond.routing.attempts import answer
 from subsecond.routing.health import Health, Prior
 from subsecond.routing.hedging import Budget, Hedges
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.health import MemoryHealthStore
-
-_spec = importlib.util.spec_from_file_location(
-    "virtual_time", Path(__file__).parents[1] / "unit" / "routing" / "virtual.py"
-)
-virtual = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(virtual)
+from tests.support import virtual
+from tests.support.virtual_time import now, run
 
 MEDIAN, SIGMA = 0.25, 0.5
 STALLED, STALL = 0.02, 5.0
@@ -66,7 +60,7 @@ def tail(requests, *, hedged, share=0.03, sigma=SIGMA, stalled=STALLED, seed=7):
         assert sum(server.closed for server in servers) == requests + hedges
         return found, hedges
 
-    found, hedges = virtual.run(main())
+    found, hedges = run(main())
     shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p99.9": 0.999}
     return {"extra": hedges / requests, **{name: quantile(found, value) for name, value in shares.items()}}
 
@@ -84,10 +78,10 @@ def slowdown(environments=2, rate=2.0, factor=10.0, well=120.0, spell=180.0, aft
 
     async def main():
         store = MemoryHealthStore()
-        begun = virtual.now()
+        begun = now()
 
         def wait(name):
-            slow = name == "near" and well <= virtual.now() - begun < well + spell
+            slow = name == "near" and well <= now() - begun < well + spell
             return draw.lognormvariate(math.log(medians[name]), SIGMA) * (factor if slow else 1)
 
         servers = {name: virtual.Server(lambda _, name=name: wait(name), ("a",)) for name in medians}
@@ -95,22 +89,22 @@ def slowdown(environments=2, rate=2.0, factor=10.0, well=120.0, spell=180.0, aft
 
         async def one(known):
             name = min(medians, key=lambda one: (known.resting(one), known.predict(one).ttft_p50))
-            log.append((virtual.now() - begun, name))
+            log.append((now() - begun, name))
             terms = virtual.terms(known=known)
             await virtual.collected(answer([virtual.candidate(name, servers[name])], virtual.call(), Trace(), terms))
             await known.flush()
 
         async def environment(number):
             chance = random.Random(seed + number).random
-            known = Health(store, priors, clock=virtual.now, ticks=virtual.now, chance=chance)
+            known = Health(store, priors, clock=now, ticks=now, chance=chance)
             async with asyncio.TaskGroup() as group:
-                while virtual.now() - begun < well + spell + after:
+                while now() - begun < well + spell + after:
                     group.create_task(one(known))
                     await asyncio.sleep(draw.expovariate(rate))
 
         await asyncio.gather(*(environment(number) for number in range(environments)))
 
-    virtual.run(main())
+    run(main())
     return judged(log, well, well + spell)
 
 

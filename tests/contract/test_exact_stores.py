@@ -111,7 +111,7 @@ async def test_a_report_is_of_both_forms(store, entry):
         await store.put(entry(created=now, expires=now + 60, form=form))
     await store.report("acme:prod", "k", "d1", wrong=True)
     for form in FORMS:
-        assert (await store.fresh("acme:prod", "k", form)).negatives == {"d1"}
+        assert (await store.fresh("acme:prod", "k", form)).false_hits == {"d1"}
     assert not await store.drop("acme:prod", "k", now + 1)
 
 
@@ -168,7 +168,7 @@ async def test_a_newer_answer_has_nothing_of_the_older_one_but_what_was_reported
         await store.put(newer)
         got = await store.fresh("acme:prod", "k", "whole")
         assert (got.recording, got.vector, got.embedder, got.tags, got.model) == (newer.recording, b"", "", (), "")
-        assert got.negatives == {"d1"}
+        assert got.false_hits == {"d1"}
 
 
 async def test_a_report_is_read_at_once_and_can_be_taken_back(store, entry):
@@ -184,7 +184,7 @@ async def test_a_report_is_read_at_once_and_can_be_taken_back(store, entry):
         ("d2", False, set()),
     ):
         await store.report("acme:prod", "k", digest, wrong=wrong)
-        assert (await store.fresh("acme:prod", "k", "whole")).negatives == left
+        assert (await store.fresh("acme:prod", "k", "whole")).false_hits == left
 
 
 async def test_a_report_makes_no_entry_and_reaches_no_other_partition(store, entry):
@@ -193,7 +193,7 @@ async def test_a_report_makes_no_entry_and_reaches_no_other_partition(store, ent
     for partition, key in (("acme:prod", "none"), ("acme:test", "k")):
         await store.report(partition, key, "d1", wrong=True)
         assert await store.fresh(partition, key, "whole") is None
-    assert (await store.fresh("acme:prod", "k", "whole")).negatives == frozenset()
+    assert (await store.fresh("acme:prod", "k", "whole")).false_hits == frozenset()
 
 
 async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, entry):
@@ -209,7 +209,7 @@ async def test_what_is_dropped_is_gone_unless_it_is_newer_or_reported(store, ent
     await store.put(entry("r", created=now, expires=now + 60))
     await store.report("acme:prod", "r", "d1", wrong=True)
     assert not await store.drop("acme:prod", "r", now + 1)
-    assert (await store.fresh("acme:prod", "r", "whole")).negatives == {"d1"}
+    assert (await store.fresh("acme:prod", "r", "whole")).false_hits == {"d1"}
 
 
 async def test_what_was_reported_and_taken_back_can_be_dropped(store, entry):
@@ -300,7 +300,8 @@ class Promised:
 
     def carries(self, got):
         return got is None or (
-            got.negatives == self.reported and set(got.tags) == {tag for one in self.forms.values() for tag in one.tags}
+            got.false_hits == self.reported
+            and set(got.tags) == {tag for one in self.forms.values() for tag in one.tags}
         )
 
 

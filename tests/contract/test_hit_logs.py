@@ -35,11 +35,11 @@ async def test_a_hit_is_found_by_its_request_in_its_partition_alone(hits):
     await hits.note("acme:prod", noted := hit())
     found = await hits.find("acme:prod", "req_1")
     assert found.at == pytest.approx(noted.at, abs=1e-5)
-    assert (found.request_id, found.entry, found.asked, found.judged) == (
+    assert (found.request_id, found.entry, found.asked, found.verdicts) == (
         noted.request_id,
         noted.entry,
         noted.asked,
-        noted.judged,
+        noted.verdicts,
     )
     assert await hits.find("acme:prod", "req_2") is None
     assert await hits.find("acme:test", "req_1") is None

@@ -1,7 +1,6 @@
 """What every place for leases promises. A new file in `flights/leases` is tested here the day it appears."""
 
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
 
 import boto3
@@ -12,19 +11,6 @@ from tests.support.adapters import engines, store
 
 ADAPTERS = engines("flights")
 PLACE = ("acme:prod", "k")
-
-
-@dataclass
-class Clock:
-    now: float = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -115,7 +115,7 @@ async def test_a_tenants_namespaces_add_up(ledger, counted):
 async def test_the_last_semantic_hits_and_the_entries_that_answered_most_are_shown(ledger, counted):
     judged = [{"entry": "e1", "says": "hit", "reasons": ["near"]}]
     usage = {"total_tokens": 30}
-    near = trace(source="semantic", model="m", neighbour="e1", similarity=0.91234, judged=judged, usage=usage)
+    near = trace(source="semantic", model="m", neighbour="e1", similarity=0.91234, verdicts=judged, usage=usage)
     exact = [trace(source="exact", entry="e2", usage=usage) for _ in range(3)]
     found = await counted(
         near, *exact, trace(source="upstream"), trace(source="exact", partition="acme:test", entry="e")

@@ -24,9 +24,9 @@ import pytest
 
 from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.emulator.aws_emulator import access, create_stores, lock_state, ministack
-from subsecond_local.run.children import Family, Stop
+from subsecond_local.run.children import StopFlag, Supervisor
 from subsecond_local.run.ports import HOST, free_ports
-from subsecond_local.run.stores import named
+from subsecond_local.run.stores import stores_from_env
 from subsecond_local.simulator.server import SimulatorProcess
 
 HERE = Path(__file__).parent
@@ -183,17 +183,17 @@ def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ministack")
     (port,) = free_ports(1)
     lock = lock_state(folder)
-    family = Family(folder / "logs", Stop(), lambda _text: None)
+    supervisor = Supervisor(folder / "logs", StopFlag(), lambda _text: None)
     try:
         process = ministack(port, folder, environment(), lock)
-        family.start(process)
-        family.await_ready(process)
+        supervisor.start(process)
+        supervisor.await_ready(process)
         reached = access(port)
-        stores = named(reached, f"http://{HOST}:{port}", stand_in=True)
+        stores = stores_from_env(reached, f"http://{HOST}:{port}", emulated=True)
         create_stores(stores)
         yield reached, KeyTable(stores.dynamodb(), stores.state_table).create("e2e", "acme", "test")[0]
     finally:
-        family.end()
+        supervisor.end()
         os.close(lock)
 
 

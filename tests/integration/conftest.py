@@ -20,7 +20,7 @@ from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond_local.emulator.aws_emulator import access, create_stores, ministack
 from subsecond_local.run.ports import free_ports
-from subsecond_local.run.stores import named
+from subsecond_local.run.stores import stores_from_env
 
 # Seconds for ministack to start.
 PATIENCE = 60
@@ -124,7 +124,7 @@ async def served(settings):
 
 
 @pytest.fixture(scope="module")
-def stand_in(tmp_path_factory):
+def emulator(tmp_path_factory):
     """ministack with the stores, for what moto cannot: several at once. Gives the environment that leads to it."""
     data = tmp_path_factory.mktemp("ministack")
     (port,) = free_ports(1)
@@ -136,7 +136,7 @@ def stand_in(tmp_path_factory):
         assert process.poll() is None, (data / "log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    create_stores(named({}, f"http://127.0.0.1:{port}", stand_in=True))
+    create_stores(stores_from_env({}, f"http://127.0.0.1:{port}", emulated=True))
     yield access(port)
     process.kill()
     process.wait()

@@ -222,7 +222,7 @@ async def test_every_reply_carries_its_id_and_its_timing(served):
     seen = await client.chat()
     assert seen.headers["x-request-id"].startswith("req_")
     steps = [part.split(";")[0] for part in seen.headers["server-timing"].split(", ")]
-    assert steps == ["auth", "parse", "prepare", "exact", "embed", "semantic", "flight", "optimise", "upstream"]
+    assert steps == ["authenticate", "parse", "prepare", "exact", "embed", "semantic", "flight", "optimise", "upstream"]
 
 
 async def test_the_trace_comes_when_asked_for(served):

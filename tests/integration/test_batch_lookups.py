@@ -76,7 +76,7 @@ async def test_all_keys_of_a_batch_are_looked_up_in_one_call_to_the_table(served
 
 async def test_similar_prompts_of_a_batch_are_searched_for_together(settings):
     made = gateway(replace(settings, semantic="threshold"))
-    similar = await made.similar.get()
+    similar = await made.semantic.get()
     products = []
     search_many = similar.reader.search_many
 
@@ -96,7 +96,7 @@ async def test_similar_prompts_of_a_batch_are_searched_for_together(settings):
 
 async def test_a_batch_is_searched_for_in_one_product_and_a_lone_prompt_at_once(served, settings):
     made = gateway(replace(settings, semantic="threshold"))
-    similar = await made.similar.get()
+    similar = await made.semantic.get()
     products = []
     search_many = similar.reader.search_many
 

@@ -171,7 +171,7 @@ async def test_the_figures_of_a_gateway(served, settings, capsys, monkeypatch):
 
 async def test_the_running_gateway_is_found_with_its_kept_key(served, settings, capsys, monkeypatch, tmp_path):
     client = await served()
-    stores.note_run(tmp_path, stores.named({}, "http://127.0.0.1:1", stand_in=True), f"{client.base}/v1")
+    stores.note_run(tmp_path, stores.stores_from_env({}, "http://127.0.0.1:1", emulated=True), f"{client.base}/v1")
     monkeypatch.setenv("SUBSECOND_DATA", str(tmp_path))
     assert await called("stats") == 1
     assert "no key" in capsys.readouterr().err

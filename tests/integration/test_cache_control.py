@@ -79,7 +79,7 @@ class Pair:
         seen = await self.here.chat(text, x_subsecond_trace="1")
         explained = await self.here.post("/v1/cache/explain", chat(text))
         entry = await self.gateways[0].exact.fresh("a:n", explained.json["key"])
-        similar = await self.gateways[1].similar.get()
+        similar = await self.gateways[1].semantic.get()
         (vector,) = await similar.embedder.embed([text])
         similar.learn(entry, vector)
         return seen, entry.prompt.key
@@ -372,7 +372,7 @@ async def test_many_invalidated_neighbours_do_not_hide_a_valid_one(pair):
     made = pair.gateways[0]
     _, key = await pair.teach()
     scope = (await pair.here.send("GET", f"/v1/cache/explain?entry={key}")).json["scope"]
-    similar = await made.similar.get()
+    similar = await made.semantic.get()
     (vector,) = await similar.embedder.embed([PARAPHRASE])
     old = time.time() - 100
     for n in range(40):

@@ -6,7 +6,6 @@ An event's name is `<function>-<case>.json`.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import logging
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.lambda_runtime.http_stream import HttpStream
 from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.functions import load_function
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("streaming", "completion", "cache_stats", "prewarm")
@@ -144,11 +144,7 @@ def load(aws_tables, monkeypatch):
     def make(function: str, **variables: str) -> Loaded:
         for name, value in {**VARIABLES[function], **variables}.items():
             monkeypatch.setenv(name, value)
-        path = ROOT / "functions" / function / "app.py"
-        spec = importlib.util.spec_from_file_location(f"function_{function}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        loaded.append((Loaded(module, log), Settings.from_env()))
+        loaded.append((Loaded(load_function(function), log), Settings.from_env()))
         return loaded[-1][0]
 
     yield make

@@ -23,7 +23,7 @@ from subsecond.config import Settings
 from subsecond.model import Call, Done, Tenant
 from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
-from subsecond_local.lambda_host import LambdaHost, Route
+from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.lambda_gateway import PREWARM, functions
 from subsecond_local.simulator.server import SimulatorProcess
 
@@ -36,10 +36,10 @@ TOKENS = 12
 
 
 @pytest.fixture
-def tables(stand_in, monkeypatch):
-    for name, value in stand_in.items():
+def tables(emulator, monkeypatch):
+    for name, value in emulator.items():
         monkeypatch.setenv(name, value)
-    return stand_in
+    return emulator
 
 
 # In one process, over HTTP.
@@ -281,7 +281,7 @@ async def deployed(tables, tmp_path):
         [streaming] = [function for function in functions(environ) if function.name == "streaming"]
         made = replace(streaming, minimum=ENVIRONMENTS, maximum=ENVIRONMENTS)
         dynamodb = boto3.client("dynamodb")
-        async with LambdaHost([made], [Route("/", "streaming")], output=output) as host:
+        async with LambdaHost([made], [UrlRoute("/", "streaming")], output=output) as host:
             yield Deployed(host, upstream, dynamodb)
         dynamodb.close()
 

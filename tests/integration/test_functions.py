@@ -19,7 +19,7 @@ import pytest_asyncio
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
-from subsecond_local.lambda_host import LambdaHost, Route
+from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.lambda_gateway import PREWARM, functions
 from subsecond_local.run.ports import free_ports
 
@@ -93,7 +93,7 @@ def deploy(tmp_path):
         name="streaming", *, routes=(), upstream="subsecond_local.simulator.adapter", url="", timeout=30, **variables
     ):
         environ = {**VARIABLES, "SUBSECOND_UPSTREAM": upstream, "SUBSECOND_UPSTREAM_URL": url, **variables}
-        return deployed(tmp_path / "output", environ, [*routes, Route("/", name)], timeout=timeout)
+        return deployed(tmp_path / "output", environ, [*routes, UrlRoute("/", name)], timeout=timeout)
 
     return make
 
@@ -169,7 +169,7 @@ async def streaming(upstream, tmp_path_factory):
     """The streaming function, with the upstream that the tests play. In the end its output is searched for secrets."""
     environ = {**VARIABLES, "SUBSECOND_UPSTREAM_URL": upstream.url}
     output = tmp_path_factory.mktemp("streaming") / "output"
-    async with deployed(output, environ, [Route("/", "streaming")]) as it:
+    async with deployed(output, environ, [UrlRoute("/", "streaming")]) as it:
         yield it
     assert [secret for secret in SECRETS if secret in it.printed()] == []
 
@@ -383,7 +383,7 @@ async def test_a_wrong_setting_is_a_failed_initialisation(deploy, name):
 
 
 async def test_the_other_functions_answer(deploy):
-    async with deploy("completion", routes=[Route("/v1/cache/stats", "cache_stats")]) as it:
+    async with deploy("completion", routes=[UrlRoute("/v1/cache/stats", "cache_stats")]) as it:
         whole = await it.chat(temperature=0)
         streamed = await it.chat(temperature=0, stream=True)
         text = whole.json()["choices"][0]["message"]["content"]

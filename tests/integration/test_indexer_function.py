@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import logging
 from base64 import b64decode
@@ -19,6 +18,7 @@ from subsecond.semantic.embedders import static
 from subsecond.semantic.index.reader import Reader
 from subsecond.stores.s3 import objects as s3
 from subsecond_local.lambda_host import Function, LambdaHost
+from tests.support.functions import load_function
 
 ROOT = Path(__file__).parents[2]
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:indexer"
@@ -50,12 +50,9 @@ def load(aws_tables, monkeypatch):
     loaded = []
 
     def make(**variables):
-        for name, value in {"SUBSECOND_OBJECTS": "s3", "SUBSECOND_STORE_TIMEOUT": "10", **variables}.items():
+        for name, value in {"SUBSECOND_STORES": "aws", "SUBSECOND_STORE_TIMEOUT": "10", **variables}.items():
             monkeypatch.setenv(name, value)
-        path = ROOT / "functions" / "indexer" / "app.py"
-        spec = importlib.util.spec_from_file_location("function_indexer", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load_function("indexer")
         loaded.append(module)
         return lambda event: module.handler(event, Context())
 

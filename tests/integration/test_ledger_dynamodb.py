@@ -12,23 +12,16 @@ from subsecond.config import Settings
 from subsecond.stats.figures import HOUR
 from subsecond.stats.trace import Trace
 from subsecond.stores.dynamodb.ledger import DynamoLedger
+from tests.support.clock import Clock
 
 TABLE = "subsecond-state"
 NOW = 1_795_413_600.0  # 2026-11-23 06:00 UTC
 PARTITION = "acme:prod"
 
 
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import uvicorn
 
-from subsecond_local.run.no_h2c_upgrade import Declining
+from subsecond_local.run.no_h2c_upgrade import NoH2cUpgrade
 
 OFFER = b"host: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
 
@@ -25,7 +25,7 @@ async def echo(scope, receive, send):
 
 @pytest.fixture
 async def connection():
-    config = uvicorn.Config(echo, host="127.0.0.1", port=0, log_level="error", http=Declining, lifespan="off")
+    config = uvicorn.Config(echo, host="127.0.0.1", port=0, log_level="error", http=NoH2cUpgrade, lifespan="off")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

@@ -37,7 +37,7 @@ def told(served, settings):
 
 
 async def test_system_prose_is_sent_without_idle_blanks_and_the_users_words_as_they_came(told):
-    client, bodies = await told()
+    client, bodies = await told(optimise="lossless")
     seen = await client.chat(messages=UNTIDY, model=MODEL, x_subsecond_trace="1")
     assert bodies[0]["messages"][0]["content"] == "Be brief.\n\nBe kind.\n"
     assert bodies[0]["messages"][1] == UNTIDY[1]
@@ -45,14 +45,30 @@ async def test_system_prose_is_sent_without_idle_blanks_and_the_users_words_as_t
     assert "optimise" in seen.headers["server-timing"]
 
 
-async def test_switched_off_everything_is_sent_as_it_came(told):
-    client, bodies = await told(optimise="off")
+async def test_by_default_everything_is_sent_as_it_came_and_the_optimiser_is_not_loaded(served, settings, told):
+    client, bodies = await told()
     await client.chat(messages=UNTIDY, model=MODEL)
     assert bodies[0]["messages"] == UNTIDY
+    made = gateway(settings)
+    client = await served(gateway=made)
+    await client.chat(messages=UNTIDY, model=MODEL)
+    assert made.models.optimiser.made is None
+    await client.chat(messages=UNTIDY, model=MODEL, x_subsecond_optimise="lossless")
+    assert made.models.optimiser.made
+
+
+@pytest.mark.parametrize(
+    "asked", [{"optimise": "lossless"}, {"optimise_models": f"{MODEL}=lossless"}, {"cache_markers": "openai"}], ids=str
+)
+async def test_whatever_the_settings_ask_for_is_done_to_every_call(told, asked):
+    client, bodies = await told(**asked)
+    system = {"role": "system", "content": "Be brief.   \n" * 500}
+    await client.chat(messages=[system, UNTIDY[1]], model=MODEL)
+    assert bodies[0]["messages"][0] != system or "prompt_cache_key" in bodies[0]
 
 
 async def test_the_operators_level_is_not_part_of_the_key_and_the_requests_own_is(told):
-    client, bodies = await told()
+    client, bodies = await told(optimise="lossless")
     await client.chat(messages=UNTIDY, model=MODEL)
     again = await client.chat(messages=UNTIDY, model=MODEL)
     assert again.headers["cache-status"].startswith("subsecond; hit")

@@ -20,11 +20,11 @@ import pytest_asyncio
 
 from subsecond_local.cli import prewarm_command
 from subsecond_local.errors import LocalError
-from subsecond_local.lambda_host import LambdaHost, Route
+from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.lambda_gateway import functions
 from subsecond_local.run.ports import free_ports
-from subsecond_local.run.stores import RUN_FILE, named
+from subsecond_local.run.stores import RUN_FILE, stores_from_env
 from subsecond_local.simulator.server import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
@@ -74,10 +74,10 @@ class Deployed:
 
 
 @asynccontextmanager
-async def deployed(stand_in, upstream, folder, maximum=ENVIRONMENTS, *, snap_start=False, **variables):
+async def deployed(emulator, upstream, folder, maximum=ENVIRONMENTS, *, snap_start=False, **variables):
     """The functions, without an environment yet."""
     environ = {
-        **stand_in,
+        **emulator,
         **dict.fromkeys(("SUBSECOND_API_KEY", "SUBSECOND_UPSTREAM_KEY"), KEY),
         "SUBSECOND_UPSTREAM_URL": upstream.base_url,
         "SUBSECOND_EXACT": "layered",
@@ -92,21 +92,21 @@ async def deployed(stand_in, upstream, folder, maximum=ENVIRONMENTS, *, snap_sta
     made = [replace(function, minimum=0, snap_start=snap_start) for function in functions(environ, port)]
     made = [replace(one, maximum=maximum) if one.name in ("streaming", "completion") else one for one in made]
     with (folder / "output").open("wb") as output:
-        async with LambdaHost(made, [Route("/", "streaming")], port=port, output=output) as host:
+        async with LambdaHost(made, [UrlRoute("/", "streaming")], port=port, output=output) as host:
             yield Deployed(host, upstream, folder / "output")
 
 
 @pytest.fixture
-def deploy(stand_in, upstream, tmp_path):
+def deploy(emulator, upstream, tmp_path):
     """`async with deploy(SUBSECOND_...=...) as it`: functions of its own."""
-    return partial(deployed, stand_in, upstream, tmp_path)
+    return partial(deployed, emulator, upstream, tmp_path)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(stand_in, upstream, tmp_path_factory):
+async def shared(emulator, upstream, tmp_path_factory):
     """Functions for the tests that care for no environment."""
     lists = {"SUBSECOND_WARM_PROMPTS": "local:default", "SUBSECOND_WARM_CALLS": "3", "SUBSECOND_WARM_WAIT": "0.5"}
-    async with deployed(stand_in, upstream, tmp_path_factory.mktemp("shared"), 2, **lists) as it:
+    async with deployed(emulator, upstream, tmp_path_factory.mktemp("shared"), 2, **lists) as it:
         yield it
 
 
@@ -158,8 +158,8 @@ async def test_an_order_that_makes_no_sense_is_told_in_words(shared, number):
     assert report == {"error": f"environments: {number!r} is not a whole number"}
 
 
-def listed(stand_in, partition, bodies):
-    s3 = named({}, stand_in["AWS_ENDPOINT_URL"], stand_in=True).s3()
+def listed(emulator, partition, bodies):
+    s3 = stores_from_env({}, emulator["AWS_ENDPOINT_URL"], emulated=True).s3()
     s3.put_object(
         Bucket="subsecond-index",
         Key=f"prewarm/{partition}.jsonl",
@@ -168,8 +168,8 @@ def listed(stand_in, partition, bodies):
     s3.close()
 
 
-async def test_a_list_of_prompts_is_asked_once_within_its_budget_and_a_user_then_hits(shared, stand_in):
-    listed(stand_in, "local:default", BODIES)
+async def test_a_list_of_prompts_is_asked_once_within_its_budget_and_a_user_then_hits(shared, emulator):
+    listed(emulator, "local:default", BODIES)
     calls = shared.calls()
     [found] = (await shared.prewarm({"prompts": True}))["prompts"]
     assert (found["asked"], found["known"], found["failed"], found["left"]) == (3, 0, 0, 1)
@@ -183,8 +183,8 @@ async def test_a_list_of_prompts_is_asked_once_within_its_budget_and_a_user_then
     assert shared.calls() == calls + 4
 
 
-async def test_the_budget_of_tokens_ends_a_list_too(deploy, stand_in):
-    listed(stand_in, "local:t", [{**body, "seed": 7} for body in BODIES])
+async def test_the_budget_of_tokens_ends_a_list_too(deploy, emulator):
+    listed(emulator, "local:t", [{**body, "seed": 7} for body in BODIES])
     async with deploy(1, SUBSECOND_WARM_PROMPTS="local:t", SUBSECOND_WARM_TOKENS="1") as it:
         [found] = (await it.prewarm({"prompts": True}))["prompts"]
         assert (found["asked"], found["left"]) == (1, 3)
@@ -313,11 +313,11 @@ def environment_of(it):
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-async def test_the_first_request_after_an_hours_freeze_succeeds(deploy, stand_in, upstream, reset):
+async def test_the_first_request_after_an_hours_freeze_succeeds(deploy, emulator, upstream, reset):
     # An hour frozen is: the process stood still, and both servers have closed every connection meanwhile.
     async with (
         relay(int(upstream.url.rpartition(":")[2])) as model,
-        relay(int(stand_in["AWS_ENDPOINT_URL"].rpartition(":")[2])) as tables,
+        relay(int(emulator["AWS_ENDPOINT_URL"].rpartition(":")[2])) as tables,
         deploy(
             maximum=1,
             SUBSECOND_UPSTREAM_URL=f"http://127.0.0.1:{model.port}/v1",

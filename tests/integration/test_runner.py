@@ -19,10 +19,9 @@ import pytest
 from subsecond_local.cli import main as cli
 from subsecond_local.emulator.aws_emulator import create_stores, lock_state
 from subsecond_local.errors import LocalError
-from subsecond_local.run import model_server
-from subsecond_local.run import parent_death as leash
+from subsecond_local.run import model_server, parent_death
 from subsecond_local.run.ports import free_ports
-from subsecond_local.run.stores import named
+from subsecond_local.run.stores import stores_from_env
 
 READY = re.compile(r"Subsecond is ready: (http://127\.0\.0\.1:\d+)/v1  key: (\S+)  \((.*)\)\n")
 # Far above what anything here takes: only a hang gets there.
@@ -32,9 +31,9 @@ PATIENCE = 60.0
 SUPERVISED = """
 import sys
 from pathlib import Path
-from subsecond_local.run.children import Child, Family, Stop
+from subsecond_local.run.children import Child, StopFlag, Supervisor
 from subsecond_local.errors import LocalError
-from subsecond_local.run.runner import Stage, say, supervise
+from subsecond_local.run.runner import StartupStage, say, supervise
 
 def web(port):
     command = (sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1")
@@ -47,13 +46,13 @@ def mute():
 
 folder, *ports = sys.argv[1:]
 children = [mute() if port == "mute" else web(port) for port in ports]
-stop = Stop()
+stop = StopFlag()
 stop.listen()
-family = Family(Path(folder), stop, say)
-stages = [Stage([child], lambda: None) for child in children[:-1]]
-announce = lambda: print(*(one.process.pid for one in family.running), flush=True)
+supervisor = Supervisor(Path(folder), stop, say)
+stages = [StartupStage([child], lambda: None) for child in children[:-1]]
+announce = lambda: print(*(one.process.pid for one in supervisor.running), flush=True)
 try:
-    sys.exit(supervise([*stages, Stage(children[-1:], announce)], family))
+    sys.exit(supervise([*stages, StartupStage(children[-1:], announce)], supervisor))
 except LocalError as error:
     say(str(error))
     sys.exit(1)
@@ -202,12 +201,12 @@ def test_a_run_answers_keeps_its_data_and_leaves_nothing_behind(tmp_path, capsys
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_key_outlives_the_sudden_end_of_the_stand_in(tmp_path, capsys):
+def test_a_key_outlives_the_sudden_end_of_the_emulator(tmp_path, capsys):
     with running(tmp_path) as child:
         ready(child)
         assert cli.main(["--data", str(tmp_path), "keys", "create", "kept"]) == 0
         key = capsys.readouterr().out.strip()
-        os.kill(stand_in_of(tmp_path), signal.SIGKILL)
+        os.kill(emulator_of(tmp_path), signal.SIGKILL)
         _, err = child.communicate(timeout=PATIENCE)
         assert "stands in for DynamoDB and S3) ended unexpectedly" in err
     with running(tmp_path) as child:
@@ -216,7 +215,7 @@ def test_a_key_outlives_the_sudden_end_of_the_stand_in(tmp_path, capsys):
         assert end(child)[0] == 0
 
 
-def stand_in_of(data):
+def emulator_of(data):
     """Its process id: the one of this run, not of another test's."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -228,7 +227,7 @@ def stand_in_of(data):
     raise AssertionError("there is none")
 
 
-def test_everything_in_memory_needs_no_stand_in(tmp_path):
+def test_everything_in_memory_needs_no_emulator(tmp_path):
     with running(tmp_path, STORES="memory", SUBSECOND_API_KEY="my-own-key") as child:
         base, key, how = ready(child)
         assert (key, how) == ("my-own-key", "upstream: simulator, mode: app, stores: memory")
@@ -319,7 +318,7 @@ def test_a_deaf_child_that_never_gets_ready_is_killed(tmp_path):
 
 def test_the_run_ends_with_the_make_that_started_it(tmp_path):
     # A shell stands for make: it is killed without a word to its child.
-    script = f'"{sys.executable}" -m subsecond_local.cli.main --data "{tmp_path}" run --with-parent; exit'
+    script = f'"{sys.executable}" -m subsecond_local.cli.main --data "{tmp_path}" run --die-with-parent; exit'
     with process("sh", "-c", script, PORT="0", UPSTREAM="simulator", STORES="memory") as shell:
         base, _, _ = ready(shell)
         shell.kill()
@@ -328,7 +327,7 @@ def test_the_run_ends_with_the_make_that_started_it(tmp_path):
 
 
 def test_where_the_kernel_cannot_a_twin_ends_the_command_when_its_starter_is_gone():
-    with process(sys.executable, "-c", STARTER, leash.__file__, COMMAND) as child:
+    with process(sys.executable, "-c", STARTER, parent_death.__file__, COMMAND) as child:
         assert child.stdout.readline() == "up\n"
         child.kill()
         child.wait()
@@ -338,7 +337,10 @@ def test_where_the_kernel_cannot_a_twin_ends_the_command_when_its_starter_is_gon
 
 def test_a_leash_whose_starter_is_gone_already_starts_nothing():
     done = subprocess.run(
-        [sys.executable, leash.__file__, "1", "15", "echo", "started"], capture_output=True, text=True, check=False
+        [sys.executable, parent_death.__file__, "1", "15", "echo", "started"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
 
@@ -355,10 +357,10 @@ def test_two_runs_do_not_share_one_state(tmp_path):
 
 
 def test_the_stores_are_made_once_and_as_the_gateway_needs_them(aws_tables):
-    made = named(
+    made = stores_from_env(
         {"SUBSECOND_ANSWERS_TABLE": "answers", "SUBSECOND_STATE_TABLE": "state", "SUBSECOND_BUCKET": "b-1"},
         None,
-        stand_in=False,
+        emulated=False,
     )
     create_stores(made)
     create_stores(made)

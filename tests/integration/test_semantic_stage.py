@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.aws.client import aws_of
-from subsecond.bootstrap import gateway, similar
+from subsecond.bootstrap import gateway, semantic_cache
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"
 
@@ -97,7 +97,9 @@ async def test_a_broken_embedder_is_a_counted_miss(served, near):
             raise RuntimeError(f"no weights for {len(texts)}")
 
     made = gateway(near)
-    client = await served(near, gateway=replace(made, similar=Late(lambda: replace(similar(near), embedder=Broken()))))
+    client = await served(
+        near, gateway=replace(made, semantic=Lazy(lambda: replace(semantic_cache(near), embedder=Broken())))
+    )
     assert (await client.chat(ASKED)).status == 200
     stats = (await client.send("GET", "/v1/cache/stats")).json
     assert stats["fail_open"]["embed"] == 1

@@ -55,7 +55,7 @@ async def test_the_upstreams_key_is_not_read_before_a_snapshot(settings, upstrea
 
 async def test_secrets_are_asked_for_anew_after_a_restore_and_lie_in_no_snapshot(gateway):
     for hook in (snapshots.before_snapshot, snapshots.after_restore):
-        secrets._known[REFERENCE] = ("sk-canary", time.time() + 999)
+        secrets._known[REFERENCE] = ("sk-canary", time.time(), 999.0)
         await hook(gateway)
         assert secrets._known == {}
 
@@ -69,7 +69,7 @@ async def test_environments_of_one_snapshot_draw_different_numbers(gateway):
 
 
 async def test_the_manifests_are_looked_at_after_a_restore_however_short_it_was(gateway):
-    similar = await gateway.similar.get()
+    similar = await gateway.semantic.get()
     place = Place("acme:prod", similar.embedder.id, similar.embedder.dim)
     await similar.reader._objects.put(manifest_name(place.prefix), encode_manifest(Manifest(place)))
     assert (await prewarm(gateway, keyless=True))["failed"] == []

@@ -34,7 +34,7 @@ async def test_a_day_is_told_by_hours_steps_models_and_errors(served):
     [hour] = found["series"]
     assert (hour["requests"], hour["hits"]["exact"], hour["misses"]) == (5, 1, 3)
     assert hour["ttft_ms"]["hit"]["count"] == 1
-    assert {"auth", "parse", "prepare", "exact"} <= set(found["steps"]["hit"])
+    assert {"authenticate", "parse", "prepare", "exact"} <= set(found["steps"]["hit"])
     assert {"upstream", "store"} <= set(found["steps"]["miss"])
     assert found["errors_by_code"] == {"404 UpstreamError": 1, "400 InvalidRequest": 1}
     assert found["models"]["sim-t0-i0-n8"]["tokens"]["upstream"]["completion"] == 16

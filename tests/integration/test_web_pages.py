@@ -132,9 +132,9 @@ def test_ministack_serves_the_gateways_needs_alone(stack):
         assert it.chat()[0] == 200
 
 
-def test_with_every_service_ministack_refuses_web_pages_too(stand_in):
+def test_with_every_service_ministack_refuses_web_pages_too(emulator):
     """As `make deploy-local` starts it."""
-    port = int(stand_in["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    port = int(emulator["AWS_ENDPOINT_URL"].rpartition(":")[2])
     paths = (*PATHS, ("GET", "/2015-03-31/functions"), ("POST", "/_aws/lambda-url/a"), ("POST", "/?Action=CreateRole"))
     for method, path in paths:
         for page in PAGES:

@@ -239,7 +239,7 @@ def test_objects_outlive_the_items_that_point_to_them(template):
 
 def test_the_tables_are_those_that_make_run_creates(template):
     with mock_aws():
-        create_stores(Stores(None, stand_in=False, answers_table="Answers", state_table="State", bucket="bucket"))
+        create_stores(Stores(None, emulated=False, answers_table="Answers", state_table="State", bucket="bucket"))
         dynamodb = boto3.client("dynamodb")
         for name, table in template.of_type("AWS::DynamoDB::Table").items():
             made = dynamodb.describe_table(TableName=name)["Table"]

@@ -84,6 +84,26 @@ async def test_a_full_model_does_not_hold_up_a_waiter_for_another_one():
     await crowd.all_go()
 
 
+async def test_one_who_leaves_lets_in_all_who_waited_for_that_place_alone():
+    crowd = Crowd(admission(model=1, tenant=1))
+    await crowd.comes("a", model="m1", tenant="t1")
+    await crowd.comes("waits for the model", model="m1", tenant="t2")
+    await crowd.comes("waits for the tenant", model="m2", tenant="t1")
+    await crowd.goes("a")
+    assert crowd.entered[1:] == ["waits for the model", "waits for the tenant"]
+    await crowd.all_go()
+
+
+async def test_nothing_is_remembered_of_names_that_have_no_calls():
+    some = admission(model=1)
+    for number in range(50):
+        async with some.place(f"m{number}", f"t{number}", batch=f"b{number}"):
+            pass
+    assert not some._models
+    assert not some._tenants
+    assert not some._batches
+
+
 async def test_tenants_take_turns_however_many_calls_one_of_them_makes():
     crowd = Crowd(admission(model=1, tenant=9, waiting=9))
     await crowd.comes("first")

@@ -2,11 +2,14 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from subsecond.stats.trace import Step
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "shared" / "subsecond").rglob("*.py"))
@@ -27,7 +30,7 @@ EDGES = {
         "semantic/embedders/bedrock.py",
     ),
     "openai": ("upstreams/openai.py",),
-    "pydantic": ("api/",),
+    "pydantic": ("api/", "routing/parsing.py"),
 }
 CATCH_ALLS = {"aio/fail_open.py", "api/response.py", "api/batches.py"}
 
@@ -44,6 +47,13 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
+
+
+def read_names(path):
+    """All names and attributes that the file reads."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
@@ -108,12 +118,38 @@ def test_files_and_functions_stay_short(path):
                 )
 
 
+def picture():
+    """The words of the pipeline's picture, in its order."""
+    words = (ROOT / "shared/subsecond/pipeline.py").read_text().split("    authenticate ")[1].split("\n")[0]
+    return ["authenticate", *words.replace("->", " ").split()]
+
+
+def timed(path):
+    """The steps that this file measures, in the order of its lines."""
+    return [Step[member] for member in re.findall(r"\.step\(Step\.(\w+)\)", path.read_text())]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name)
+def test_no_test_loads_a_file_by_its_path(path):
+    # Functions are called `app` and lie in no package: `tests.support.functions` loads them for all tests.
+    assert path.parent.name == "support" or "spec_from_file_location" not in read_names(path)
+
+
 def test_the_pipeline_is_short_and_tells_its_stages_in_order():
-    source = (ROOT / "shared/subsecond/pipeline.py").read_text()
-    assert source.count("\n") <= 120
-    told = source.split("    authenticate ->")[1].split("\n")[0].replace("->", " ").split()
-    places = [source.find(f'trace.step("{stage}")') for stage in told if f'trace.step("{stage}")' in source]
+    pipeline = ROOT / "shared/subsecond/pipeline.py"
+    assert pipeline.read_text().count("\n") <= 120
+    places = [list(Step).index(step) for step in timed(pipeline)]
     assert places == sorted(places)
+
+
+def test_every_word_of_the_picture_is_a_step_that_is_measured():
+    assert picture() == [step for step in Step if step is not Step.PARSE]
+    assert {step for path in SHIPPED for step in timed(path)} == set(Step)
+
+
+def test_the_page_shows_the_steps_in_their_order():
+    page = (ROOT / "shared/subsecond/page/page.js").read_text()
+    assert json.loads(re.search(r"const STEPS = (\[.*\]);", page)[1]) == list(Step)
 
 
 def loaded(code):

@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from subsecond.lambda_runtime.asgi import StreamingHandler
 from subsecond.lambda_runtime.asgi_cycle import BrokenAppError, LateError
-from subsecond.lambda_runtime.lifespan import StartupFailedError
 
 
 @dataclass
@@ -33,13 +32,7 @@ def event(method="GET", path="/", **fields):
 
 @contextmanager
 def handling(app, **options):
-    """A handler for an app that knows no lifespan."""
-
-    async def http_only(scope, receive, send):
-        assert scope["type"] == "http"
-        await app(scope, receive, send)
-
-    handler = StreamingHandler(lambda: http_only, **options)
+    handler = StreamingHandler(lambda: app, **options)
     yield handler
     handler.close()
 
@@ -324,44 +317,32 @@ def test_other_events_go_to_their_own_callable():
         handler({"prewarm": True}, Context())
 
 
-def lifespan_app(on_startup, seen):
-    async def app(scope, receive, send):
-        if scope["type"] == "http":
-            seen.append(scope["state"]["made"])
-            await start(send)
-            await part(send, more=False)
-            return
-        assert (await receive())["type"] == "lifespan.startup"
-        await on_startup(scope, send)
-        seen.append((await receive())["type"])
-        await send({"type": "lifespan.shutdown.complete"})
+def test_the_app_is_made_once_inside_the_loop_and_knows_http_alone():
+    made, scopes = [], []
 
-    return app
+    async def app(scope, _receive, send):
+        scopes.append(scope["type"])
+        await start(send)
+        await part(send, more=False)
 
+    def factory():
+        made.append(asyncio.get_running_loop())
+        return app
 
-def test_the_app_starts_once_and_its_state_reaches_every_request():
-    seen = []
-
-    async def starts(scope, send):
-        seen.append(asyncio.get_running_loop())
-        scope["state"]["made"] = "here"
-        await send({"type": "lifespan.startup.complete"})
-
-    handler = StreamingHandler(lambda: lifespan_app(starts, seen))
-    assert seen == [handler.loop]
+    handler = StreamingHandler(factory)
     call(handler)
     call(handler)
     handler.close()
-    assert seen[1:] == ["here", "here", "lifespan.shutdown"]
+    assert made == [handler.loop]
+    assert scopes == ["http", "http"]
 
 
-def test_an_app_that_cannot_start_is_a_failed_initialisation():
-    async def fails(_scope, send):
-        await send({"type": "lifespan.startup.failed", "message": "no table"})
+def test_an_app_that_cannot_be_made_is_a_failed_initialisation():
+    def fails():
         raise KeyError("table")
 
-    with pytest.raises(StartupFailedError, match="no table"):
-        StreamingHandler(lambda: lifespan_app(fails, []))
+    with pytest.raises(KeyError, match="table"):
+        StreamingHandler(fails)
 
 
 def test_starlette_streams_with_its_background_work_before_the_end():

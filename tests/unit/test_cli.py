@@ -12,9 +12,8 @@ import pytest
 from subsecond_local.cli import key_admin, keys_command
 from subsecond_local.cli import main as cli
 from subsecond_local.errors import LocalError
-from subsecond_local.run import model_server, stores, upstreams
-from subsecond_local.run import run_config as knobs
-from subsecond_local.run.plan import Plan, kept_key, plain
+from subsecond_local.run import model_server, run_config, stores, upstreams
+from subsecond_local.run.plan import RunPlan, child_environ, read_or_make_key
 from subsecond_local.run.runner import checked
 
 
@@ -27,7 +26,7 @@ def said(capsys, *argv):
 
 def chosen(environ, data):
     lines = []
-    found = upstreams.choose(knobs.read(environ, data), 4000, {}, lines.append)
+    found = upstreams.choose(run_config.read(environ, data), 4000, {}, lines.append)
     return found, lines
 
 
@@ -76,22 +75,22 @@ def test_a_file_of_the_current_folder_is_found_by_functions_too(tmp_path, monkey
     (tmp_path / "relative.json").write_text(json.dumps(catalogue))
     environ = {"SUBSECOND_CATALOGUE": "file:relative.json", "UPSTREAM": "simulator", "PORT": "0"}
     with ExitStack() as cleaning:
-        [gateway] = Plan(knobs.read(environ, tmp_path), environ, cleaning, print).gateway("")
+        [gateway] = RunPlan(run_config.read(environ, tmp_path), environ, cleaning, print).gateway("")
     assert gateway.environ["SUBSECOND_CATALOGUE"] == f"file:{tmp_path}/relative.json"
 
 
 def test_a_mode_that_is_not_there_yet_says_so(tmp_path):
-    known = knobs.read({"PORT": "0"}, tmp_path)
+    known = run_config.read({"PORT": "0"}, tmp_path)
     assert checked(known).port > 0
     with pytest.raises(LocalError, match=r"MODE=other .* MODE=app"):
-        checked(knobs.Knobs(**{**{f: getattr(known, f) for f in known.__slots__}, "mode": "other"}))
+        checked(run_config.RunConfig(**{**{f: getattr(known, f) for f in known.__slots__}, "mode": "other"}))
 
 
 def test_a_variable_that_is_set_to_nothing_is_not_set(tmp_path):
     empty = dict.fromkeys(("PORT", "UPSTREAM", "MODE", "STORES", "SUBSECOND_DATA", "OPENAI_BASE_URL"), "")
-    found = knobs.read(empty, tmp_path)
+    found = run_config.read(empty, tmp_path)
     assert (found.port, found.upstream, found.mode, found.stores) == (8000, None, "lambda", "aws")
-    assert knobs.read({**empty, "STORES": "memory"}, tmp_path).mode == "app"
+    assert run_config.read({**empty, "STORES": "memory"}, tmp_path).mode == "app"
 
 
 def test_a_configured_provider_comes_before_the_local_model(tmp_path):
@@ -115,7 +114,7 @@ def test_without_a_provider_the_model_answers_where_it_can_run(tmp_path):
 
 
 def test_a_child_gets_nobodys_credentials_and_no_proxy_to_its_neighbours():
-    found = plain(
+    found = child_environ(
         {
             "AWS_SECRET_ACCESS_KEY": "s",
             "OPENAI_API_KEY": "s",
@@ -131,9 +130,9 @@ def test_a_child_gets_nobodys_credentials_and_no_proxy_to_its_neighbours():
 
 
 def test_the_key_of_the_first_run_is_kept_for_its_owner_alone(tmp_path):
-    first = kept_key(tmp_path)
+    first = read_or_make_key(tmp_path)
     assert first.startswith("sk-ss-")
-    assert kept_key(tmp_path) == first
+    assert read_or_make_key(tmp_path) == first
     assert (tmp_path / "api_key").stat().st_mode & 0o777 == 0o600
 
 
@@ -151,7 +150,7 @@ def test_keys_without_a_running_gateway_say_what_to_do(tmp_path, monkeypatch, ca
 def test_keys_of_a_gateway_that_is_gone_say_what_to_do(tmp_path, capsys):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # nobody listens
-        gone = stores.named({}, f"http://127.0.0.1:{held.getsockname()[1]}", stand_in=True)
+        gone = stores.stores_from_env({}, f"http://127.0.0.1:{held.getsockname()[1]}", emulated=True)
         stores.note_run(tmp_path, gone, "http://127.0.0.1:1/v1")
         code, _, err = said(capsys, "--data", str(tmp_path), "keys", "list")
     assert code == 1
@@ -159,16 +158,16 @@ def test_keys_of_a_gateway_that_is_gone_say_what_to_do(tmp_path, capsys):
 
 
 def test_keys_find_the_tables_of_the_run_unless_the_environment_names_others(tmp_path):
-    noted = stores.named({}, "http://127.0.0.1:1", stand_in=True)
+    noted = stores.stores_from_env({}, "http://127.0.0.1:1", emulated=True)
     stores.note_run(tmp_path, noted, "http://127.0.0.1:2/v1")
     assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
-    assert stores.of_run(tmp_path, {"AWS_ACCESS_KEY_ID": "somebody"}) == noted
-    told = stores.of_run(tmp_path, {"SUBSECOND_STATE_TABLE": "theirs"})
-    assert (told.endpoint, told.stand_in, told.state_table) == (None, False, "theirs")
-    assert stores.of_run(tmp_path, {"AWS_ENDPOINT_URL": "http://127.0.0.1:3"}).endpoint == "http://127.0.0.1:3"
+    assert stores.stores_of_run(tmp_path, {"AWS_ACCESS_KEY_ID": "somebody"}) == noted
+    told = stores.stores_of_run(tmp_path, {"SUBSECOND_STATE_TABLE": "theirs"})
+    assert (told.endpoint, told.emulated, told.state_table) == (None, False, "theirs")
+    assert stores.stores_of_run(tmp_path, {"AWS_ENDPOINT_URL": "http://127.0.0.1:3"}).endpoint == "http://127.0.0.1:3"
     stores.forget_run(tmp_path)
     with pytest.raises(LocalError):
-        stores.of_run(tmp_path, {})
+        stores.stores_of_run(tmp_path, {})
 
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "a:b", "-a", "é", "a" * 64, "sk-ss-a"])

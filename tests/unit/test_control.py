@@ -103,7 +103,7 @@ async def test_without_room_for_its_rule_an_entry_is_deleted_all_the_same(made):
     for key in (KEY, OTHER):
         with pytest.raises(InvalidRequest, match="Invalidate the namespace"):
             await invalidate(made, "entry", key)
-    assert (await made.exact.get(PARTITION, KEY, "whole")).negatives == {"d1"}
+    assert (await made.exact.get(PARTITION, KEY, "whole")).false_hits == {"d1"}
     await invalidate(made, "tag", "t")
 
 
@@ -170,7 +170,7 @@ async def test_a_report_is_written_where_it_changes_something_and_there_is_room(
     assert made.exact.reports == MOST
     assert await report(made, "more") == (True, MOST)
     assert made.exact.reports == MOST
-    assert len((await made.exact.get(PARTITION, KEY, "whole")).negatives) == MOST
+    assert len((await made.exact.get(PARTITION, KEY, "whole")).false_hits) == MOST
     # A full one still gives a report back.
     assert await report(made, "d5", wrong=False) == (True, MOST - 1)
-    assert "d5" not in (await made.exact.get(PARTITION, KEY, "whole")).negatives
+    assert "d5" not in (await made.exact.get(PARTITION, KEY, "whole")).false_hits

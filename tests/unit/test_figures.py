@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from subsecond.stats.counters import LONGEST_NAME, NAMED_MODELS, Tally
 from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
 from subsecond.stats.summary import summarise
-from subsecond.stats.trace import Attempt, Trace
+from subsecond.stats.trace import Attempt, Step, Trace
 
 NOW = 1_795_413_600.0
 THIS_HOUR = hour_of(NOW)
@@ -109,7 +109,7 @@ def test_the_time_that_one_model_lost_is_not_booked_on_the_one_that_answered(tal
 
 
 def test_steps_are_kept_apart_for_hits_and_misses():
-    both = [trace(source=source, steps={"exact": 0.004}) for source in ("semantic", "upstream")]
+    both = [trace(source=source, steps={Step.EXACT: 0.004}) for source in ("semantic", "upstream")]
     sheets = Tally()
     for made in both:
         sheets.record(made, NOW)
@@ -119,7 +119,7 @@ def test_steps_are_kept_apart_for_hits_and_misses():
     assert list(found) == ["hit", "miss"]
     assert found["hit"]["exact"]["mean"] == 4.0
     assert found["hit"]["exact"]["p50"] == pytest.approx(4, rel=0.25)
-    assert counts(trace(steps={"auth": 1}, error="Unauthorized", status=401), f"{THIS_HOUR}#steps") == {}
+    assert counts(trace(steps={Step.AUTHENTICATE: 1}, error="Unauthorized", status=401), f"{THIS_HOUR}#steps") == {}
 
 
 def test_only_answers_have_latencies():

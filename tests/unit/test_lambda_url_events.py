@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.lambda_runtime.scope import http_body, http_scope
-from subsecond_local.lambda_host.function import Route
+from subsecond_local.lambda_host.function import UrlRoute
 from subsecond_local.lambda_host.invocation import UrlStream
-from subsecond_local.lambda_host.url_event import Head, buffered_response, stream_head, url_event
+from subsecond_local.lambda_host.url_event import ResponseHead, buffered_response, stream_head, url_event
 from subsecond_local.lambda_host.wire import Request, head_bytes
 
 
@@ -80,13 +80,13 @@ def test_a_result_with_a_status_is_a_response():
     }
     head, body = buffered_response(json.dumps(result).encode())
     cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
-    assert head == Head(201, [("X-A", "1"), ("Content-Type", "application/json"), *cookies])
+    assert head == ResponseHead(201, [("X-A", "1"), ("Content-Type", "application/json"), *cookies])
     assert body == b"hi"
 
 
 @pytest.mark.parametrize("payload", [b'{"a": 1}', b'"text"', b"[1]", b"null"])
 def test_a_result_without_a_status_is_the_body_itself(payload):
-    assert buffered_response(payload) == (Head(200, [("Content-Type", "application/json")]), payload)
+    assert buffered_response(payload) == (ResponseHead(200, [("Content-Type", "application/json")]), payload)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ class Written:
         self.body = b""
 
     def start(self, status, headers):
-        self.head = Head(status, headers)
+        self.head = ResponseHead(status, headers)
 
     def write(self, data):
         self.body += data
@@ -132,7 +132,7 @@ def test_a_prelude_is_found_however_it_is_cut(body, size):
     sent = PRELUDE + body
     for at in range(0, len(sent), size):
         assert stream.write(sent[at : at + size]) is None
-    assert written.head == Head(418, [("content-type", "text/plain"), ("Set-Cookie", "a=1")])
+    assert written.head == ResponseHead(418, [("content-type", "text/plain"), ("Set-Cookie", "a=1")])
     assert written.body == body
 
 
@@ -141,7 +141,7 @@ def test_without_the_integrations_type_the_bytes_are_the_body():
     stream = UrlStream(written)
     stream.open("application/json", streamed=False)
     stream.write(PRELUDE)
-    assert written.head == Head(200, [("Content-Type", "application/octet-stream")])
+    assert written.head == ResponseHead(200, [("Content-Type", "application/octet-stream")])
     assert written.body == PRELUDE
 
 
@@ -159,6 +159,6 @@ def test_a_header_cannot_hold_another_one():
 
 
 def test_a_route_is_a_beginning_or_a_question():
-    assert Route("/v1/cache/", "f").leads("/v1/cache/stats")
-    assert not Route("/v1/cache/", "f").leads("/v1/cache")
-    assert Route(lambda path: path.endswith("/stats"), "f").leads("/v1/cache/stats")
+    assert UrlRoute("/v1/cache/", "f").leads("/v1/cache/stats")
+    assert not UrlRoute("/v1/cache/", "f").leads("/v1/cache")
+    assert UrlRoute(lambda path: path.endswith("/stats"), "f").leads("/v1/cache/stats")

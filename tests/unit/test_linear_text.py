@@ -26,7 +26,7 @@ from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
 from subsecond.optimiser import Optimiser
 from subsecond.optimiser.estimate import Estimator, tables
-from subsecond.ports import Candidate
+from subsecond.ports import StoredQuestion
 from subsecond.routing.catalogue import unknown
 from subsecond.routing.difficulty import load
 from subsecond.routing.verifying import REFUSAL
@@ -148,7 +148,7 @@ def compared(text):
 
 def judged(text):
     """A candidate that the guards have to read to its end."""
-    return POLICY.judge(text, Candidate(f"{text[1:]} b", 0.9, 100))
+    return POLICY.judge(text, StoredQuestion(f"{text[1:]} b", 0.9, 100))
 
 
 def read_in(text, size):
@@ -197,7 +197,6 @@ ROUTINES = {
     "dedupe": (level("dedupe"), 40_000),
     "fit": (level("fit"), 5_000),
     "select": (level("select; budget=100"), 5_000),
-    "concise": (level("concise"), 5_000),
     "estimate": (ESTIMATOR.count, 10_000),
     "sentences": (lambda text: read_in(text, 4), 4_000),
     "sentences at once": (lambda text: read_in(text, len(text)), 10_000),

@@ -1,10 +1,8 @@
 """Calls that go to the model as one list: the seed's batcher hung, mixed up and delayed; this one may do none of it."""
 
 import asyncio
-import importlib.util
 import json
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +12,7 @@ from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, Up
 from subsecond.model import Call
 from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.list_prompts import MOST_BYTES, REST, WINDOW, Lists, may_share
-
-spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).parent / "routing" / "virtual.py")
-virtual = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(virtual)
+from tests.support import virtual_time as virtual
 
 FIRST, GAP = 1.0, 0.1
 WRONG = {"error": b'{"error": {"message": "overloaded_model"}}', "junk": b'{"choices": 5}'}

@@ -10,17 +10,10 @@ from subsecond.cache.invalidation import EVERY, REMEMBERED, SLACK, Rules
 from subsecond.model import Entry, Prompt, Recording, Rule
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.invalidations import MemoryInvalidations
+from tests.support.clock import Clock
 
 PARTITION = "acme:prod"
 LIFE = 10_000.0
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Counted(MemoryInvalidations):
@@ -44,7 +37,7 @@ class Counted(MemoryInvalidations):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(1_000.0)
 
 
 @pytest.fixture
@@ -232,3 +225,10 @@ async def test_an_entry_is_served_when_no_rule_of_its_own_is_as_late(added, crea
         await rules.add(PARTITION, Rule(kind, value, float(before), 9e9))
     covered = any(place in COVERING and created <= before for place, before in added)
     assert await rules.allow(made(created=float(created)), Trace()) != covered
+
+
+async def test_rules_are_asked_for_again_when_the_clock_was_set_back(rules, store, clock):
+    await rules.refresh(PARTITION)
+    clock.now -= 500
+    await rules.refresh(PARTITION)
+    assert store.reads == 2

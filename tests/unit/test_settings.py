@@ -12,12 +12,12 @@ from subsecond.bootstrap import adapter
 from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice, module_of
 from subsecond.optimiser.plan import Level
 from subsecond.routing.catalogue import Server
-from subsecond_local.cli.gateway_client import Face
+from subsecond_local.cli.gateway_client import GatewayClient
 from subsecond_local.deploy.deploy_tools import Sam
 from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.wire import Request
 from subsecond_local.run.children import Child
-from subsecond_local.run.run_config import Knobs
+from subsecond_local.run.run_config import RunConfig
 from subsecond_local.run.upstreams import Upstream
 
 SHIPPED = Path(__file__).parents[2] / "shared" / "subsecond"
@@ -58,7 +58,7 @@ def test_names_of_other_programs_are_none_of_our_business(caplog, other):
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("OPTIMISE", "off, lossless, dedupe, fit, select, concise"),
+        ("OPTIMISE", "off, lossless, dedupe, fit, select"),
         ("CAUTION", "strict, balanced, bold"),
         ("CACHE_MARKERS", "off, openai, anthropic, bedrock"),
         ("PREFER", "latency, price"),
@@ -141,7 +141,7 @@ def test_what_is_set_for_single_models_is_checked_too(name, text, said):
 
 
 def test_what_fits_single_models_is_taken():
-    text = "big-*=dedupe, small=concise,"
+    text = "big-*=dedupe, small=select,"
     assert Settings.from_env({"SUBSECOND_OPTIMISE_MODELS": text}).optimise_models == text
     assert Settings.from_env({"SUBSECOND_CONTEXT_WINDOWS": "m=100"}).context_windows == "m=100"
     files = f"m={__file__}, n={__file__}"
@@ -163,7 +163,7 @@ def test_the_settings_show_no_secret():
         assert (f"<{name}>" not in shown) is hidden, name
 
 
-@pytest.mark.parametrize("kind", [Server, Knobs, Upstream, Face, Child, Sam, Function, Request])
+@pytest.mark.parametrize("kind", [Server, RunConfig, Upstream, GatewayClient, Child, Sam, Function, Request])
 def test_no_other_value_that_holds_a_secret_shows_it(kind):
     hidden = {one.name for one in fields(kind) if SECRET.search(one.name)} - TOLD
     assert hidden

@@ -35,7 +35,7 @@ def chat(text="hello", model=FAST, **more):
 
 
 def whole(body, endpoint="chat", seed=0):
-    return json.loads(Simulation(seed).reel(endpoint, body).whole())
+    return json.loads(Simulation(seed).answer(endpoint, body).whole())
 
 
 def text_of(body, endpoint="chat", seed=0):
@@ -44,8 +44,8 @@ def text_of(body, endpoint="chat", seed=0):
 
 
 def payloads(body, endpoint="chat", *, usage=True):
-    reel = Simulation().reel(endpoint, body)
-    return [json.loads(payload) for step in reel.steps(usage=usage) for payload in step]
+    answer = Simulation().answer(endpoint, body)
+    return [json.loads(payload) for step in answer.steps(usage=usage) for payload in step]
 
 
 async def collected(stream):
@@ -247,14 +247,14 @@ def test_a_tool_that_is_not_demanded_is_not_called(choice):
 )
 def test_a_bad_request_is_a_400_that_names_the_field(body, param):
     with pytest.raises(UpstreamError) as caught:
-        Simulation().reel("chat", body)
+        Simulation().answer("chat", body)
     assert (caught.value.status, caught.value.body()["error"]["param"]) == (400, param)
 
 
 @pytest.mark.parametrize("prompt", [None, [], [[]], 5, [1, "a"], {}])
 def test_a_bad_prompt_is_a_400(prompt):
     with pytest.raises(UpstreamError, match="prompt"):
-        Simulation().reel("text", {"model": FAST, "prompt": prompt})
+        Simulation().answer("text", {"model": FAST, "prompt": prompt})
 
 
 def test_half_a_surrogate_pair_is_answered_as_the_escape_that_it_came_in_as():
@@ -266,7 +266,7 @@ def test_half_a_surrogate_pair_is_answered_as_the_escape_that_it_came_in_as():
 def test_jitter_is_seeded_and_every_call_draws_anew():
     def times(seed):
         simulation = Simulation(seed)
-        return [simulation.reel("chat", chat(model="sim-t50-i5-n32-j20")).times for _ in range(2)]
+        return [simulation.answer("chat", chat(model="sim-t50-i5-n32-j20")).times for _ in range(2)]
 
     first, second = times(1)
     assert [first, second] == times(1)
@@ -276,7 +276,7 @@ def test_jitter_is_seeded_and_every_call_draws_anew():
 
 
 def test_without_jitter_the_times_are_those_of_the_name():
-    assert Simulation().reel("chat", chat(model="sim-t50-i5-n3")).times == pytest.approx((0.05, 0.055, 0.06))
+    assert Simulation().answer("chat", chat(model="sim-t50-i5-n3")).times == pytest.approx((0.05, 0.055, 0.06))
 
 
 async def test_the_adapter_streams_a_whole_answer_with_usage():

@@ -15,7 +15,7 @@ from subsecond_local.emulator.stream_feed import (
     Shard,
     SourceAway,
 )
-from subsecond_local.run.children import StopAsked
+from subsecond_local.run.children import StopRequested
 
 
 def record(name):
@@ -106,7 +106,7 @@ class World:
         def rest(seconds):
             self.meanwhile(len(self.pauses))
             if len(self.pauses) == rests:
-                raise StopAsked
+                raise StopRequested
             self.pauses.append(seconds)
             self.now += seconds
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from subsecond_local.cli import cache_control, cache_tables
-from subsecond_local.cli import gateway_client as face
+from subsecond_local.cli import cache_control, cache_tables, gateway_client
 from subsecond_local.cli.prewarm_command import add_warm, warm
-from subsecond_local.run.stack import of_stack
-from subsecond_local.run.stores import Stores, in_words, of_run
+from subsecond_local.run.stack import chosen_stores
+from subsecond_local.run.stores import readable_errors
 
 NOTHING = (
     "There is no index yet: nothing was stored with SUBSECOND_SEMANTIC on, or nothing fits --tenant and --namespace."
@@ -56,7 +55,7 @@ def add_url(parser: argparse.ArgumentParser) -> None:
 
 
 def _stats(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
-    gateway = face.found(environ, data, options.url, options.stack_name, "CacheStatsFunctionUrl")
+    gateway = gateway_client.find(environ, data, options.url, options.stack_name, "CacheStatsFunctionUrl")
     figures = gateway.ask("GET", "/v1/cache/stats")
     print(json.dumps(figures, indent=2) if options.json else cache_tables.stats(figures))
     return 0
@@ -88,17 +87,17 @@ def _verify(options: argparse.Namespace, data: Path, environ: Mapping[str, str])
 
 
 async def _administered(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> list[dict[str, Any]]:
-    from subsecond_local.cli.index_admin import Whose, administered  # noqa: PLC0415 -- numpy
+    from subsecond_local.cli.index_admin import PartitionFilter, administered  # noqa: PLC0415 -- numpy
     from subsecond_local.evaluate import progress  # noqa: PLC0415
 
-    stores: Stores = of_stack(options.stack_name, environ) if options.stack_name else of_run(data, environ)
-    whose = Whose(options.tenant, options.namespace)
+    stores = chosen_stores(options.stack_name, data, environ)
+    partitions = PartitionFilter(options.tenant, options.namespace)
     bars = progress.silent if options.json else progress.on_terminal
-    with in_words(stores):
+    with readable_errors(stores):
         async with administered(stores, bars) as admin:
             if options.action == "rebuild":
-                return await admin.rebuild(whose, _embedder(options, environ))
-            return await (admin.compact(whose) if options.action == "compact" else admin.verify(whose))
+                return await admin.rebuild(partitions, _embedder(options, environ))
+            return await (admin.compact(partitions) if options.action == "compact" else admin.verify(partitions))
 
 
 def _embedder(options: argparse.Namespace, environ: Mapping[str, str]) -> Any:

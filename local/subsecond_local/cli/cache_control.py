@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from subsecond_local.cli import gateway_client as face
+from subsecond_local.cli import gateway_client
 from subsecond_local.errors import LocalError
 
 KINDS = ("entry", "scope", "namespace", "tag", "model")
@@ -50,7 +50,7 @@ def add_invalidate(parser: argparse.ArgumentParser) -> None:
 
 def explain(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
     """The exit code. LocalError when the gateway cannot be found, or refuses."""
-    gateway = _face(options, data, environ)
+    gateway = _gateway(options, data, environ)
     if options.body:
         found = gateway.ask("POST", "/v1/cache/explain", _read(options.body))
     else:
@@ -71,7 +71,7 @@ def feedback(options: argparse.Namespace, data: Path, environ: Mapping[str, str]
         body |= {"entry": options.entry, "question": options.question}
     else:
         raise LocalError("--entry wants --question, the text that it answered.")
-    found = _face(options, data, environ).ask("POST", "/v1/cache/feedback", body)
+    found = _gateway(options, data, environ).ask("POST", "/v1/cache/feedback", body)
     print(json.dumps(found, indent=2) if options.json else _told(found))
     return 0
 
@@ -82,7 +82,7 @@ def invalidate(options: argparse.Namespace, data: Path, environ: Mapping[str, st
     # Without: until now, on the gateway's own clock.
     if options.older_than:
         body["before"] = time.time() - seconds(options.older_than)
-    found = _face(options, data, environ).ask("POST", "/v1/cache/invalidate", body)
+    found = _gateway(options, data, environ).ask("POST", "/v1/cache/invalidate", body)
     print(json.dumps(found, indent=2) if options.json else _counted(found))
     return 0
 
@@ -119,9 +119,9 @@ def _read(path: Path) -> Any:
         raise LocalError(f"{path} is no JSON file: {error}") from None
 
 
-def _face(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> face.Face:
+def _gateway(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> gateway_client.GatewayClient:
     # The streaming function: it has the index and the policy that answer the requests.
-    return face.found(environ, data, options.url, options.stack_name, "StreamingFunctionUrl")
+    return gateway_client.find(environ, data, options.url, options.stack_name, "StreamingFunctionUrl")
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:

@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 from subsecond_local.errors import LocalError
 from subsecond_local.run.stack import outputs
-from subsecond_local.run.stores import RUN_FILE
+from subsecond_local.run.stores import KEY_FILE, url_of_run
 
-KEY_FILE = "api_key"
 LONGEST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class GatewayClient:
     """`url`: without `/v1`."""
 
     url: str
@@ -49,9 +48,9 @@ class Face:
             raise LocalError(f"{self.url}{path} does not answer in JSON: is it a Subsecond?") from error
 
 
-def found(
+def find(
     environ: Mapping[str, str], data: Path, url: str | None, stack: str | None, output: str = "CompletionFunctionUrl"
-) -> Face:
+) -> GatewayClient:
     """The gateway at `url`, or a stack's function behind this output, or the running `make run`. LocalError."""
     key = environ.get("SUBSECOND_API_KEY", "")
     if stack:
@@ -59,26 +58,12 @@ def found(
         if not url:
             raise LocalError(f"The stack {stack} has no output {output}: is it a Subsecond, and is it deployed?")
     if not url:
-        return Face(of_run(data), key or _kept_key(data))
+        return GatewayClient(url_of_run(data), key or _kept_key(data))
     if not key:
         raise LocalError("Set SUBSECOND_API_KEY to a key of that gateway (`subsecond keys create` makes one).")
     if not url.startswith(("http://", "https://")):
         raise LocalError(f"{url} is no URL of a gateway: it begins with http:// or https://.")
-    return Face(url.rstrip("/").removesuffix("/v1"), key)
-
-
-def of_run(data: Path) -> str:
-    """The running gateway's URL, without `/v1`. LocalError when none is noted."""
-    try:
-        base_url: str = json.loads((data / RUN_FILE).read_text())["base_url"]
-    except FileNotFoundError:
-        raise LocalError(
-            f"No running gateway is noted in {data / RUN_FILE}. Start one with `make run` (STORES=aws, the default) "
-            "and call this in the same folder, or name one by --url or --stack-name."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LocalError(f"{data / RUN_FILE} cannot be read ({error}): start `make run` again.") from error
-    return base_url.removesuffix("/v1")
+    return GatewayClient(url.rstrip("/").removesuffix("/v1"), key)
 
 
 def _kept_key(data: Path) -> str:

@@ -32,7 +32,7 @@ UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class PartitionFilter:
     """Which partitions; None: all."""
 
     tenant: str | None = None
@@ -43,7 +43,7 @@ class Whose:
         return self.tenant in (None, tenant) and self.namespace in (None, namespace)
 
 
-class Reached(Aws):
+class StoresAws(Aws):
     """The pool and the clients of stores that were found, wherever they are."""
 
     def __init__(self, stores: Stores) -> None:
@@ -75,9 +75,9 @@ class IndexAdmin:
         self._upkeep = Upkeep(self._writer, UpkeepLimits(place=UNBOUNDED))
         self._bars = bars
 
-    async def rebuild(self, whose: Whose, embedder: Embedder | None = None) -> list[dict[str, Any]]:
+    async def rebuild(self, partitions: PartitionFilter, embedder: Embedder | None = None) -> list[dict[str, Any]]:
         """Write the index anew from the table. With an embedder, every entry is given its vector first."""
-        counted = await self._places(whose)
+        counted = await self._places(partitions)
         embedded: Counter[str] = Counter()
         if embedder:
             for partition in dict.fromkeys(place.partition for place in list(counted)):
@@ -86,15 +86,15 @@ class IndexAdmin:
         found = []
         for place, rows in counted.items():
             with self._bars(f"rebuilding {place.partition}", rows) as bar:
-                written = await self._upkeep.rebuild(place, _Watched(self._truth, bar))
+                written = await self._upkeep.rebuild(place, _WithProgress(self._truth, bar))
             more = {"embedded": embedded[place.partition]} if embedder and place.embedder == embedder.id else {}
             found.append({**_named(place), "rows": written, **await self._size(place), **more})
         return found
 
-    async def compact(self, whose: Whose) -> list[dict[str, Any]]:
+    async def compact(self, partitions: PartitionFilter) -> list[dict[str, Any]]:
         """What the upkeep does by schedule, now: mend, merge, remove what nothing names. It evicts nothing."""
         found = []
-        places = [place for place in await self._upkeep.places() if whose.has(place)]
+        places = [place for place in await self._upkeep.places() if partitions.has(place)]
         with self._bars("compacting", len(places)) as bar:
             for place in places:
                 before = await self._size(place)
@@ -105,12 +105,12 @@ class IndexAdmin:
                 found.append({**_named(place), "before": before, "after": await self._size(place), **counts})
         return found
 
-    async def verify(self, whose: Whose) -> list[dict[str, Any]]:
+    async def verify(self, partitions: PartitionFilter) -> list[dict[str, Any]]:
         """Every segment loaded and checked, every row compared with the table."""
         found = []
-        for place, rows in (await self._places(whose)).items():
+        for place, rows in (await self._places(partitions)).items():
             with self._bars(f"checking {place.partition}", rows) as bar:
-                report = await self._upkeep.verify(place, _Watched(self._truth, bar))
+                report = await self._upkeep.verify(place, _WithProgress(self._truth, bar))
             found.append({**_named(place), **asdict(report), "is_right": report.is_right})
         return found
 
@@ -118,11 +118,11 @@ class IndexAdmin:
         manifest, _ = await self._writer.manifest(place)
         return {"segments": len(manifest.segments), "bytes": manifest.bytes}
 
-    async def _places(self, whose: Whose) -> Counter[Place]:
+    async def _places(self, partitions: PartitionFilter) -> Counter[Place]:
         """Those that the bucket or the table knows of, with the table's rows: an index may be wholly lost."""
         found: Counter[Place] = Counter(dict.fromkeys(await self._upkeep.places(), 0))
         found.update(await self._aws.run(self._scan))
-        return Counter({place: rows for place, rows in found.items() if whose.has(place)})
+        return Counter({place: rows for place, rows in found.items() if partitions.has(place)})
 
     def _scan(self) -> Counter[Place]:
         names = {f"#{name}": name for name in INDEXED}
@@ -144,7 +144,7 @@ class IndexAdmin:
 @asynccontextmanager
 async def administered(stores: Stores, bars: Bars) -> AsyncGenerator[IndexAdmin]:
     """LocalError when the bucket cannot be used; boto3's own errors pass through."""
-    aws = Reached(stores)
+    aws = StoresAws(stores)
     try:
         yield IndexAdmin(aws, stores.answers_table, stores.bucket, bars)
     except ObjectsFailed as error:
@@ -156,7 +156,7 @@ async def administered(stores: Stores, bars: Bars) -> AsyncGenerator[IndexAdmin]
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class _WithProgress:
     """The table, as far as it has been read."""
 
     truth: DynamoTruth

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from subsecond_local.cli.key_admin import Key, KeyTable
-from subsecond_local.emulator import aws_emulator as stand_in
-from subsecond_local.run.stack import of_stack
-from subsecond_local.run.stores import in_words, of_run
+from subsecond_local.emulator import aws_emulator
+from subsecond_local.run.stack import chosen_stores
+from subsecond_local.run.stores import readable_errors
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,11 +35,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
     """LocalError when the table cannot be found or used."""
-    stores = of_stack(options.stack_name, environ) if options.stack_name else of_run(data, environ)
-    with in_words(stores):
+    stores = chosen_stores(options.stack_name, data, environ)
+    with readable_errors(stores):
         print(answer(options, KeyTable(stores.dynamodb(), stores.state_table)), flush=True)
-    if stores.stand_in and stores.endpoint and options.action != "list":
-        stand_in.save(stores.endpoint)
+    if stores.emulated and stores.endpoint and options.action != "list":
+        aws_emulator.save(stores.endpoint)
     return 0
 
 

@@ -7,11 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from subsecond_local.cli import cache_command, keys_command, prewarm_command, route_command
-from subsecond_local.cli import optimise_command as optimize_command
+from subsecond_local.cli import cache_command, keys_command, optimise_command, prewarm_command, route_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
-from subsecond_local.run import run_config as knobs
+from subsecond_local.run import run_config
 from subsecond_local.run.ports import count, port_number
 
 
@@ -30,19 +29,19 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     data: Path | None = options.data
     if options.command == "keys":
-        return keys_command.run(options, knobs.folder(os.environ, data), os.environ)
+        return keys_command.run(options, run_config.folder(os.environ, data), os.environ)
     if options.command == "prewarm":
-        return prewarm_command.run(options, knobs.folder(os.environ, data))
+        return prewarm_command.run(options, run_config.folder(os.environ, data))
     if options.command == "cache":
-        return cache_command.run(options, knobs.folder(os.environ, data), os.environ)
-    dry = {"eval": eval_command, "optimize": optimize_command, "route": route_command}
+        return cache_command.run(options, run_config.folder(os.environ, data), os.environ)
+    dry = {"eval": eval_command, "optimize": optimise_command, "route": route_command}
     if options.command in dry:
         return int(dry[options.command].run(options, os.environ))
     if options.command == "simulator":
         return _simulate(options)
     from subsecond_local.run import runner  # noqa: PLC0415 (what the command does not need is not loaded)
 
-    return runner.run(os.environ, data, with_parent=options.with_parent)
+    return runner.run(os.environ, data, dies_with_parent=options.die_with_parent)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -72,14 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         "file:PATH or JSON) and every other SUBSECOND_ setting.",
     )
     # For make, which may be killed without a word to its children.
-    run.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    run.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
     simulator = commands.add_parser("simulator", help="serve the simulator of models alone")
     simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
     simulator.add_argument("--key", default="", help="the API key that it wants (default: none)")
     simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
     simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
     keys_command.add_to(commands)
-    optimize_command.add_to(commands)
+    optimise_command.add_to(commands)
     cache_command.add_to(commands)
     prewarm_command.add_to(commands)
     eval_command.add_to(commands)

@@ -33,7 +33,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--level",
         choices=[level.name.lower() for level in Level],
-        help="default: what SUBSECOND_OPTIMISE and SUBSECOND_OPTIMISE_MODELS say",
+        help="default: what SUBSECOND_OPTIMISE and SUBSECOND_OPTIMISE_MODELS say; dedupe where that is off",
     )
     parser.add_argument("--model", default="", help="the model it is for (default: the request's own)")
     parser.add_argument(
@@ -49,6 +49,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         settings = Settings.from_env(environ)
         call = _call(options)
         plan = plan_for(settings, call.model, options.level or "")
+        if not options.level and plan.level is Level.OFF:
+            plan = replace(plan, level=Level.DEDUPE)
         if options.window or options.budget is not None:
             budget = plan.budget if options.budget is None else options.budget
             plan = replace(plan, window=options.window or plan.window, budget=budget)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from subsecond.warmup.warm_environments import MOST
-from subsecond_local.cli import gateway_client as face
+from subsecond_local.cli import gateway_client
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import progress
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.stack import outputs
-from subsecond_local.run.stores import ACCESS_KEY, REGION
+from subsecond_local.run.stores import ACCESS_KEY, REGION, url_of_run
 
 OUTPUT = "PrewarmFunction"
 # Seconds: as long as the function itself may take.
@@ -67,7 +67,7 @@ def _function(stack: str | None, data: Path) -> tuple[str, dict[str, Any]]:
             raise LocalError(f"The stack {stack} has no output {OUTPUT}: deploy this version first.")
         return name, {}
     made_up = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "local"}  # the host knows the first alone
-    return "prewarm", {"endpoint_url": face.of_run(data), "region_name": REGION, **made_up}
+    return "prewarm", {"endpoint_url": url_of_run(data), "region_name": REGION, **made_up}
 
 
 def _invoke(name: str, access: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def add_warm(parser: argparse.ArgumentParser) -> None:
 
 def warm(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
     """Ask each line of the file, one after the other, as any client would. 1 when one failed."""
-    gateway = face.found(environ, data, options.url, options.stack_name, "StreamingFunctionUrl")
+    gateway = gateway_client.find(environ, data, options.url, options.stack_name, "StreamingFunctionUrl")
     bodies = _bodies(options.file)
     bars = progress.silent if options.json else progress.on_terminal
     with bars("warming", len(bodies)) as bar:
@@ -132,7 +132,11 @@ def warm(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) ->
 
 
 def _asked(
-    gateway: face.Face, bodies: Iterable[Mapping[str, Any]], calls: int, tokens: int, bar: progress.Bar
+    gateway: gateway_client.GatewayClient,
+    bodies: Iterable[Mapping[str, Any]],
+    calls: int,
+    tokens: int,
+    bar: progress.Bar,
 ) -> dict[str, Any]:
     counts, spent, in_a_row = Counter(asked=0, known=0, failed=0, left=0), 0, 0
     for body in bodies:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from subsecond_local.deploy import deploy_tools
 from subsecond_local.errors import LocalError
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 
 QUESTION = {"messages": [{"role": "user", "content": "Is anybody there?"}]}
 # Another request with the same meaning.
@@ -195,7 +195,7 @@ class Deployed:
 
     async def _stream_through(self, function: Function, log: IO[bytes]) -> tuple[float, float]:
         """Seconds to the first byte, from an environment that starts for it and from the same one again."""
-        async with LambdaHost([function], [Route("/", function.name)], output=log) as host:
+        async with LambdaHost([function], [UrlRoute("/", function.name)], output=log) as host:
             place = urlsplit(host.url).netloc
             cold = await asyncio.to_thread(self._stream, place, "cold")
             warm = await asyncio.to_thread(self._stream, place, "warm")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from subsecond_local.deploy import deploy_tools as tools
 from subsecond_local.deploy.deploy_checks import Deployed
-from subsecond_local.emulator import aws_emulator as stand_in
+from subsecond_local.emulator import aws_emulator
 from subsecond_local.errors import LocalError
-from subsecond_local.run.children import Child, Family, Stop, StopAsked, tail
+from subsecond_local.run.children import Child, StopFlag, StopRequested, Supervisor, tail
 from subsecond_local.run.ports import HOST, free_ports
 
 PROJECT = Path(__file__).parents[3]
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     except LocalError as error:
         print(f"deploy-local: {error}", file=sys.stderr)
         return 1
-    except StopAsked:
+    except StopRequested:
         return 130
     say(f"Done in {time.monotonic() - begun:.0f} s.")
     return 0
@@ -77,9 +77,9 @@ def prepare(python: Path, cleaning: ExitStack) -> Bench:
     """The tools, and a port for ministack."""
     folder = PROJECT / ".tools"
     sam = tools.environment_of(folder / "sam", tools.project_python(), tools.SAM)
-    pythons = tools.environment_of(folder / "py313", python, tools.STAND_IN)
+    pythons = tools.environment_of(folder / "py313", python, tools.EMULATOR)
     scratch = Path(cleaning.enter_context(tempfile.TemporaryDirectory(prefix="deploy-local-")))
-    aws = stand_in.access(free_ports(1)[0])
+    aws = aws_emulator.access(free_ports(1)[0])
     environ = tools.sam_environ(os.environ, pythons, aws)
     return Bench(python, pythons, tools.Sam(sam / "sam", PROJECT, scratch / "sam.log", environ), scratch, aws)
 
@@ -93,10 +93,10 @@ def build(bench: Bench, architecture: str, folder: Path) -> None:
 def prove(bench: Bench, cleaning: ExitStack) -> None:
     timed("sam validate --lint", bench.sam, "validate", "--lint")
     build(bench, tools.architecture(), bench.built.relative_to(bench.sam.project))
-    family = Family(bench.scratch / "logs", Stop(), say)
-    family.stop.listen()
-    cleaning.callback(family.end)
-    simulator, key = start(family, bench)
+    supervisor = Supervisor(bench.scratch / "logs", StopFlag(), say)
+    supervisor.stop.listen()
+    cleaning.callback(supervisor.end)
+    simulator, key = start(supervisor, bench)
     deployed = Deployed(STACK, bench.aws)
     deployed.store_secret(SECRET, key)
     stack = {
@@ -131,14 +131,14 @@ def stream(bench: Bench, deployed: Deployed) -> None:
         raise LocalError(f"{error}\nThe end of the function's log:\n{tail(log)}") from error
 
 
-def start(family: Family, bench: Bench) -> tuple[int, str]:
+def start(supervisor: Supervisor, bench: Bench) -> tuple[int, str]:
     """Start ministack under the functions' Python, and the simulator; the simulator's port and key."""
     port = int(bench.aws["AWS_ENDPOINT_URL"].rpartition(":")[2])
     data = bench.scratch / "ministack"
     data.mkdir()
-    lock = stand_in.lock_state(data)
-    ministack = stand_in.ministack(port, data, bench.sam.environ, lock)
-    ministack = replace(ministack, command=(str(bench.pythons / "python"), "-c", stand_in.UNINSTALLED))
+    lock = aws_emulator.lock_state(data)
+    ministack = aws_emulator.ministack(port, data, bench.sam.environ, lock)
+    ministack = replace(ministack, command=(str(bench.pythons / "python"), "-c", aws_emulator.UNINSTALLED))
     [simulator], key = free_ports(1), "sim-key"
     upstream = Child(
         name="simulator",
@@ -148,9 +148,9 @@ def start(family: Family, bench: Bench) -> tuple[int, str]:
         health=f"http://{HOST}:{simulator}/health",
     )
     for child in (ministack, upstream):
-        family.start(child)
+        supervisor.start(child)
     for child in (ministack, upstream):
-        family.await_ready(child)
+        supervisor.await_ready(child)
     return simulator, key
 
 

@@ -17,7 +17,7 @@ from subsecond_local.run.children import tail
 VERSION = "3.13"
 SAM = ("aws-sam-cli==1.170.0",)
 # ministack runs functions with its own interpreter, so it gets theirs. The translator expands the template for it.
-STAND_IN = ("ministack==1.5.33", "aws-sam-translator==1.115.0")
+EMULATOR = ("ministack==1.5.33", "aws-sam-translator==1.115.0")
 MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in an ELF header
 # Bytes of everything that the layer unpacks to, and both do. Lambda allows 250 MB with the function's own code.
 LAYER_LIMIT, LAYERS_LIMIT = 120 * 10**6, 240 * 10**6

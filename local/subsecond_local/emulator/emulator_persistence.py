@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from subsecond_local.run.browser_guard import App, Guard, Message, Receive, Rule, Send
+from subsecond_local.run.browser_guard import App, Guard, Message, Receive, RefusalRule, Send
 
 HEALTH = "/_ministack/health"
 SAVE = "/_subsecond/save"
@@ -29,7 +29,7 @@ TARGETS = ("DynamoDB_20120810.", "DynamoDBStreams_20120810.")
 SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/[^/,\s]+/[^/,\s]+/s3/aws4_request[,\s]")
 
 
-class Kept:
+class PersistentApp:
     """An ASGI app in front of ministack's. `write` writes its state down, and is called in a fork."""
 
     def __init__(self, app: App, write: Callable[[], object], interval: float = INTERVAL) -> None:
@@ -92,7 +92,7 @@ def header(scope: Message, wanted: bytes) -> str:
     return ", ".join(value.decode("latin-1") for name, value in scope["headers"] if name.lower() == wanted)
 
 
-def only_stores(bucket: str) -> Rule:
+def only_stores(bucket: str) -> RefusalRule:
     """The rule that lets through what the gateway needs: DynamoDB and its streams, this bucket, health and saving."""
 
     def rule(scope: Message) -> str | None:
@@ -118,7 +118,7 @@ def main() -> None:
     buckets, sys.argv[1:] = sys.argv[1:], []
     if buckets:
         # What it does itself at its end.
-        kept = Kept(app.app, lambda: save_all(app._build_persistence_save_dict()))  # noqa: SLF001
+        kept = PersistentApp(app.app, lambda: save_all(app._build_persistence_save_dict()))  # noqa: SLF001
         app.app = Guard(kept, only_stores(buckets[0]))
     else:
         app.app = Guard(app.app)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from subsecond_local.run.children import StopAsked
+from subsecond_local.run.children import StopRequested
 
 Record = Mapping[str, Any]
 # The schedule's event: one without records.
@@ -68,7 +68,8 @@ class FeedLimits:
 
 
 class Feed:
-    """`run` until `rest`, which waits so many seconds, raises StopAsked. `invoke` raises FunctionAway, FunctionFailed.
+    """`run` until `rest`, which waits so many seconds, raises StopRequested.
+    `invoke` raises FunctionAway, FunctionFailed.
 
     `say` takes a line for the log. `ticks`: monotonic seconds.
     """
@@ -97,7 +98,7 @@ class Feed:
         try:
             while True:
                 self._session()
-        except StopAsked:
+        except StopRequested:
             return
 
     def _session(self) -> None:

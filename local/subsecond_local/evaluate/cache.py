@@ -9,7 +9,7 @@ from subsecond.model import Entry
 from subsecond.ports import Policy
 from subsecond.semantic.index.reader import Reader, ReaderLimits
 from subsecond.stages.exact import entry_of
-from subsecond.stages.semantic import Similar
+from subsecond.stages.semantic import SemanticCache
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.objects import MemoryObjects
@@ -41,7 +41,7 @@ class Cache:
         limits = ReaderLimits(own_rows=rows, memory=MEMORY)
         self.reader = Reader(objects or MemoryObjects(), embedder.id, embedder.dim, limits)
         self.store = MemoryStore(MEMORY)
-        self.similar = Similar(embedder, self.reader, policy, BOX)
+        self.semantic = SemanticCache(embedder, self.reader, policy, BOX)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -54,20 +54,20 @@ class Cache:
 
     async def find(self, asked: Asked, vector: Vector | None, trace: Trace) -> Hit | None:
         """The semantic stage alone."""
-        entry = await self.similar.find(self.store, asked.call, TENANT, asked.prompt, vector, trace)
+        entry = await self.semantic.find(self.store, asked.call, TENANT, asked.prompt, vector, trace)
         return Hit(entry.prompt.key, trace.similarity) if entry else None
 
     async def keep(self, asked: Asked, vector: Vector | None) -> Entry | None:
         """Store an answer to it, found from now on by its index too. None where the gateway would store nothing."""
         entry = await self.put(asked, vector)
         if entry:
-            self.similar.learn(entry, vector)
+            self.semantic.learn(entry, vector)
         return entry
 
     async def put(self, asked: Asked, vector: Vector | None) -> Entry | None:
         """As `keep`, without the index."""
         made = entry_of(self._settings, asked.call, TENANT, asked.prompt, ANSWER)
-        entry = made and self.similar.marked(made, vector)
+        entry = made and self.semantic.with_vector(made, vector)
         if entry:
             await self.store.put(entry)
         return entry

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from subsecond.ports import Candidate, Policy, Verdict
+from subsecond.ports import Policy, StoredQuestion, Verdict
 from subsecond_local.evaluate import figures
 from subsecond_local.evaluate.figures import Decision
 from subsecond_local.evaluate.progress import Bars, silent
@@ -78,17 +78,17 @@ def judged(
 ) -> Tried:
     """All cases with these vectors, by text. A text without one is not compared."""
     decisions: list[Decision] = []
-    watched = _Watched(policy)
+    timed_policy = _TimedPolicy(policy)
     with bars("judging", len(cases)) as bar:
         for case in cases:
-            decisions.append(_decide(case, watched, least, vectors))
+            decisions.append(_decide(case, timed_policy, least, vectors))
             bar.advance()
     exact = sum(one.is_repeat for one in cases)
     one_scope = sum(one.is_one_scope for one in cases)
-    return Tried(decisions, watched.cpu_ms, exact, one_scope)
+    return Tried(decisions, timed_policy.cpu_ms, exact, one_scope)
 
 
-def _decide(case: Case, policy: _Watched, least: float, vectors: Mapping[str, Vector]) -> Decision:
+def _decide(case: Case, policy: _TimedPolicy, least: float, vectors: Mapping[str, Vector]) -> Decision:
     if not case.kept:
         return Decision(case.label, answered=False, kind=case.kind, reasons=("not stored",))
     if case.is_repeat:
@@ -98,12 +98,12 @@ def _decide(case: Case, policy: _Watched, least: float, vectors: Mapping[str, Ve
         return Decision(case.label, answered=False, kind=case.kind, reasons=("not compared",))
     similarity = float(a @ b)
     # Also below the floor, where the gateway does not ask: the trade-off is read along the whole score.
-    verdict = policy.judge(case.b.prompt.text, Candidate(case.a.prompt.text, similarity))
-    answered = verdict.says == "hit" and similarity >= least
+    verdict = policy.judge(case.b.prompt.text, StoredQuestion(case.a.prompt.text, similarity))
+    answered = verdict.decision == "hit" and similarity >= least
     return Decision(case.label, answered, verdict.score, similarity, case.kind, verdict.reasons)
 
 
-class _Watched:
+class _TimedPolicy:
     """A policy whose CPU is counted."""
 
     def __init__(self, policy: Policy) -> None:
@@ -114,7 +114,7 @@ class _Watched:
     def cpu_ms(self) -> float | None:
         return round(self._nanoseconds / self._times / 1e6, 4) if self._times else None
 
-    def judge(self, text: str, candidate: Candidate) -> Verdict:
+    def judge(self, text: str, candidate: StoredQuestion) -> Verdict:
         begun = time.process_time_ns()
         verdict = self._policy.judge(text, candidate)
         self._nanoseconds += time.process_time_ns() - begun

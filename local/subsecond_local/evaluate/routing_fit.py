@@ -22,9 +22,9 @@ from subsecond_local.evaluate.routing_rows import Routed
 Floats: TypeAlias = NDArray[np.float64]
 
 BITS = 14
-# What the weights are drawn to zero with, in rows. Out of fold on MMLU and GSM8K, words 30 to 120, surface 8 to 100 and
-# vectors 2,000 to 6,000 differ by less than 0.005 in APGR; words at 15 and vectors at 500 lose 0.01.
-WORDS_PRIOR, SURFACE_PRIOR, VECTOR_PRIOR = 60.0, 100.0, 2_000.0
+# What the weights are drawn to zero with, in rows. Out of fold on MMLU and GSM8K, words 30 to 120 and surface 8 to 100
+# differ by less than 0.005 in APGR; words at 15 lose 0.01.
+WORDS_PRIOR, SURFACE_PRIOR = 60.0, 100.0
 STEPS = 100
 FOLDS = 4
 # A word is known from so many prompts on.
@@ -90,39 +90,40 @@ class Fitted:
     dense: Floats
     words: Floats
 
-    def chance(self, dense: Floats, words: Matrix | None) -> Floats:
-        found: Floats = 1 / (1 + np.exp(-(self.bias + dense @ self.dense + (words.dot(self.words) if words else 0.0))))
+    def chance(self, dense: Floats, words: Matrix) -> Floats:
+        found: Floats = 1 / (1 + np.exp(-(self.bias + dense @ self.dense + words.dot(self.words))))
         return found
 
 
-def head(dense: Floats, words: Matrix | None, targets: Floats, prior: float) -> Fitted:
-    """One logistic regression. prior: of the dense features, in rows."""
+def head(dense: Floats, words: Matrix, targets: Floats) -> Fitted:
+    """One logistic regression."""
     mean, spread = dense.mean(0), dense.std(0) + 1e-9
-    rarity = words.rarity() if words else np.zeros(0)
-    scaled = words.scaled(rarity) if words else None
-    bias, flat, sparse = _descended((dense - mean) / spread, scaled, targets, prior)
+    rarity = words.rarity()
+    bias, flat, sparse = _descended((dense - mean) / spread, words.scaled(rarity), targets)
     flat = flat / spread
     return Fitted(bias - float(mean @ flat), flat, sparse * rarity)
 
 
-def _descended(dense: Floats, words: Matrix | None, targets: Floats, prior: float) -> tuple[float, Floats, Floats]:
+def _descended(dense: Floats, words: Matrix, targets: Floats) -> tuple[float, Floats, Floats]:
     rows = len(targets)
     middle = float(np.clip(targets.mean(), 1e-3, 1 - 1e-3))
-    now = np.concatenate([[np.log(middle / (1 - middle))], np.zeros(dense.shape[1] + (words.shape[1] if words else 0))])
+    now = np.concatenate([[np.log(middle / (1 - middle))], np.zeros(dense.shape[1] + words.shape[1])])
     pull = np.concatenate(
-        [[0.0], np.full(dense.shape[1], prior / rows), np.full(len(now) - 1 - dense.shape[1], WORDS_PRIOR / rows)]
+        [
+            [0.0],
+            np.full(dense.shape[1], SURFACE_PRIOR / rows),
+            np.full(len(now) - 1 - dense.shape[1], WORDS_PRIOR / rows),
+        ]
     )
     split = 1 + dense.shape[1]
 
     def forward(at: Floats) -> Floats:
-        found: Floats = at[0] + dense @ at[1:split] + (words.dot(at[split:]) if words else 0.0)
+        found: Floats = at[0] + dense @ at[1:split] + words.dot(at[split:])
         return found
 
     def backward(errors: Floats) -> Floats:
         found = np.zeros(len(now))
-        found[0], found[1:split] = errors.sum(), dense.T @ errors
-        if words:
-            found[split:] = words.back(errors)
+        found[0], found[1:split], found[split:] = errors.sum(), dense.T @ errors, words.back(errors)
         return found / rows
 
     step = 1 / (0.25 * _largest(forward, backward, len(now)) + float(pull.max()))
@@ -145,95 +146,68 @@ def _largest(forward: Callable[[Floats], Floats], backward: Callable[[Floats], F
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Rows as the fit sees them. weak, strong: how good the answers are, 0 to 1. vectors: of the prompts, or None."""
+    """Rows as the fit sees them. weak, strong: how good the answers are, 0 to 1."""
 
     surface: Floats
     words: Matrix
     weak: Floats
     strong: Floats
-    vectors: Floats | None = None
 
     @classmethod
-    def of(cls, rows: Sequence[Routed], vectors: Floats | None = None) -> Data:
+    def of(cls, rows: Sequence[Routed]) -> Data:
         weak, strong = (np.array([getattr(row, name) for row in rows], float) for name in ("weak", "strong"))
         low, high = min(weak.min(), strong.min()), max(weak.max(), strong.max())
         spread = (high - low) or 1.0
         surface = np.array([difficulty.surface(row.prompt) for row in rows])
         words = Matrix.of([row.prompt for row in rows])
-        return cls(surface, words, (weak - low) / spread, (strong - low) / spread, vectors)
+        return cls(surface, words, (weak - low) / spread, (strong - low) / spread)
 
     def part(self, chosen: NDArray[np.bool_]) -> Data:
-        vectors = None if self.vectors is None else self.vectors[chosen]
-        return Data(self.surface[chosen], self.words.part(chosen), self.weak[chosen], self.strong[chosen], vectors)
+        return Data(self.surface[chosen], self.words.part(chosen), self.weak[chosen], self.strong[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The heads of one kind of feature: that the weak answer is bad, that the strong one is good."""
+    """The two heads: that the weak answer is bad, that the strong one is good."""
 
     weak: Fitted
     strong: Fitted
 
-    def raw(self, dense: Floats, words: Matrix | None) -> Floats:
+    def raw(self, dense: Floats, words: Matrix) -> Floats:
         return self.weak.chance(dense, words) + self.strong.chance(dense, words) - 1
 
 
 def by_text(data: Data) -> Pair:
-    heads = (head(data.surface, data.words, one, SURFACE_PRIOR) for one in (1 - data.weak, data.strong))
+    heads = (head(data.surface, data.words, one) for one in (1 - data.weak, data.strong))
     return Pair(*heads)
 
 
-def by_vector(data: Data) -> Pair | None:
-    if data.vectors is None:
-        return None
-    vectors = data.vectors
-    return Pair(*(head(vectors, None, one, VECTOR_PRIOR) for one in (1 - data.weak, data.strong)))
-
-
-def out_of_fold(rows: Sequence[Routed], data: Data) -> tuple[Floats, Floats | None]:
-    """The raw scores by text, and with the vector, of each row by weights that have not seen its prompt."""
+def out_of_fold(rows: Sequence[Routed], data: Data) -> Floats:
+    """The raw score of each row, by weights that have not seen its prompt."""
     folds = np.array([side(row.prompt, FOLDS) for row in rows])
-    text, vector = np.zeros(len(rows)), np.zeros(len(rows))
+    scores = np.zeros(len(rows))
     for fold in range(FOLDS):
         rest, here = data.part(folds != fold), data.part(folds == fold)
-        found = by_text(rest).raw(here.surface, here.words)
-        text[folds == fold] = found
-        told = by_vector(rest)
-        if told and here.vectors is not None:
-            vector[folds == fold] = (found + told.raw(here.vectors, None)) / 2
-    return text, None if data.vectors is None else vector
+        scores[folds == fold] = by_text(rest).raw(here.surface, here.words)
+    return scores
 
 
-def scorer_file(
-    data: Data, scores: tuple[Floats, Floats | None], figures: Figures, embedder: str = ""
-) -> dict[str, Any]:
+def scorer_file(data: Data, scores: Floats, figures: Figures) -> dict[str, Any]:
     """The scorer's JSON: weights fitted on all of `data`; quantiles of these scores (out of fold); the figures."""
-    text, told = by_text(data), by_vector(data)
-    file: dict[str, Any] = {
+    fitted = by_text(data)
+    return {
         "format": difficulty.FORMAT,
         "bits": BITS,
         "measured": figures.report(),
-        "quantiles": _quantiles(scores[0]),
-        "heads": {"weak": _packed(text.weak), "strong": _packed(text.strong)},
+        "quantiles": _quantiles(scores),
+        "heads": {"weak": _packed(fitted.weak), "strong": _packed(fitted.strong)},
     }
-    if told and scores[1] is not None:
-        file["vector"] = {
-            "embedder": embedder,
-            "quantiles": _quantiles(scores[1]),
-            "weak": _plain(told.weak),
-            "strong": _plain(told.strong),
-        }
-    return file
 
 
 def _quantiles(scores: Floats) -> list[float]:
     """In equal steps; the ends are those of all scores, so that none lies outside."""
     inner = np.quantile(scores, np.linspace(0, 1, QUANTILES + 1))[1:-1]
     return [-1.0, *(round(float(one), 6) for one in inner), 1.0]
-
-
-def _plain(fitted: Fitted) -> dict[str, Any]:
-    return {"bias": round(fitted.bias, 6), "weights": [round(float(one), 5) for one in fitted.dense]}
 
 
 def _packed(fitted: Fitted) -> dict[str, Any]:

@@ -93,7 +93,7 @@ async def measured(rows: int, setting: Setting, asked: int = ASKED, bars: Bars =
 
 async def _filled(cache: Cache, objects: Objects, stored: list[Asked], vectors: dict[str, Vector], bars: Bars) -> None:
     """Stores the questions, and has them indexed and loaded."""
-    embedder = cache.similar.embedder
+    embedder = cache.semantic.embedder
     place = Place(TENANT.partition, embedder.id, embedder.dim)
     upkeep = Upkeep(writer := Writer(objects), UpkeepLimits(place=MEMORY))
     indexer = Indexer(writer, upkeep)
@@ -132,7 +132,7 @@ async def _asked(cache: Cache, wanted: list[Asked], vectors: dict[str, Vector], 
             begun = time.process_time_ns()
             hit = await cache.find(one, vector, trace)
             stage.times.append((time.process_time_ns() - begun) / 1e6)
-            stage.judged += len(trace.judged)
+            stage.judged += len(trace.verdicts)
             stage.hits += hit is not None
             bar.advance()
     return stage

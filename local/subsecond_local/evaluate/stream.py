@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from subsecond.ports import Candidate, Policy, Verdict
+from subsecond.ports import Policy, StoredQuestion, Verdict
 from subsecond_local.evaluate import setting as told
 from subsecond_local.evaluate.cache import Cache
 from subsecond_local.evaluate.figures import Point, ratio, rounded, wilson
@@ -111,12 +111,12 @@ async def trade_off(
     """Hit rate and error rate if everything from a cut of the policy's score on were answered: a pass for each cut,
     because what is not answered is stored. The cuts come from a pass that answers nothing."""
     floor = min(setting.least, max(setting.policy.floor - BELOW, 0.0))
-    verdicts = _Remembered(setting.policy)
-    everything = _Cut(verdicts, floor, math.inf)
+    verdicts = _MemoizedPolicy(setting.policy)
+    everything = _CutPolicy(verdicts, floor, math.inf)
     await streamed(questions, setting, vectors, bars, everything)
     points = []
     for cut in _cuts(list(everything.best.values()), len(questions)):
-        found = await streamed(questions, setting, vectors, bars, _Cut(verdicts, floor, cut))
+        found = await streamed(questions, setting, vectors, bars, _CutPolicy(verdicts, floor, cut))
         points.append(Point(cut, found.hits / found.n, found.wrong / found.n))
     return points
 
@@ -130,14 +130,14 @@ def _cuts(best: list[float], questions: int) -> list[float]:
     return list(dict.fromkeys(ranked[place] for place in places if place < len(ranked)))
 
 
-class _Remembered:
+class _MemoizedPolicy:
     """A policy's verdicts by their texts: passes over the same questions ask mostly the same."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._known: dict[tuple[str, str], Verdict] = {}
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         texts = asked, candidate.text
         if texts not in self._known:
             self._known[texts] = self._policy.judge(asked, candidate)
@@ -145,15 +145,15 @@ class _Remembered:
 
 
 @dataclass(slots=True)
-class _Cut:
+class _CutPolicy:
     """The policy that says hit from a score on. best: the highest score of each question."""
 
-    verdicts: _Remembered
+    verdicts: _MemoizedPolicy
     floor: float
     cut: float
     best: dict[str, float] = field(default_factory=dict)
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         found = self.verdicts.judge(asked, candidate)
         self.best[asked] = max(self.best.get(asked, -math.inf), found.score)
         return Verdict("hit" if found.score >= self.cut else "miss", found.reasons, found.score)

@@ -1,6 +1,6 @@
 """AWS Lambda on loopback: the real runtime client runs the real handlers, and chunks pass as they come.
 
-    function      what is deployed (`Function`) and which paths lead to it (`Route`)
+    function      what is deployed (`Function`) and which paths lead to it (`UrlRoute`)
     host          `LambdaHost`: start, stop, invoke
     front         the listener: Function URLs of all functions behind one base URL, and the Invoke API
     permission    who may use that API
@@ -14,7 +14,7 @@
 What differs from AWS: no limit on memory or CPU, no bandwidth limit past the first 6 MB of a stream, no extensions.
 """
 
-from subsecond_local.lambda_host.function import Function, Route
+from subsecond_local.lambda_host.function import Function, UrlRoute
 from subsecond_local.lambda_host.host import LambdaHost
 
-__all__ = ["Function", "LambdaHost", "Route"]
+__all__ = ["Function", "LambdaHost", "UrlRoute"]

@@ -16,7 +16,7 @@ from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.runtime_api import RuntimeConnection
 from subsecond_local.lambda_host.wire import Listener
-from subsecond_local.run.children import leashed
+from subsecond_local.run.children import die_with_parent
 
 log = logging.getLogger("subsecond.lambda")
 
@@ -156,7 +156,7 @@ class Environment:
         """
         function = self._function
         return await asyncio.create_subprocess_exec(
-            *leashed(tuple(function.command()), signal.SIGKILL),
+            *die_with_parent(tuple(function.command()), signal.SIGKILL),
             env=function.variables(self._api.address, self._name),
             cwd=function.directory,
             stdin=DEVNULL,

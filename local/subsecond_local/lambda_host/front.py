@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from subsecond_local.lambda_host.function import Route
+from subsecond_local.lambda_host.function import UrlRoute
 from subsecond_local.lambda_host.invocation import (
     AbandonedError,
     Collected,
@@ -24,7 +24,7 @@ from subsecond_local.lambda_host.invocation import (
 from subsecond_local.lambda_host.permission import refusal
 from subsecond_local.lambda_host.pool import Pool
 from subsecond_local.lambda_host.url_event import ERROR_BODY, EVENT_LIMIT, buffered_response, url_event
-from subsecond_local.lambda_host.wire import Connection, Headers, Request, Responder
+from subsecond_local.lambda_host.wire import Headers, HttpConnection, Request, Responder
 from subsecond_local.run import browser_guard
 
 log = logging.getLogger("subsecond.lambda")
@@ -37,7 +37,7 @@ TOO_LARGE = b'{"Message":"Request must be smaller than %d bytes"}' % EVENT_LIMIT
 Spawn = Callable[[Coroutine[Any, Any, object]], None]
 
 
-class FrontConnection(Connection):
+class FrontConnection(HttpConnection):
     """A client's connection: its requests one after the other, each read whole."""
 
     def __init__(self, serve: Callable[[Request, bytes | None, FrontConnection], None]) -> None:
@@ -100,7 +100,7 @@ class Front:
     """Answers requests. `pools` by function name; `spawn` runs a coroutine beside; `access_keys` may invoke."""
 
     def __init__(
-        self, pools: Mapping[str, Pool], routes: Sequence[Route], spawn: Spawn, access_keys: Collection[str]
+        self, pools: Mapping[str, Pool], routes: Sequence[UrlRoute], spawn: Spawn, access_keys: Collection[str]
     ) -> None:
         self._pools = pools
         self._routes = routes

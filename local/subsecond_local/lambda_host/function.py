@@ -84,7 +84,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class UrlRoute:
     """Requests whose path begins with `paths`, or for which it answers true, go to `function`; the first route wins."""
 
     paths: str | Callable[[str], bool]

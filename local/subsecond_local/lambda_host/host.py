@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from subsecond_local.lambda_host.environment import Output
 from subsecond_local.lambda_host.front import Front
-from subsecond_local.lambda_host.function import Function, Route
+from subsecond_local.lambda_host.function import Function, UrlRoute
 from subsecond_local.lambda_host.pool import Pool, Result
 from subsecond_local.lambda_host.wire import Listener
 
@@ -30,7 +30,7 @@ class LambdaHost:
     def __init__(
         self,
         functions: Sequence[Function],
-        routes: Sequence[Route],
+        routes: Sequence[UrlRoute],
         *,
         port: int = 0,
         output: Output = None,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.url_event import trace_id
-from subsecond_local.lambda_host.wire import Connection, Headers, Request
+from subsecond_local.lambda_host.wire import Headers, HttpConnection, Request
 from subsecond_local.run import browser_guard
 
 BASE = "/2018-06-01/runtime"
@@ -30,7 +30,7 @@ class Runtime(Protocol):
         """The initialisation, or the restoring of a snapshot, reported an error."""
 
 
-class RuntimeConnection(Connection):
+class RuntimeConnection(HttpConnection):
     """One connection of the runtime client."""
 
     def __init__(self, runtime: Runtime) -> None:

@@ -23,7 +23,7 @@ ERROR_BODY = b'{"Message":"Internal Server Error"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     status: int
     headers: Headers
 
@@ -103,7 +103,7 @@ def _event_body(body: bytes, content_type: str) -> tuple[str, bool]:
     return b64encode(body).decode(), True
 
 
-def stream_head(prelude: bytes) -> Head:
+def stream_head(prelude: bytes) -> ResponseHead:
     """Status and headers from a streamed response's prelude. ValueError when it is none."""
     fields = json.loads(prelude)
     if not isinstance(fields, dict):
@@ -111,14 +111,14 @@ def stream_head(prelude: bytes) -> Head:
     return _head(fields, "application/octet-stream")
 
 
-def buffered_response(payload: bytes) -> tuple[Head, bytes]:
+def buffered_response(payload: bytes) -> tuple[ResponseHead, bytes]:
     """A buffered result as the URL shows it: an object with `statusCode`, or any other JSON as the body itself.
 
     ValueError or TypeError when it is neither, which AWS answers with 502.
     """
     result = json.loads(payload)
     if not isinstance(result, dict) or "statusCode" not in result:
-        return Head(200, [("Content-Type", "application/json")]), payload
+        return ResponseHead(200, [("Content-Type", "application/json")]), payload
     text = result.get("body")
     if not isinstance(text, str | None):
         raise TypeError("the body is no string")
@@ -127,7 +127,7 @@ def buffered_response(payload: bytes) -> tuple[Head, bytes]:
     return _head(result, "application/json"), body
 
 
-def _head(fields: Mapping[str, Any], content_type: str) -> Head:
+def _head(fields: Mapping[str, Any], content_type: str) -> ResponseHead:
     given = fields.get("headers")
     if not isinstance(given, dict | None):
         raise TypeError("the headers are no object")
@@ -135,4 +135,4 @@ def _head(fields: Mapping[str, Any], content_type: str) -> Head:
     if all(name.lower() != "content-type" for name, _ in headers):
         headers.append(("Content-Type", content_type))
     headers += [("Set-Cookie", str(cookie)) for cookie in fields.get("cookies") or ()]
-    return Head(int(fields.get("statusCode", 200)), headers)
+    return ResponseHead(int(fields.get("statusCode", 200)), headers)

@@ -46,7 +46,7 @@ class OnDone(Protocol):
     def __call__(self, *, keep_alive: bool) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One connection. Subclasses implement `begun`, `received`, `ended` and, if they care, `lost` and `writable`."""
 
     transport: asyncio.Transport
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._headers]
-            head = head_without_offer(self._parser, self._target, sent)
+            head = head_without_upgrade(self._parser, self._target, sent)
             self._parser = httptools.HttpRequestParser(self)
             return head + data[offer.args[0] :]
         return b""
@@ -159,10 +159,10 @@ class Connection(asyncio.Protocol):
 class Listener:
     """A listening socket on loopback, and its connections."""
 
-    def __init__(self, make: Callable[[], Connection]) -> None:
+    def __init__(self, make: Callable[[], HttpConnection]) -> None:
         self._make = make
         self._server: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
+        self._connections: set[HttpConnection] = set()
         self._empty = asyncio.Event()
 
     @property
@@ -187,16 +187,16 @@ class Listener:
         for connection in tuple(self._connections):
             connection.transport.abort()
 
-    def joined(self, connection: Connection) -> None:
+    def joined(self, connection: HttpConnection) -> None:
         self._connections.add(connection)
         self._empty.clear()
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> HttpConnection:
         connection = self._make()
         connection.listener = self
         return connection
@@ -205,7 +205,7 @@ class Listener:
 class Responder:
     """The response to one request, whole or streamed. To a client that is gone it is written in vain, silently."""
 
-    def __init__(self, connection: Connection, request: Request, request_id: str, on_done: OnDone) -> None:
+    def __init__(self, connection: HttpConnection, request: Request, request_id: str, on_done: OnDone) -> None:
         self.request_id = request_id
         self.started = False
         self.done = False
@@ -276,7 +276,7 @@ class Responder:
             self._connection.transport.write(data)
 
 
-def head_without_offer(
+def head_without_upgrade(
     parser: httptools.HttpRequestParser, target: bytes, headers: Iterable[tuple[bytes, bytes]]
 ) -> bytes:
     """The head of a request that offers an upgrade, without the offer: it counts for nothing (RFC 9110, 7.8), but

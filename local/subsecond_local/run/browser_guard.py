@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 # Why a request is refused, from its ASGI scope; None when it is not.
-Rule = Callable[[Message], str | None]
+RefusalRule = Callable[[Message], str | None]
 
 
 def refusal(method: str, headers: Iterable[tuple[str, str]], port: int) -> str | None:
@@ -58,7 +58,7 @@ def from_page(scope: Message) -> str | None:
 class Guard:
     """An ASGI app in front of another one, which sees no request that a rule refuses. Web sockets are all refused."""
 
-    def __init__(self, app: App, *more: Rule) -> None:
+    def __init__(self, app: App, *more: RefusalRule) -> None:
         """more: rules of this service alone, which come after the one for web pages."""
         self._app = app
         self._rules = (from_page, *more)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from subsecond_local.errors import LocalError
 
-LEASH = Path(__file__).with_name("parent_death.py")
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 POLL = 0.05
 # Between two lines about the same long wait, in seconds.
 PATIENCE_NOTE = 10.0
@@ -27,7 +27,7 @@ TAIL_LINES = 15
 SAME_REQUEST = 1.0
 
 
-class StopAsked(Exception):
+class StopRequested(Exception):
     """Ctrl-C, SIGTERM or the end of the process that started us."""
 
 
@@ -35,7 +35,7 @@ class ChildFailed(LocalError):
     """A child ended, or did not get ready."""
 
 
-class Stop:
+class StopFlag:
     """The requests to stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored (nohup).
 
     A flag and not an exception: an exception out of a signal handler can strike in the middle of the cleaning up.
@@ -55,9 +55,9 @@ class Stop:
             signal.signal(signal.SIGHUP, self._count)
 
     def check(self) -> None:
-        """Raises StopAsked when somebody has."""
+        """Raises StopRequested when somebody has."""
         if self.asked_at is not None or (self._alive and not self._alive()):
-            raise StopAsked
+            raise StopRequested
 
     def _count(self, signum: int, frame: FrameType | None) -> None:
         del signum, frame
@@ -93,28 +93,28 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningChild:
     child: Child
     process: subprocess.Popen[bytes]
     log: Path
 
 
 @dataclass(slots=True)
-class Family:
+class Supervisor:
     """The running children. Start them from the main thread: Linux ties a child to the thread that made it."""
 
     logs: Path
-    stop: Stop
+    stop: StopFlag
     say: Callable[[str], None]
     suffix: str = ""
-    running: list[Running] = field(default_factory=list)
+    running: list[RunningChild] = field(default_factory=list)
 
     def start(self, child: Child) -> None:
         """Start it without waiting; its output goes to its log."""
         self.say(f"Starting {child.purpose} ...")
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{child.name}{self.suffix}.log"
-        command = leashed(child.command, child.orphan_signal)
+        command = die_with_parent(child.command, child.orphan_signal)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -126,7 +126,7 @@ class Family:
                 start_new_session=True,
                 pass_fds=child.keeps,
             )
-        self.running.append(Running(child, process, log))
+        self.running.append(RunningChild(child, process, log))
 
     def await_ready(self, child: Child) -> None:
         """Return when it answers. ChildFailed when it, or any other child, ends first or the time is up."""
@@ -143,15 +143,15 @@ class Family:
             time.sleep(POLL)
 
     def check(self) -> None:
-        """Raises StopAsked, or ChildFailed for the first child that has ended."""
+        """Raises StopRequested, or ChildFailed for the first child that has ended."""
         self.stop.check()
         for one in self.running:
             code = one.process.poll()
             if code is not None:
-                raise self._failed(one, f"ended unexpectedly ({how(code)})")
+                raise self._failed(one, f"ended unexpectedly ({exit_reason(code)})")
 
     def watch(self) -> None:
-        """Until somebody asks to stop (StopAsked) or a child ends (ChildFailed)."""
+        """Until somebody asks to stop (StopRequested) or a child ends (ChildFailed)."""
         while True:
             self.check()
             time.sleep(4 * POLL)
@@ -172,17 +172,17 @@ class Family:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(one.process.pid, signal.SIGKILL)
 
-    def _find(self, child: Child) -> Running:
+    def _find(self, child: Child) -> RunningChild:
         return next(one for one in self.running if one.child is child)
 
-    def _failed(self, one: Running, what: str) -> ChildFailed:
+    def _failed(self, one: RunningChild, what: str) -> ChildFailed:
         hint = f"\n{one.child.hint}" if one.child.hint else ""
         return ChildFailed(f"{one.child.title} {what}. The end of {one.log}:\n{tail(one.log)}{hint}")
 
 
-def leashed(command: tuple[str, ...], orphan_signal: signal.Signals) -> list[str]:
+def die_with_parent(command: tuple[str, ...], orphan_signal: signal.Signals) -> list[str]:
     """The command, so started that it ends when this process ends."""
-    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(orphan_signal)), *command]
+    return [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(orphan_signal)), *command]
 
 
 def healthy(url: str) -> bool:
@@ -198,7 +198,7 @@ def healthy(url: str) -> bool:
         connection.close()
 
 
-def how(code: int) -> str:
+def exit_reason(code: int) -> str:
     """A return code in words."""
     return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
 

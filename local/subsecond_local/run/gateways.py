@@ -23,7 +23,7 @@ def app(port: int, factory: str, environ: Mapping[str, str], follow: Follow) -> 
         f"--host={HOST}",
         f"--port={port}",
         "--loop=uvloop",
-        "--http=subsecond_local.run.no_h2c_upgrade:Declining",
+        "--http=subsecond_local.run.no_h2c_upgrade:NoH2cUpgrade",
         # Otherwise an app that cannot start counts as one that does not care for its start.
         "--lifespan=on",
         "--no-access-log",

@@ -18,7 +18,7 @@ from subsecond_local.emulator.stream_feed import Feed, FunctionAway, FunctionFai
 from subsecond_local.lambda_host import LambdaHost
 from subsecond_local.lambda_host.invocation import ThrottledError
 from subsecond_local.run import stores
-from subsecond_local.run.children import StopAsked
+from subsecond_local.run.children import StopRequested
 from subsecond_local.run.gateways import Follow
 from subsecond_local.run.stores import Stores
 
@@ -125,7 +125,7 @@ async def indexed(host: LambdaHost, environ: Mapping[str, str], follow: Follow) 
     if follow == "nothing":
         yield
         return
-    where = stores.named(environ, environ.get("AWS_ENDPOINT_URL") or None, stand_in=False)
+    where = stores.stores_from_env(environ, environ.get("AWS_ENDPOINT_URL") or None, emulated=False)
     loop = asyncio.get_running_loop()
     stop = threading.Event()
 
@@ -134,7 +134,7 @@ async def indexed(host: LambdaHost, environ: Mapping[str, str], follow: Follow) 
 
     def rest(seconds: float) -> None:
         if stop.wait(seconds):
-            raise StopAsked
+            raise StopRequested
 
     def run() -> None:
         with closing(TableStream(where, whole=follow == "table")) as stream:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from subsecond_local.errors import LocalError
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 from subsecond_local.run import indexing
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS, Follow
 from subsecond_local.run.ports import HOST
@@ -39,11 +39,11 @@ PREWARM = {"prewarm": True}
 
 # The statistics too: figures that an environment has not merged yet are known to itself alone, and a laptop's one user
 # wants to see the request that was just made.
-ROUTES = (Route("/", "streaming"),)
+ROUTES = (UrlRoute("/", "streaming"),)
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class FunctionSpec:
     """One of the project's functions, as the template describes it."""
 
     name: str
@@ -54,37 +54,37 @@ class Served:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-SERVED = (
-    Served("streaming", TIMEOUT, streams=True, environments=STREAMING_ENVIRONMENTS, minimum=1),
-    Served("completion", TIMEOUT),
-    Served("cache_stats"),
-    Served("prewarm"),
+FUNCTION_SPECS = (
+    FunctionSpec("streaming", TIMEOUT, streams=True, environments=STREAMING_ENVIRONMENTS, minimum=1),
+    FunctionSpec("completion", TIMEOUT),
+    FunctionSpec("cache_stats"),
+    FunctionSpec("prewarm"),
     # One, because the batches of a shard follow each other. It starts with the first record.
-    Served(indexing.FUNCTION, INDEXER_TIMEOUT, environments=1, settings={"SUBSECOND_STORE_TIMEOUT": "10"}),
+    FunctionSpec(indexing.FUNCTION, INDEXER_TIMEOUT, environments=1, settings={"SUBSECOND_STORE_TIMEOUT": "10"}),
 )
 
 
 def functions(environ: Mapping[str, str], port: int = 0) -> list[Function]:
     """The project's functions with this environment. port: of the host, where functions invoke each other."""
     # The host names the region itself, as Lambda does.
-    told = {name: value for name, value in environ.items() if name.startswith(("SUBSECOND_", "AWS_"))}
+    variables = {name: value for name, value in environ.items() if name.startswith(("SUBSECOND_", "AWS_"))}
     usual = {"POWERTOOLS_SERVICE_NAME": "subsecond", "OPENBLAS_NUM_THREADS": "1"}
     if port:
         usual |= {"SUBSECOND_WARM_FUNCTIONS": WARMED, "AWS_ENDPOINT_URL_LAMBDA": f"http://{HOST}:{port}"}
-    told = {**usual, **told}
+    variables = {**usual, **variables}
     return [
         Function(
-            name=served.name,
-            directory=FUNCTIONS / served.name,
-            environment={**told, **served.settings},
-            mode="RESPONSE_STREAM" if served.streams else "BUFFERED",
-            runtime="subsecond.lambda_runtime.runtime" if served.streams else "awslambdaric",
-            timeout=served.timeout,
+            name=spec.name,
+            directory=FUNCTIONS / spec.name,
+            environment={**variables, **spec.settings},
+            mode="RESPONSE_STREAM" if spec.streams else "BUFFERED",
+            runtime="subsecond.lambda_runtime.runtime" if spec.streams else "awslambdaric",
+            timeout=spec.timeout,
             memory=MEMORY,
-            minimum=served.minimum,
-            maximum=served.environments,
+            minimum=spec.minimum,
+            maximum=spec.environments,
         )
-        for served in SERVED
+        for spec in FUNCTION_SPECS
     ]
 
 

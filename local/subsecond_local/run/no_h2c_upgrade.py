@@ -5,10 +5,10 @@ from __future__ import annotations
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from subsecond_local.lambda_host.wire import head_without_offer
+from subsecond_local.lambda_host.wire import head_without_upgrade
 
 
-class Declining(HttpToolsProtocol):
+class NoH2cUpgrade(HttpToolsProtocol):
     """For uvicorn's `--http`. There are no web sockets then."""
 
     def data_received(self, data: bytes) -> None:
@@ -24,7 +24,7 @@ class Declining(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
-            head = head_without_offer(self.parser, self.url, self.headers)
+            head = head_without_upgrade(self.parser, self.url, self.headers)
             self.parser = httptools.HttpRequestParser(self)
             return head + data[offer.args[0] :]
         return b""

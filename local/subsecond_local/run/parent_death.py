@@ -1,6 +1,6 @@
 """Run a command that ends when the process that started it ends, however that one ends: SIGKILL included.
 
-    python -I -S leash.py PARENT SIGNAL COMMAND...
+    python -I -S parent_death.py PARENT SIGNAL COMMAND...
 
 PARENT is the starter's process id, SIGNAL what the command gets when the starter is gone. It is a file of its own, run
 by path, so that it costs a bare interpreter (15 ms) and nothing of ours is imported. It turns into the command, which
@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 def main(argv: list[str]) -> None:
     parent, signum, command = int(argv[0]), int(argv[1]), argv[2:]
     if sys.platform == "linux":
-        die_with_parent(signum)
+        request_death_signal(signum)
     else:
         watch(parent, signum)
     # The starter may have gone before the kernel was asked.
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> None:
     os.execvp(command[0], command)  # noqa: S606 (the command is the caller's)
 
 
-def die_with_parent(signum: int) -> None:
+def request_death_signal(signum: int) -> None:
     """Ask Linux to send `signum` when the starting *thread* ends: children are started from the main thread only."""
     import ctypes  # noqa: PLC0415 (Linux alone needs it)
 

@@ -19,7 +19,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Knobs:
+class RunConfig:
     """`upstream` None: the best that there is. `port` 0: a free one. Empty texts: not given."""
 
     data: Path
@@ -34,13 +34,13 @@ class Knobs:
     model: str
 
 
-def read(environ: Mapping[str, str], data: Path | None = None) -> Knobs:
+def read(environ: Mapping[str, str], data: Path | None = None) -> RunConfig:
     """LocalError for a value that is not one. A variable that is set to nothing is not set."""
     openai_url, openai_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY", "")
     stores: StoresName = _one_of("STORES", environ, StoresName) or "aws"
     # An environment of a function shares nothing with the next: what lies in memory wants one plain process.
     usual: ModeName = "app" if stores == "memory" else "lambda"
-    return Knobs(
+    return RunConfig(
         data=folder(environ, data),
         port=_port(environ.get("PORT") or "8000"),
         upstream=_one_of("UPSTREAM", environ, UpstreamName) or ("openai" if openai_url or openai_key else None),

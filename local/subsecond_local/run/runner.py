@@ -11,71 +11,71 @@ from pathlib import Path
 
 from subsecond_local.cli.key_admin import check_token
 from subsecond_local.errors import LocalError
-from subsecond_local.run import run_config as told
-from subsecond_local.run.children import Child, Family, Stop, StopAsked
+from subsecond_local.run import run_config
+from subsecond_local.run.children import Child, StopFlag, StopRequested, Supervisor
 from subsecond_local.run.gateways import APP, GATEWAYS
-from subsecond_local.run.plan import Plan
+from subsecond_local.run.plan import RunPlan
 from subsecond_local.run.ports import check_port, free_ports
-from subsecond_local.run.run_config import Knobs
+from subsecond_local.run.run_config import RunConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StartupStage:
     """Children that start together; `then` runs once all of them are ready."""
 
     children: Sequence[Child]
     then: Callable[[], None]
 
 
-def run(environ: Mapping[str, str], data: Path | None = None, *, with_parent: bool = False, app: str = APP) -> int:
-    """Serve until Ctrl-C, SIGTERM or, `with_parent`, the end of the process that started this one. The exit code.
+def run(environ: Mapping[str, str], data: Path | None = None, *, dies_with_parent: bool = False, app: str = APP) -> int:
+    """Serve until Ctrl-C, SIGTERM or, `dies_with_parent`, the end of the process that started this one. The exit code.
 
     `app` is the ASGI app's factory. LocalError when it cannot be served, or a child ends.
     """
-    stop = Stop(_parent_lives() if with_parent else None)
+    stop = StopFlag(_parent_lives() if dies_with_parent else None)
     stop.listen()
     with ExitStack() as cleaning:
-        knobs = checked(told.read(environ, data))
-        plan = Plan(knobs, environ, cleaning, say)
+        config = checked(run_config.read(environ, data))
+        plan = RunPlan(config, environ, cleaning, say)
         stages = (
-            Stage(plan.below(), plan.prepare),
-            Stage(plan.gateway(app), lambda: print(plan.ready(), flush=True)),
+            StartupStage(plan.dependencies(), plan.prepare),
+            StartupStage(plan.gateway(app), lambda: print(plan.ready(), flush=True)),
         )
-        return supervise(stages, Family(knobs.data / "logs", stop, say, suffix=f"-{knobs.port}"))
+        return supervise(stages, Supervisor(config.data / "logs", stop, say, suffix=f"-{config.port}"))
 
 
-def supervise(stages: Sequence[Stage], family: Family) -> int:
+def supervise(stages: Sequence[StartupStage], supervisor: Supervisor) -> int:
     """Start the stages in order, watch, stop in the reverse order. LocalError when a stage fails or a child ends."""
     try:
         for stage in stages:
             for child in stage.children:
-                family.start(child)
+                supervisor.start(child)
             for child in stage.children:
-                family.await_ready(child)
+                supervisor.await_ready(child)
             stage.then()
-        family.watch()
-    except StopAsked:
+        supervisor.watch()
+    except StopRequested:
         say("Stopping ...")
     finally:
-        family.end()
+        supervisor.end()
     return 0
 
 
-def checked(knobs: Knobs) -> Knobs:
+def checked(config: RunConfig) -> RunConfig:
     """Everything that can be found wrong before anything starts; a port of 0 becomes a free one."""
-    if knobs.mode not in GATEWAYS:
+    if config.mode not in GATEWAYS:
         known = " or ".join(f"MODE={name}" for name in GATEWAYS)
-        raise LocalError(f"MODE={knobs.mode} is not part of this version: leave MODE out, or set {known}.")
-    if knobs.api_key:
-        check_token(knobs.api_key)
+        raise LocalError(f"MODE={config.mode} is not part of this version: leave MODE out, or set {known}.")
+    if config.api_key:
+        check_token(config.api_key)
     try:
-        knobs.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalError(f"{knobs.data} cannot be used for the run's data: {error.strerror}.") from error
-    if knobs.port == 0:
-        return replace(knobs, port=free_ports(1)[0])
-    check_port(knobs.port)
-    return knobs
+        raise LocalError(f"{config.data} cannot be used for the run's data: {error.strerror}.") from error
+    if config.port == 0:
+        return replace(config, port=free_ports(1)[0])
+    check_port(config.port)
+    return config
 
 
 def say(text: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from subsecond_local.errors import LocalError
-from subsecond_local.run.stores import Stores
+from subsecond_local.run.stores import Stores, stores_of_run
 
 
 def outputs(name: str) -> dict[str, str]:
@@ -24,13 +25,18 @@ def outputs(name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
 
-def of_stack(name: str, environ: Mapping[str, str]) -> Stores:
+def chosen_stores(stack_name: str | None, data: Path, environ: Mapping[str, str]) -> Stores:
+    """Those of the stack that a command names, else of the running `make run`. LocalError when they cannot be found."""
+    return stores_of_stack(stack_name, environ) if stack_name else stores_of_run(data, environ)
+
+
+def stores_of_stack(name: str, environ: Mapping[str, str]) -> Stores:
     """The stack's tables and bucket. LocalError where it is not a stack of ours, or not finished."""
     found = outputs(name)
     try:
         return Stores(
             endpoint=environ.get("AWS_ENDPOINT_URL") or None,
-            stand_in=False,
+            emulated=False,
             answers_table=found["AnswersTable"],
             state_table=found["StateTable"],
             bucket=found["Bucket"],

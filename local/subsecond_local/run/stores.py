@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 RUN_FILE = "run.json"
+KEY_FILE = "api_key"
 # Of whoever speaks to a stand-in. ministack takes any; the Lambda host takes this one.
 ACCESS_KEY = "local"
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """`endpoint` None: AWS itself. `stand_in`: a ministack of ours, which takes any credentials."""
+    """`endpoint` None: AWS itself. `emulated`: a ministack of ours, which takes any credentials."""
 
     endpoint: str | None
-    stand_in: bool
+    emulated: bool
     answers_table: str
     state_table: str
     bucket: str
@@ -60,29 +61,29 @@ class Stores:
             read_timeout=15,
             retries={"total_max_attempts": 3},
             # No proxy between two processes of one machine.
-            proxies={} if self.stand_in else None,
+            proxies={} if self.emulated else None,
             # A bucket's name in front of 127.0.0.1 is no host.
             s3={"addressing_style": "path" if self.endpoint else "auto"},
         )
 
     def _access(self) -> dict[str, Any]:
-        if not self.stand_in:
+        if not self.emulated:
             return {"endpoint_url": self.endpoint}
         made_up = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "local"}  # any will do
         return {"endpoint_url": self.endpoint, "region_name": REGION, **made_up}
 
 
-def named(environ: Mapping[str, str], endpoint: str | None, *, stand_in: bool) -> Stores:
+def stores_from_env(environ: Mapping[str, str], endpoint: str | None, *, emulated: bool) -> Stores:
     """The stores under the names that the gateway reads from the same environment."""
     try:
         settings = Settings.from_env(environ)
     except ValueError as error:
         raise LocalError(str(error)) from error
-    return Stores(endpoint, stand_in, settings.answers_table, settings.state_table, settings.bucket)
+    return Stores(endpoint, emulated, settings.answers_table, settings.state_table, settings.bucket)
 
 
 @contextmanager
-def in_words(stores: Stores) -> Generator[None]:
+def readable_errors(stores: Stores) -> Generator[None]:
     """boto3's errors inside become a LocalError that says what to look at."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -91,26 +92,42 @@ def in_words(stores: Stores) -> Generator[None]:
     except (BotoCoreError, ClientError) as error:
         advice = (
             "Is `make run` still running?"
-            if stores.stand_in
+            if stores.emulated
             else "Check AWS_ENDPOINT_URL, the region, the credentials and the tables' names."
         )
         raise LocalError(f"The stores at {stores.endpoint or 'AWS'} cannot be used: {error}\n{advice}") from error
 
 
-def of_run(data: Path, environ: Mapping[str, str]) -> Stores:
+def stores_of_run(data: Path, environ: Mapping[str, str]) -> Stores:
     """The stores that a command works on: those that the environment names, else those of the running `make run`."""
     endpoint = environ.get("AWS_ENDPOINT_URL") or None
     if endpoint or environ.get("SUBSECOND_STATE_TABLE"):
-        return named(environ, endpoint, stand_in=False)
+        return stores_from_env(environ, endpoint, emulated=False)
+    noted = _read_run_file(data, "or set AWS_ENDPOINT_URL or SUBSECOND_STATE_TABLE to name the table")
+    return Stores(**noted["stores"])
+
+
+def url_of_run(data: Path) -> str:
+    """The running gateway's URL, without `/v1`. LocalError when none is noted."""
+    base_url: str = _read_run_file(data, "or name one by --url or --stack-name")["base_url"]
+    return base_url.removesuffix("/v1")
+
+
+def _read_run_file(data: Path, otherwise: str) -> dict[str, Any]:
+    """What `note_run` has written. LocalError with the advice `otherwise` when there is none, or another version's."""
+    path = data / RUN_FILE
     try:
-        return Stores(**json.loads((data / RUN_FILE).read_text())["stores"])
+        noted: dict[str, Any] = json.loads(path.read_text())
+        if noted["stores"].keys() == Stores.__dataclass_fields__.keys() and noted["base_url"]:
+            return noted
     except FileNotFoundError:
         raise LocalError(
-            f"No running gateway is noted in {data / RUN_FILE}. Start one with `make run` (STORES=aws, the default) "
-            "and call this in the same folder, or set AWS_ENDPOINT_URL or SUBSECOND_STATE_TABLE to name the table."
+            f"No running gateway is noted in {path}. Start one with `make run` (STORES=aws, the default) "
+            f"and call this in the same folder, {otherwise}."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LocalError(f"{data / RUN_FILE} cannot be read ({error}): start `make run` again.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LocalError(f"{path} cannot be read ({error}): start `make run` again.") from error
+    raise LocalError(f"{path} is of another version: start `make run` again.")
 
 
 def note_run(data: Path, stores: Stores, base_url: str) -> None:

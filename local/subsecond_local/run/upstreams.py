@@ -11,7 +11,7 @@ from subsecond_local.errors import LocalError
 from subsecond_local.run import model_server
 from subsecond_local.run.children import Child
 from subsecond_local.run.ports import HOST
-from subsecond_local.run.run_config import Knobs, UpstreamName
+from subsecond_local.run.run_config import RunConfig, UpstreamName
 
 SIMULATED = "sim-t50-i5-n32"
 OTHERWISE = "UPSTREAM=simulator make run needs no model; OPENAI_BASE_URL and OPENAI_API_KEY name another server."
@@ -28,29 +28,29 @@ class Upstream:
     child: Child | None = None
 
 
-def choose(knobs: Knobs, port: int, environ: Mapping[str, str], say: Callable[[str], None]) -> Upstream:
+def choose(config: RunConfig, port: int, environ: Mapping[str, str], say: Callable[[str], None]) -> Upstream:
     """As told, else the model, else the simulator. LocalError when what was told cannot be had."""
-    if knobs.upstream == "openai":
-        return _openai(knobs)
-    reason = None if knobs.upstream == "simulator" else model_server.missing()
-    if knobs.upstream == "model" and reason:
+    if config.upstream == "openai":
+        return _openai(config)
+    reason = None if config.upstream == "simulator" else model_server.missing()
+    if config.upstream == "model" and reason:
         raise LocalError(f"UPSTREAM=model cannot run here: {reason}. Try `make install`. {OTHERWISE}")
     if reason:
         say(f"No model can run here ({reason}): the simulator answers instead.")
-    if knobs.upstream == "simulator" or reason:
-        return _child(knobs, "simulator", port, environ)
-    return _child(knobs, "model", port, environ)
+    if config.upstream == "simulator" or reason:
+        return _child(config, "simulator", port, environ)
+    return _child(config, "model", port, environ)
 
 
-def _openai(knobs: Knobs) -> Upstream:
-    if not knobs.openai_url:
+def _openai(config: RunConfig) -> Upstream:
+    if not config.openai_url:
         raise LocalError("UPSTREAM=openai needs OPENAI_BASE_URL, OPENAI_API_KEY or both.")
-    if not knobs.openai_url.startswith(("http://", "https://")):
-        raise LocalError(f"OPENAI_BASE_URL={knobs.openai_url} is not a URL: it begins with http:// or https://.")
-    return Upstream("openai", knobs.openai_url, knobs.openai_key, knobs.model)
+    if not config.openai_url.startswith(("http://", "https://")):
+        raise LocalError(f"OPENAI_BASE_URL={config.openai_url} is not a URL: it begins with http:// or https://.")
+    return Upstream("openai", config.openai_url, config.openai_key, config.model)
 
 
-def _child(knobs: Knobs, name: UpstreamName, port: int, environ: Mapping[str, str]) -> Upstream:
+def _child(config: RunConfig, name: UpstreamName, port: int, environ: Mapping[str, str]) -> Upstream:
     key = secrets.token_urlsafe(16)
     modules = {
         "model": ("run.model_server", f"the model {model_server.MODEL}", model_server.MODEL),
@@ -66,4 +66,4 @@ def _child(knobs: Knobs, name: UpstreamName, port: int, environ: Mapping[str, st
         ready_within=180.0,
         hint=OTHERWISE if name == "model" else "",
     )
-    return Upstream(name, f"http://{HOST}:{port}/v1", key, knobs.model or model, child)
+    return Upstream(name, f"http://{HOST}:{port}/v1", key, config.model or model, child)

@@ -15,7 +15,7 @@ from subsecond.errors import DeadlineExceeded, UpstreamTimeout
 from subsecond.ports import Reply
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import profile, refusal
-from subsecond_local.simulator.simulated_answer import play
+from subsecond_local.simulator.simulated_answer import paced_payloads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -32,9 +32,9 @@ class Simulator:
         self._simulation = Simulation(settings.simulator_seed)
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes]:
-        reel = self._simulation.reel(call.endpoint, {**call.body, "model": call.model})
+        answer = self._simulation.answer(call.endpoint, {**call.body, "model": call.model})
         pause = _Limited(self._settings, call.deadline)
-        async for payload in play(reel, pause, usage=True):
+        async for payload in paced_payloads(answer, pause, usage=True):
             yield payload
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:

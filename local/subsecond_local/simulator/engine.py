@@ -14,7 +14,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from subsecond_local.simulator.names import Profile, header_faults, profile, refusal
-from subsecond_local.simulator.simulated_answer import Choice, Reel, as_json, encode
+from subsecond_local.simulator.simulated_answer import Choice, SimulatedAnswer, as_json, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Simulation:
         """Forget whose `once` is used up."""
         self._spent.clear()
 
-    def reel(self, endpoint: Endpoint, body: Mapping[str, Any], header: str = "") -> Reel:
+    def answer(self, endpoint: Endpoint, body: Mapping[str, Any], header: str = "") -> SimulatedAnswer:
         """The answer to this body; UpstreamError for a bad request, an unknown model, and the fault `status`."""
         _check(body)
         model = _model(body)
@@ -70,7 +70,7 @@ class Simulation:
         choices = tuple(_choice(body, seed, model, faults) for seed in seeds)
         asked = sum(len(encode(prompt)) for prompt in prompts) // 4 + 1
         answered = sum(len(choice.pieces) for choice in choices)
-        return Reel(
+        return SimulatedAnswer(
             endpoint=endpoint,
             id=f"{'chatcmpl' if endpoint == 'chat' else 'cmpl'}-{digest.hex()[:16]}{number:08d}",
             created=int(time()),
@@ -83,7 +83,7 @@ class Simulation:
         )
 
     def embeddings(self, body: Mapping[str, Any], header: str = "") -> bytes:
-        """The embeddings object: unit vectors, floats or base64. Errors as `reel`."""
+        """The embeddings object: unit vectors, floats or base64. Errors as `answer`."""
         model = _model(body)
         self._faults(str(body["model"]), model, header)
         size = body.get("dimensions") or model.dimensions

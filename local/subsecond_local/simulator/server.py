@@ -34,7 +34,7 @@ from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
-from subsecond_local.simulator.simulated_answer import Reel, as_json, play
+from subsecond_local.simulator.simulated_answer import SimulatedAnswer, as_json, paced_payloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,7 @@ _METHODS = dict.fromkeys(("/v1/models", "/health", "/stats"), "GET") | dict.from
 _KEEP_ALIVE = 75
 
 
-class Exchange:
+class RequestCycle:
     """One request and its response."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -115,7 +115,7 @@ class Exchange:
         await self.end(data)
 
 
-class Application:
+class SimulatorApp:
     """The ASGI app. `connections` says how many are open."""
 
     def __init__(self, key: str, slots: int, seed: int, connections: Callable[[], int]) -> None:
@@ -133,38 +133,38 @@ class Application:
         self._clients: set[tuple[str, int] | None] = set()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
+        cycle = RequestCycle(scope, receive, send)
         try:
-            self._admit(exchange)
-            await self._route(exchange)
+            self._admit(cycle)
+            await self._route(cycle)
         except UpstreamError as error:
-            await exchange.reply(as_json(error.body()), error.status, error.retry_after)
+            await cycle.reply(as_json(error.body()), error.status, error.retry_after)
 
-    def _admit(self, exchange: Exchange) -> None:
-        self._clients.add(exchange.client)
-        method = _METHODS.get(exchange.path)
+    def _admit(self, cycle: RequestCycle) -> None:
+        self._clients.add(cycle.client)
+        method = _METHODS.get(cycle.path)
         if method is None:
-            raise refusal(f"Unknown request URL: {exchange.path}.", status=404, code="unknown_url")
-        self._paths[exchange.path] += 1
-        if method != exchange.method:
-            raise refusal(f"{exchange.path} wants {method}.", status=405, code="method_not_allowed")
-        known = hmac.compare_digest(exchange.headers.get(b"authorization", b""), self._key)
-        if self._key and not known and exchange.path.startswith("/v1/"):
+            raise refusal(f"Unknown request URL: {cycle.path}.", status=404, code="unknown_url")
+        self._paths[cycle.path] += 1
+        if method != cycle.method:
+            raise refusal(f"{cycle.path} wants {method}.", status=405, code="method_not_allowed")
+        known = hmac.compare_digest(cycle.headers.get(b"authorization", b""), self._key)
+        if self._key and not known and cycle.path.startswith("/v1/"):
             raise refusal("Incorrect API key provided.", status=401, code="invalid_api_key")
 
-    async def _route(self, exchange: Exchange) -> None:
-        path = exchange.path
+    async def _route(self, cycle: RequestCycle) -> None:
+        path = cycle.path
         if path in _ENDPOINTS or path == _EMBEDDINGS:
-            await self._count(exchange)
+            await self._count(cycle)
         elif path == "/v1/models":
-            await exchange.reply(self._simulation.models())
+            await cycle.reply(self._simulation.models())
         elif path == "/health":
-            await exchange.reply(b'{"status":"ok"}')
+            await cycle.reply(b'{"status":"ok"}')
         elif path == "/stats":
-            await exchange.reply(as_json(self._stats()))
+            await cycle.reply(as_json(self._stats()))
         else:
             self._reset()
-            await exchange.reply(b"{}")
+            await cycle.reply(b"{}")
 
     def _stats(self) -> dict[str, Any]:
         names = ("calls", "completed", "refused", "aborted", "broken")
@@ -173,13 +173,13 @@ class Application:
         shown = {"running": running, "by_model": self._models, "by_path": self._paths, "clients": len(self._clients)}
         return counts | shown | {"connections": self._connections()}
 
-    async def _count(self, exchange: Exchange) -> None:
+    async def _count(self, cycle: RequestCycle) -> None:
         # A reset while this call runs shall not make the new counts negative.
         counts = self._counts
         counts["calls"] += 1
         outcome = "completed"
         try:
-            await self._answer(exchange)
+            await self._answer(cycle)
         except UpstreamUnreachable:
             # To return without the response's end makes uvicorn close the connection.
             outcome = "broken"
@@ -191,33 +191,33 @@ class Application:
         except asyncio.CancelledError:
             outcome = "aborted"
             task = asyncio.current_task()
-            if not exchange.gone or task is None or task.uncancel():
+            if not cycle.gone or task is None or task.uncancel():
                 raise
         finally:
-            exchange.unwatch()
+            cycle.unwatch()
             counts[outcome] += 1
 
-    async def _answer(self, exchange: Exchange) -> None:
-        body = await exchange.body()
+    async def _answer(self, cycle: RequestCycle) -> None:
+        body = await cycle.body()
         if not isinstance(body, dict):
             raise refusal("The body must be a JSON object.", code="invalid_type")
         self._models[str(body.get("model"))] += 1
-        header = exchange.headers.get(b"x-sim-fault", b"").decode("latin-1")
-        endpoint = _ENDPOINTS.get(exchange.path)
+        header = cycle.headers.get(b"x-sim-fault", b"").decode("latin-1")
+        endpoint = _ENDPOINTS.get(cycle.path)
         if endpoint is None:
             found = self._simulation.embeddings(body, header)
             await asyncio.sleep(profile(body["model"]).first)
-            await exchange.reply(found)
+            await cycle.reply(found)
             return
         streamed = body.get("stream")
         if not isinstance(streamed, bool | None):
             raise refusal("'stream' must be true or false.", param="stream", code="invalid_type")
-        reel = self._simulation.reel(endpoint, body, header)
+        answer = self._simulation.answer(endpoint, body, header)
         # A whole answer at once leaves nobody the time to hang up, and watching costs a task.
-        if streamed or reel.times[-1] or reel.faults or self._slots:
-            exchange.watch()
+        if streamed or answer.times[-1] or answer.faults or self._slots:
+            cycle.watch()
         async with self._slots or contextlib.nullcontext():
-            await (_stream(exchange, reel, usage=_wants_usage(body)) if streamed else _whole(exchange, reel))
+            await (_stream(cycle, answer, usage=_wants_usage(body)) if streamed else _whole(cycle, answer))
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
@@ -230,50 +230,50 @@ async def _sleep(seconds: float, *, first: bool) -> None:
     await asyncio.sleep(seconds)
 
 
-async def _stream(exchange: Exchange, reel: Reel, *, usage: bool) -> None:
-    await exchange.start(200, _EVENTS)
-    slow = reel.faults.get("slow")
+async def _stream(cycle: RequestCycle, answer: SimulatedAnswer, *, usage: bool) -> None:
+    await cycle.start(200, _EVENTS)
+    slow = answer.faults.get("slow")
     try:
-        async for payload in play(reel, _sleep, usage=usage):
+        async for payload in paced_payloads(answer, _sleep, usage=usage):
             event = b"data: %b\n\n" % payload
             if slow is None:
-                await exchange.write(event)
+                await cycle.write(event)
             else:
-                await _write_slowly(exchange, event, slow / 1000)
+                await _write_slowly(cycle, event, slow / 1000)
     except UpstreamUnreachable:
-        if "nodone" in reel.faults:
-            await exchange.end()
+        if "nodone" in answer.faults:
+            await cycle.end()
         raise
     except UpstreamError as error:
-        await exchange.end(b"data: %b\n\n" % as_json(error.body()))
+        await cycle.end(b"data: %b\n\n" % as_json(error.body()))
         raise UpstreamUnreachable("The stream ended in an error event.") from error
-    await exchange.end(b"data: [DONE]\n\n")
+    await cycle.end(b"data: [DONE]\n\n")
 
 
-async def _whole(exchange: Exchange, reel: Reel) -> None:
-    faults = reel.faults
-    seconds = FOREVER if "stall" in faults else reel.times[-1]
+async def _whole(cycle: RequestCycle, answer: SimulatedAnswer) -> None:
+    faults = answer.faults
+    seconds = FOREVER if "stall" in faults else answer.times[-1]
     if seconds:
         await asyncio.sleep(seconds)
     if "errorevent" in faults:
         raise refusal("The fault asked for: an error instead of an answer.", status=500, code="simulated_error")
-    body = reel.whole()
+    body = answer.whole()
     if "malformed" in faults:
         body = body[: len(body) // 2]
     if not faults.keys() & {"truncate", "slow"}:
-        await exchange.reply(body)
+        await cycle.reply(body)
         return
-    await exchange.start(200, [_JSON, (b"content-length", b"%d" % len(body))])
+    await cycle.start(200, [_JSON, (b"content-length", b"%d" % len(body))])
     if "truncate" in faults:
-        await exchange.write(body[: len(body) // 2])
+        await cycle.write(body[: len(body) // 2])
         raise UpstreamUnreachable("The connection died.")
-    await _write_slowly(exchange, body, faults["slow"] / 1000)
-    await exchange.end()
+    await _write_slowly(cycle, body, faults["slow"] / 1000)
+    await cycle.end()
 
 
-async def _write_slowly(exchange: Exchange, data: bytes, seconds: float) -> None:
+async def _write_slowly(cycle: RequestCycle, data: bytes, seconds: float) -> None:
     for piece in cut(data):
-        await exchange.write(piece)
+        await cycle.write(piece)
         await asyncio.sleep(seconds)
 
 
@@ -307,7 +307,7 @@ def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0, *, until_
 
     port 0: a free one. key "": anybody may ask. slots 0: no limit. OSError when the port is taken.
     """
-    application = Application(key, slots, seed, lambda: len(server.server_state.connections))
+    application = SimulatorApp(key, slots, seed, lambda: len(server.server_state.connections))
     config = uvicorn.Config(
         Guard(application),
         loop="uvloop",

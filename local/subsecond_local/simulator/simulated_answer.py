@@ -33,7 +33,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Reel:
+class SimulatedAnswer:
     """One answer, ready to be played or sent whole. `times`: seconds from the start to each token."""
 
     endpoint: Endpoint
@@ -125,25 +125,25 @@ class Pause(Protocol):
     async def __call__(self, seconds: float, *, first: bool) -> None: ...
 
 
-async def play(reel: Reel, pause: Pause, *, usage: bool) -> AsyncGenerator[bytes]:
+async def paced_payloads(answer: SimulatedAnswer, pause: Pause, *, usage: bool) -> AsyncGenerator[bytes]:
     """The payloads in their time, without `[DONE]`. UpstreamError for the faults that end a stream."""
     started = monotonic()
-    tokens = len(reel.times)
-    for at, payloads in enumerate(reel.steps(usage=usage)):
+    tokens = len(answer.times)
+    for at, payloads in enumerate(answer.steps(usage=usage)):
         if at < tokens:
-            await pause(max(0.0, started + reel.times[at] - monotonic()), first=at == 0)
-        for fault, number in reel.faults.items():
+            await pause(max(0.0, started + answer.times[at] - monotonic()), first=at == 0)
+        for fault, number in answer.faults.items():
             if at == min(number, tokens) and fault in ("stall", "truncate", "malformed", "errorevent"):
                 if fault == "malformed":
                     yield b'{"choices":[{"delta":{"content":"cut'
-                await _strike(fault, pause, first=at == 0)
+                await _apply_fault(fault, pause, first=at == 0)
         for payload in payloads:
             yield payload
-    if "nodone" in reel.faults:
+    if "nodone" in answer.faults:
         raise UpstreamUnreachable("The answer ended without [DONE].")
 
 
-async def _strike(fault: str, pause: Pause, *, first: bool) -> None:
+async def _apply_fault(fault: str, pause: Pause, *, first: bool) -> None:
     if fault == "stall":
         await pause(FOREVER, first=first)
     if fault == "truncate":

@@ -19,7 +19,7 @@ class ShortReply(Exception):
     """Fewer or more replies than questions: nobody can say whose is missing."""
 
 
-class Gathering(Generic[Question, Reply]):
+class Batcher(Generic[Question, Reply]):
     """`together` answers a list of questions in their order; an exception in a reply's place is for its asker alone.
     Used from one event loop.
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Late(Generic[T]):
+class Lazy(Generic[T]):
     """`made` is None until somebody has asked for it."""
 
     def __init__(self, make: Callable[[], T]) -> None:

@@ -1,5 +1,5 @@
 """Several prompts in one request: `prompt` as a list, and `/v1/completions/batch`. Each goes its own way through the
-pipeline, all side by side, so that they share lookups (`gathering.py`) and duplicates one flight; `admission.py` bounds
+pipeline, all side by side, so that they share lookups (`batcher.py`) and duplicates one flight; `admission.py` bounds
 the upstream calls. They come back in the order that they were asked."""
 
 from __future__ import annotations

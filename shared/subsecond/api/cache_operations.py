@@ -22,7 +22,7 @@ from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
     # numpy, which an environment without the semantic stage never loads
-    from subsecond.stages.semantic import Similar
+    from subsecond.stages.semantic import SemanticCache
 
 T = TypeVar("T")
 
@@ -85,9 +85,9 @@ async def explain_hit(gateway: Gateway, tenant: Tenant, request_id: str) -> dict
         "request_id": request_id,
         "source": "semantic",
         "at": hit.at,
-        "judged": list(hit.judged),
+        "judged": list(hit.verdicts),
         "entry": _shape(gateway, entry) if entry else None,
-        "reported": bool(entry and hit.asked in entry.negatives),
+        "reported": bool(entry and hit.asked in entry.false_hits),
     }
 
 
@@ -95,23 +95,23 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
     """What would answer this request, and why; nothing is asked of the model, and nothing stored."""
     gateway.models.know(call.model)
     trace = Trace(partition=tenant.partition, model=call.model)
-    prompt, similar = prepare(call, tenant), await _similar(gateway)
+    prompt, semantic = prepare(call, tenant), await _semantic(gateway)
     request = Request(tenant, call, prompt, trace)
-    if similar:
-        similar.begin(tenant)
+    if semantic:
+        semantic.begin(tenant)
     entry = await look_up(gateway.exact, gateway.rules, gateway.settings, request)
     source, vector = "exact", None
-    if entry is None and similar:
-        source, vector = "semantic", await similar.vector(call, prompt, trace)
-        entry = await similar.find(gateway.exact, request, vector)
-    near = [] if similar is None or vector is None else await similar.nearest(tenant.partition, prompt.scope, vector)
+    if entry is None and semantic:
+        source, vector = "semantic", await semantic.vector(call, prompt, trace)
+        entry = await semantic.find(gateway.exact, request, vector)
+    near = [] if semantic is None or vector is None else await semantic.nearest(tenant.partition, prompt.scope, vector)
     return {
         "source": source if entry else "upstream",
         "reasons": _reasons(gateway, call, prompt, entry, trace),
         "key": prompt.key,
         "scope": prompt.scope,
         "entry": _shape(gateway, entry) if entry else None,
-        "judged": trace.judged,
+        "judged": trace.verdicts,
         "nearest": [{"entry": one.key, "similarity": round(one.similarity, 4)} for one in near],
         "stored_for": lifetime(gateway.settings, call, prompt) if call.rules.write and not entry else 0,
         "counts": dict(trace.counts),
@@ -135,10 +135,10 @@ async def report(
         raise InvalidRequest(
             "That is the entry's own question. If its answer is bad, invalidate the entry.", code="own_question"
         )
-    negatives = entry.negatives | {asked} if wrong else entry.negatives - {asked}
-    changed = negatives != entry.negatives
+    false_hits = entry.false_hits | {asked} if wrong else entry.false_hits - {asked}
+    changed = false_hits != entry.false_hits
     # A full one answers nobody else any more, so there is nothing to add.
-    if changed and not (wrong and len(entry.negatives) >= MOST):
+    if changed and not (wrong and len(entry.false_hits) >= MOST):
         await sure(gateway.exact.report(tenant.partition, key, asked, wrong=wrong))
     if changed:
         trace.counts["false_hits_reported"] += 1 if wrong else -1
@@ -148,7 +148,7 @@ async def report(
         "entry": key,
         "verdict": "wrong" if wrong else "right",
         "changed": changed,
-        "negatives": min(len(negatives), MOST),
+        "negatives": min(len(false_hits), MOST),
     }
 
 
@@ -208,9 +208,9 @@ async def _matches(
     """How many entries it covers, and how well that is known: nothing scans the table for it."""
     if kind == "entry":
         return {"matches": int(entry is not None and entry.created <= before), "accuracy": "exact"}
-    if kind == "scope" and (similar := await _similar(gateway)):
-        await sure(similar.reader.refresh(partition))
-        return {"matches": similar.held(partition, value, before), "accuracy": "at_least"}
+    if kind == "scope" and (semantic := await _semantic(gateway)):
+        await sure(semantic.reader.refresh(partition))
+        return {"matches": semantic.held(partition, value, before), "accuracy": "at_least"}
     if kind == "namespace":
         await gateway.ledger.flush(force=True)
         summary = await gateway.ledger.summary(partition)
@@ -224,8 +224,8 @@ async def _matches(
     return {"matches": len(found), "accuracy": "at_least"}
 
 
-async def _similar(gateway: Gateway) -> Similar | None:
-    return await sure(gateway.similar.get()) if gateway.similar else None
+async def _semantic(gateway: Gateway) -> SemanticCache | None:
+    return await sure(gateway.semantic.get()) if gateway.semantic else None
 
 
 def _shape(gateway: Gateway, entry: Entry) -> dict[str, Any]:
@@ -243,17 +243,17 @@ def _shape(gateway: Gateway, entry: Entry) -> dict[str, Any]:
         "age": round(max(0.0, now - entry.created), 3),
         "expires_in": round(entry.expires - now, 3),
         "tags": list(entry.tags),
-        "negatives": len(entry.negatives),
+        "negatives": len(entry.false_hits),
         "embedder": entry.embedder or None,
         "invalidated": gateway.rules.cover(entry),
     }
 
 
 async def _verdict(gateway: Gateway, entry: Entry, asked: str, scope: str | None) -> dict[str, Any]:
-    similar = await _similar(gateway)
-    if similar is None:
+    semantic = await _semantic(gateway)
+    if semantic is None:
         return {"says": "miss", "reasons": ["the semantic cache is off"]}
-    found = await sure(similar.against(entry, asked))
+    found = await sure(semantic.against(entry, asked))
     if scope is None:
         return found
     return {**found, "same_scope": scope == entry.prompt.scope}
@@ -263,18 +263,18 @@ def _reasons(gateway: Gateway, call: Call, prompt: Prompt, entry: Entry | None, 
     if entry and entry.prompt.key == prompt.key:
         return ["the same request is stored"]
     if entry:
-        return [str(reason) for reason in _list(trace.judged[-1]["reasons"])]
+        return [str(reason) for reason in _list(trace.verdicts[-1]["reasons"])]
     if not may_read(call):
         return ["the request forbids to read the cache"]
     return ["the same request is not stored", _why_not_similar(gateway, call, prompt, trace)]
 
 
 def _why_not_similar(gateway: Gateway, call: Call, prompt: Prompt, trace: Trace) -> str:
-    if gateway.similar is None:
+    if gateway.semantic is None:
         return "the semantic cache is off"
     if not may_compare(call, prompt.text):
         return "nothing similar will do: `similar` is off, or it has tools, n > 1, no user text, or too long a one"
-    return "no candidate passed" if trace.judged else "nothing in its scope is similar enough"
+    return "no candidate passed" if trace.verdicts else "nothing in its scope is similar enough"
 
 
 def _list(value: object) -> list[object]:

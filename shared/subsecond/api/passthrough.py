@@ -14,6 +14,7 @@ from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
 from subsecond.stages.upstream import Models
 from subsecond.stats.prices import money, prices_of
+from subsecond.stats.trace import Step
 from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump
 
@@ -85,8 +86,8 @@ def statistics(context: RequestContext) -> Response:
         if of == "tenant":
             return JSON, dump(found)
         found["health"] = _health(context.gateway.models)
-        if (late := context.gateway.similar) and (similar := late.made):
-            index = similar.reader.figures(tenant.partition)
+        if (lazy := context.gateway.semantic) and (semantic := lazy.made):
+            index = semantic.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)
 
@@ -123,7 +124,7 @@ async def _passed_through(context: RequestContext, path: str, body: Mapping[str,
     trace.model = str(body["model"]) if body else None
     trace.source = "upstream"
     counted_in(trace.counts)
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         reply = await context.gateway.models.fetch(path, body, context.deadline(None), trace)
     await context.gateway.record(trace)
     return reply.content_type, reply.body

@@ -16,7 +16,7 @@ from subsecond.api.wire import parse
 from subsecond.errors import Compressed, InvalidRequest, SubsecondError, TooLarge, Unauthorized
 from subsecond.model import Tenant
 from subsecond.pipeline import Gateway
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 # zlib's window bits for each content coding that a body may have. Python has no Zstandard before 3.14, and a package
 # for it would weigh on every cold start.
@@ -68,7 +68,7 @@ class RequestContext:
                 raise _too_large(limit)
         sent = b"".join(parts)
         del parts
-        with self.trace.step("parse"):
+        with self.trace.step(Step.PARSE):
             self.raw = inflated(sent, coding, limit) if coding in ZLIB else sent
             return parse(self.raw)
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from subsecond.clock import within
 from subsecond.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ PATIENCE = 2.0
 
 log = logging.getLogger("subsecond")
 
-# By reference: the secret, and until when it is believed, on the wall clock (the monotonic one need not go on in a
-# frozen Lambda environment).
-_known: dict[str, tuple[str, float]] = {}
+# By reference: the secret, when it was read, and for how many seconds it is believed.
+_known: dict[str, tuple[str, float, float]] = {}
 _reading = Lock()
 
 
@@ -42,7 +42,7 @@ def forget(reference: str) -> None:
     """Ask the store next time: the upstream refuses what we know, so it may have been rotated."""
     known = _known.get(reference)
     if known:
-        _known[reference] = (known[0], 0.0)
+        _known[reference] = (known[0], 0.0, 0.0)
 
 
 def forget_all() -> None:
@@ -62,7 +62,7 @@ def parse(reference: str) -> tuple[str, str, str]:
 
 def _believed(reference: str) -> str | None:
     known = _known.get(reference)
-    return known[0] if known and time.time() < known[1] else None
+    return known[0] if known and within(known[1], known[2], time.time()) else None
 
 
 def _refresh(reference: str, max_age: float) -> str:
@@ -76,7 +76,7 @@ def _refresh(reference: str, max_age: float) -> str:
             if reference not in _known:
                 raise Unavailable("The upstream's key cannot be read from its store. The gateway's log tells more.")
             found, age = _known[reference][0], RETRY
-        _known[reference] = (found, time.time() + age)
+        _known[reference] = (found, time.time(), age)
         return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from subsecond.cache.normal_form import normal
 from subsecond.model import Entry
-from subsecond.normal_form import normal
 
 # With so many, an entry answers nobody but its own question: it is near to too much. 64 digests are 2 KB of its item.
 MOST = 64
@@ -21,8 +21,8 @@ def digest(partition: str, text: str) -> str:
 
 def objection(entry: Entry, text: str) -> str | None:
     """Why the entry must not answer this text, though it is similar; None when nobody has objected."""
-    if not entry.negatives:
+    if not entry.false_hits:
         return None
-    if digest(entry.partition, text) in entry.negatives:
+    if digest(entry.partition, text) in entry.false_hits:
         return "reported as wrong"
-    return "reported as wrong too often" if len(entry.negatives) >= MOST else None
+    return "reported as wrong too often" if len(entry.false_hits) >= MOST else None

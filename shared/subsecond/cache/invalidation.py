@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from subsecond.aio.fail_open import fail_open
+from subsecond.clock import within
 from subsecond.model import Entry, Rule
 from subsecond.ports import Invalidations
 from subsecond.stats.trace import Trace
@@ -41,7 +42,7 @@ class _Known:
 
 
 class Rules:
-    """Used from one event loop. `clock`: epoch seconds; `ticks`: monotonic seconds. `longest`: the longest life of an
+    """Used from one event loop. `clock`: epoch seconds; `ticks`: the same, for EVERY. `longest`: the longest life of an
     answer, in seconds.
 
     A rule lives for that long after its date, and an answer that is older is served no more: so a rule never ends
@@ -54,7 +55,7 @@ class Rules:
         longest: float,
         *,
         clock: Callable[[], float] = time.time,
-        ticks: Callable[[], float] = time.monotonic,
+        ticks: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self.life = longest + SLACK
@@ -67,7 +68,7 @@ class Rules:
         need not be awaited."""
         known = self._known(partition)
         now = self._ticks()
-        if known.task is None and now - known.asked >= EVERY:
+        if known.task is None and not within(known.asked, EVERY, now):
             known.asked = now
             known.task = asyncio.create_task(self._read(partition, known))
             known.task.add_done_callback(lambda task: _ended(known, task))

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from subsecond.cache.normal_form import normal
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
-from subsecond.normal_form import normal
 
 ROUTE = ("quality", "floor", "prefer")
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode

@@ -7,5 +7,5 @@ one: take it, take `stream-runtime`, set AWS_LAMBDA_EXEC_WRAPPER. When the manag
     http_stream      what a handler returns, and its bytes on the wire
     runtime_client   posts it, chunk by chunk, to the Runtime API
     runtime          `python -m ...runtime HANDLER`: the process that the exec wrapper starts
-    asgi             a handler for any ASGI app (`scope`, `lifespan` and `exchange` are its parts)
+    asgi             a handler for any ASGI app (`scope` and `asgi_cycle` are its parts)
 """

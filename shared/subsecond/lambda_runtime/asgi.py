@@ -2,7 +2,7 @@
 
     handler = StreamingHandler(build_app)
 
-The app lives on one event loop, from its startup until the environment ends, so that its connections survive from one
+The app lives on one event loop, from its making until the environment ends, so that its connections survive from one
 request to the next. There is no second thread: the loop runs while a request is served and stands still in between, as
 it would in a frozen environment anyway.
 """
@@ -20,7 +20,6 @@ from typing import Any, Protocol
 from .asgi_cycle import Exchange
 from .asgi_types import App
 from .http_stream import HttpStream
-from .lifespan import Lifespan
 from .scope import http_body, http_scope, is_http
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,8 @@ class Context(Protocol):
 class StreamingHandler:
     """`handler(event, context)` for Function URL events, payload format 2.0; needs the streaming runtime client.
 
-    factory: makes the app, inside the loop; its startup runs here too, so that a failure is a failed initialisation.
+    factory: makes the app, inside the loop, and does what the app needs before its first request: what fails here is a
+    failed initialisation. ASGI's lifespan is not run, as nobody tells a function when it ends.
     at_end: called when a response has ended (not when the handler returns), each alone: flush metrics and logs here.
     on_event: serves every event that is no HTTP request, such as a schedule's; plain or async.
     margin: seconds kept at the end of the function's time. The app is told, as `scope["aws.deadline"]` (monotonic
@@ -60,7 +60,7 @@ class StreamingHandler:
         self._margin = margin
         with ExitStack() as undo:
             undo.callback(self.loop.close)
-            self._app, self._lifespan = self.loop.run_until_complete(_started(factory))
+            self._app = self.loop.run_until_complete(_made(factory))
             undo.pop_all()
 
     def __call__(self, event: Any, context: Context) -> Any:
@@ -71,8 +71,7 @@ class StreamingHandler:
         return self.loop.run_until_complete(_result(self._on_event(event, context)))
 
     def close(self) -> None:
-        """Run the app's shutdown and close the loop. Lambda never calls this: it ends the process."""
-        self.loop.run_until_complete(self._lifespan.stop())
+        """Close the loop. Lambda never calls this: it ends the process."""
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
@@ -81,8 +80,6 @@ class StreamingHandler:
         scope = http_scope(event)
         scope["aws.event"], scope["aws.context"] = event, context
         scope["aws.deadline"] = end - 2 * self._margin
-        if self._lifespan.state is not None:
-            scope["state"] = self._lifespan.state.copy()
         exchange = Exchange(self._app, scope, http_body(event), end - self._margin, self._margin / 2)
         head = await exchange.begin()
         return HttpStream(head.status, head.headers, head.cookies, self._body(exchange, end), self.loop)
@@ -98,11 +95,8 @@ class StreamingHandler:
                 await _run(hook, end - self._margin / 4 - monotonic())
 
 
-async def _started(factory: Callable[[], App]) -> tuple[App, Lifespan]:
-    app = factory()
-    lifespan = Lifespan(app)
-    await lifespan.start()
-    return app, lifespan
+async def _made(factory: Callable[[], App]) -> App:
+    return factory()
 
 
 async def _result(value: Any) -> Any:

@@ -14,7 +14,7 @@ def is_http(event: object) -> bool:
 
 
 def http_scope(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The ASGI connection scope, without state, deadline and context, which are the handler's to add."""
+    """The ASGI connection scope, without deadline, event and context, which are the handler's to add."""
     request = event["requestContext"]
     path = event.get("rawPath") or "/"
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}

@@ -6,13 +6,15 @@ Nothing goes there but what a trace holds: no prompt, no answer, no key. What Op
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from time import time
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from subsecond.clock import PerSecond
 from subsecond.pipeline import Gateway
 from subsecond.ports import Ledger
 from subsecond.stats.trace import Trace
@@ -25,6 +27,8 @@ metrics = Metrics(namespace="Subsecond")
 
 # The id of the Function URL's request, which AWS gives the client as x-amzn-RequestId, or of a schedule's event.
 CORRELATION_ID = "requestContext.requestId || id"
+# Requests without a valid key that have a line and metrics, in a second. The others are added to the next line.
+GUESSES = 5
 # A client may send any text as a model's name.
 MODEL_CHARACTERS = 100
 # Of OpenTelemetry, by our own.
@@ -35,9 +39,12 @@ TOKENS = {"prompt_tokens": "gen_ai.usage.input_tokens", "completion_tokens": "ge
 class ObservedLedger:
     """A ledger whose requests are told to CloudWatch as well."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._cold = True
+        self._guesses = PerSecond(GUESSES)
+        self._untold = 0
 
     def record(self, trace: Trace) -> None:
         if self._cold:
@@ -45,7 +52,13 @@ class ObservedLedger:
             metrics.add_metric(name="ColdStart", unit=MetricUnit.Count, value=1)
             self._cold = False
         self._ledger.record(trace)
-        logger.info("request", extra=_line(trace))
+        if trace.error and trace.partition is None and not self._guesses.take(self._clock()):
+            self._untold += 1
+            return
+        untold, self._untold = self._untold, 0
+        logger.info("request", extra=_line(trace) | ({"untold": untold} if untold else {}))
+        for name in ("Requests", "Errors") if untold else ():
+            metrics.add_metric(name=name, unit=MetricUnit.Count, value=untold)
         for name, unit, value in _figures(trace):
             metrics.add_metric(name=name, unit=unit, value=value)
 

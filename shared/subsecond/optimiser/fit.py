@@ -21,7 +21,7 @@ from typing import NamedTuple
 from subsecond.optimiser.messages import INSTRUCTING, Message, last_user, query, texts, with_texts
 from subsecond.optimiser.passages import Span, outside, passages_of, without
 from subsecond.optimiser.protect import units
-from subsecond.optimiser.relevance import Similarity, ranked
+from subsecond.optimiser.relevance import ranked
 
 BLOCKS = 8
 # A recount may find a few tokens more than the sum of the parts; each round takes at least one thing away.
@@ -54,12 +54,10 @@ class Fit:
         pinned: int,
         text: Callable[[str], int],
         message: Callable[[Message], int],
-        similar: Similarity | None = None,
     ) -> None:
         self._messages = list(messages)
         self._pinned = pinned
         self._text = text
-        self._similar = similar
         self._question = outside(query(self._messages))
         self._sizes = [message(one) for one in self._messages]
         self._message = message
@@ -139,7 +137,7 @@ class Fit:
         return found
 
     def _most_first(self, pieces: list[_Piece]) -> list[_Piece]:
-        order = ranked(self._question, [piece.body for piece in pieces], self._similar)
+        order = ranked(self._question, [piece.body for piece in pieces])
         return [pieces[at] for at in order]
 
     def _texts(self) -> Iterator[tuple[int, int, str]]:

@@ -32,7 +32,6 @@ from subsecond.optimiser.tokens import Correction, Counter, Tokens, most, uncoun
 
 if TYPE_CHECKING:
     from subsecond.config import Settings
-    from subsecond.optimiser.relevance import Similarity
 
 # How far an estimate may be off: such a call is fitted with this to spare, and refused only when it is too long by
 # more than this.
@@ -47,17 +46,10 @@ class Optimiser:
         self._tokens = Tokens(settings.tokenizer_files)
         self._correction = Correction()
 
-    def run(
-        self,
-        call: Call,
-        asked: str = "",
-        partition: str = "",
-        window: int = 0,
-        similar: Similarity | None = None,
-    ) -> tuple[Call, Report]:
+    def run(self, call: Call, asked: str = "", partition: str = "", window: int = 0) -> tuple[Call, Report]:
         """Raises ContextLengthExceeded, InvalidRequest (`asked` is not understood)."""
         plan = plan_for(self._settings, call.model, asked, partition, window)
-        return optimise(call, plan, self._tokens, self._correction.factor(call.model), similar)
+        return optimise(call, plan, self._tokens, self._correction.factor(call.model))
 
     def learn(self, report: Report, model: str, usage: Mapping[str, Any] | None) -> None:
         """What the model's server counted, once it is known."""
@@ -65,14 +57,12 @@ class Optimiser:
             self._correction.learn(model, round(report.after / report.factor), usage)
 
 
-def optimise(
-    call: Call, plan: Plan, tokens: Tokens, factor: float = 1.0, similar: Similarity | None = None
-) -> tuple[Call, Report]:
+def optimise(call: Call, plan: Plan, tokens: Tokens, factor: float = 1.0) -> tuple[Call, Report]:
     """The call to send, the same object where nothing changed. `factor`: what a real count is to an estimate.
 
     Raises ContextLengthExceeded when it cannot be made to fit the plan's window.
     """
-    work = _Work(call, plan, tokens, factor, similar)
+    work = _Work(call, plan, tokens, factor)
     if plan.level is not Level.OFF:
         work.tidy()
         work.fit()
@@ -92,11 +82,10 @@ class _Size:
 class _Work:
     """One call's way through the levels."""
 
-    def __init__(self, call: Call, plan: Plan, tokens: Tokens, factor: float, similar: Similarity | None) -> None:
+    def __init__(self, call: Call, plan: Plan, tokens: Tokens, factor: float) -> None:
         self._call = call
         self._plan = plan
         self._tokens = tokens
-        self._similar = similar
         self._before = self._messages = messages_of(call.body) if call.endpoint == "chat" else []
         self._pinned = marked_until(call.body, self._messages)
         self._rules: list[Rule] = []
@@ -115,10 +104,6 @@ class _Work:
             self._dedupe()
         if self._plan.level >= Level.SELECT and self._plan.budget:
             self._select()
-        if self._plan.level >= Level.CONCISE:
-            from subsecond.optimiser.concise import shortened  # noqa: PLC0415 (as in `_dedupe`)
-
-            self._instructions("concise", shortened)
 
     def fit(self) -> None:
         if self._plan.level < Level.FIT or not self._plan.window:
@@ -144,7 +129,7 @@ class _Work:
     def done(self) -> tuple[Call, Report]:
         fields: dict[str, Any] = {"messages": self._messages} if self._messages is not self._before else {}
         marks: tuple[str, ...] = ()
-        if self._plan.level is not Level.OFF and self._messages:
+        if self._messages:
             changed, marks = marked(self._call.body, self._messages, self._plan.markers, self._plan.partition)
             fields |= changed
         body = {**self._call.body, **fields}
@@ -182,7 +167,7 @@ class _Work:
 
         def choose(text: str, role: str) -> tuple[str, int]:
             own = None if role == "user" else question
-            return selected(text, own, self._plan.budget, self._text, self._similar)
+            return selected(text, own, self._plan.budget, self._text)
 
         self._edit("select", INSTRUCTING | {"user"}, choose)
 
@@ -226,7 +211,7 @@ class _Work:
 
         budget = int((size.room - size.frame) / (1 + self._margin))
         chars = _chars(self._messages)
-        found = Fit(self._messages, self._pinned, self._text, self._message, self._similar).to(max(0, budget))
+        found = Fit(self._messages, self._pinned, self._text, self._message).to(max(0, budget))
         edits = found.passages + found.turns + found.paragraphs
         if not edits:
             return

@@ -24,7 +24,6 @@ class Level(IntEnum):
     DEDUPE = 2
     FIT = 3
     SELECT = 4
-    CONCISE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Plan:
     for the answer where the request names no limit of its own. `budget`: tokens of context that `select` leaves in a
     message, 0 for all. `markers`: which provider's cache marks to place. `partition`: the tenant's, for its key."""
 
-    level: Level = Level.LOSSLESS
+    level: Level = Level.OFF
     window: int = 0
     reserve: int = 1024
     budget: int = 0
@@ -43,15 +42,17 @@ class Plan:
 
 def plan_for(settings: Settings, model: str, asked: str = "", partition: str = "", window: int = 0) -> Plan:
     """`asked`: the request header's value, `LEVEL; budget=N; markers=KIND`, any part of which may be missing.
-    `window`: what the catalogue says of the model; the settings' own word goes before it. Raises InvalidRequest."""
-    level, budget, markers = _asked(asked)
-    by_model = _by_model(settings.optimise_models, model)
+    `window`: what the catalogue says of the model; the settings' own word goes before it. A request that asks for `off`
+    gets no cache markers either, unless it names them. Raises InvalidRequest."""
+    asked_level, budget, markers = _asked(asked)
+    level = level_of(asked_level or _by_model(settings.optimise_models, model) or settings.optimise)
+    refused = bool(asked_level) and level is Level.OFF
     return Plan(
-        level=level_of(level or by_model or settings.optimise),
+        level=level,
         window=int(_by_model(settings.context_windows, model) or window),
         reserve=settings.output_reserve,
         budget=budget if budget is not None else settings.context_budget,
-        markers=markers or settings.cache_markers,
+        markers=markers or ("off" if refused else settings.cache_markers),
         partition=partition,
     )
 

@@ -1,21 +1,15 @@
-"""Which passages speak of the query: BM25 in plain Python, and an embedder's opinion where there is one."""
+"""Ranks passages by what they have in common with a query: BM25 in plain Python. `fit` and `select` call it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import log
 
 # Robertson and Zaragoza's usual values: how fast a term's repetition saturates, how much length counts.
 SATURATION, LENGTH = 1.2, 0.75
-# Reciprocal rank fusion's constant (Cormack, Clarke and Buettcher 2009).
-FUSION = 60
-
 # A question has fewer; a whole page as the query is cut here, in the order of the alphabet.
 MOST_TERMS = 64
-
-# Similarity of each text to the query; higher is nearer.
-Similarity = Callable[[str, Sequence[str]], Sequence[float]]
 
 _WORDS = re.compile(r"\w+")
 _WORD_END = re.compile(r"\w")
@@ -74,17 +68,7 @@ def _times(term: str, low: str) -> int:
     return times
 
 
-def ranked(query: str, passages: Sequence[str], similar: Similarity | None = None) -> list[int]:
-    """Places of the passages, the most relevant first; of equals, the earlier first."""
-    order = _order(bm25(query, passages))
-    if similar is None or len(passages) < 2:  # noqa: PLR2004 (one needs no rank)
-        return order
-    fused = [0.0] * len(passages)
-    for one in (order, _order(similar(query, passages))):
-        for rank, at in enumerate(one):
-            fused[at] += 1 / (FUSION + rank)
-    return _order(fused)
-
-
-def _order(scores: Sequence[float]) -> list[int]:
+def ranked(query: str, passages: Sequence[str]) -> list[int]:
+    """The indexes of the passages, the most relevant first; of equals, the earlier first."""
+    scores = bm25(query, passages)
     return sorted(range(len(scores)), key=lambda at: (-scores[at], at))

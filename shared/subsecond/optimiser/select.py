@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from subsecond.optimiser.passages import outside, passages_of, without
-from subsecond.optimiser.relevance import Similarity, ranked
+from subsecond.optimiser.relevance import ranked
 
 
-def selected(
-    text: str, query: str | None, budget: int, count: Callable[[str], int], similar: Similarity | None
-) -> tuple[str, int]:
+def selected(text: str, query: str | None, budget: int, count: Callable[[str], int]) -> tuple[str, int]:
     """The text with passages of at most `budget` tokens, and how many went. `query`: None for the text's own."""
     found = passages_of(text)
     if not found:
@@ -20,7 +18,7 @@ def selected(
     if sum(sizes) <= budget:
         return text, 0
     kept, left = set(), budget
-    for at in ranked(outside(text) if query is None else query, bodies, similar):
+    for at in ranked(outside(text) if query is None else query, bodies):
         if sizes[at] <= left:
             kept.add(at)
             left -= sizes[at]

@@ -3,7 +3,7 @@
 const EVERY = 5000; // ms between two looks at the figures
 const MOST_POINTS = 120;
 const FEW = 5; // recent hits that are shown unfolded
-const ORDER = ["auth", "parse", "prepare", "exact", "flight", "embed", "semantic", "route", "optimise", "upstream", "store"];
+const STEPS = ["authenticate", "parse", "prepare", "exact", "flight", "embed", "semantic", "route", "optimise", "upstream", "store", "record"];
 const $ = (id) => document.getElementById(id);
 const base = document.querySelector("meta[name=subsecond-base]").content || location.origin;
 let key = sessionStorage.getItem("subsecond-key") || "";
@@ -188,9 +188,9 @@ function tiles(found) {
   fill($("tiles"), all.map(([value, name, more]) => make("div", { class: "tile" }, make("b", {}, value), make("span", {}, name), make("span", {}, more))));
 }
 
-const place = (step) => (ORDER.indexOf(step) + ORDER.length + 1) % (ORDER.length + 1);
+const position = (step) => (STEPS.indexOf(step) + STEPS.length + 1) % (STEPS.length + 1);
 function bars(steps) {
-  const rows = Object.entries(steps).sort((a, b) => place(a[0]) - place(b[0])), high = Math.max(...rows.map((row) => row[1].mean), .001);
+  const rows = Object.entries(steps).sort((a, b) => position(a[0]) - position(b[0])), high = Math.max(...rows.map((row) => row[1].mean), .001);
   return rows.map(([step, one]) => [step,
     make("td", { class: "bar" }, draw("svg", { width: "100%", height: 12, "aria-hidden": "true" },
       draw("rect", { class: "first", width: `${Math.max(.5, 100 * one.mean / high)}%`, height: 12, rx: 2 }))),

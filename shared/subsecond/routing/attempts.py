@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from time import monotonic, time
 from typing import Any
@@ -21,7 +22,7 @@ from subsecond.ports import Upstream
 from subsecond.routing.deadlines import check, remaining
 from subsecond.routing.health import Health, Watch
 from subsecond.routing.hedging import Hedges, race
-from subsecond.stats.trace import Attempt, Trace
+from subsecond.stats.trace import Attempt, Step, Trace
 from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.admission import Admission
 
@@ -102,6 +103,19 @@ def seconds_of(retry_after: str | None) -> float | None:
         return None
 
 
+def prompt_tokens(call: Call) -> int:
+    """Estimated: for calls that tell no usage."""
+    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
+
+    tokens, body = Tokens(), call.body
+    counter = tokens.counter(call.model)
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        told = sum(tokens.message(counter, one) for one in messages if isinstance(one, dict))
+        return told + tokens.frame(counter, body)
+    return counter.count(str(body.get("prompt") or ""))
+
+
 @dataclass(slots=True, eq=False)
 class Opened:
     """A candidate that has begun to speak: its first chunks are here, the rest comes from `payloads`."""
@@ -117,6 +131,7 @@ class Opened:
     async def aclose(self) -> None:
         """Give it up."""
         self.attempt.outcome = "cancelled"
+        self.attempt.lost = len(self.chunks)
         await self.stack.aclose()
 
     async def events(self) -> AsyncGenerator[Event]:
@@ -163,6 +178,7 @@ class Asking:
     async def opened(self) -> Opened:
         """The candidate that speaks first. Raises the last one's error, or DeadlineExceeded."""
         health = self.terms.health
+        self.trace.prompt_tokens = partial(prompt_tokens, self.call)
         # Those at rest come last. They are not left out: if all rest, one of them is still the best that there is.
         self._waiting = sorted(self.candidates, key=lambda one: health.resting(one.name))
         kind = self.kind
@@ -230,6 +246,7 @@ class Asking:
             raise
         except BaseException:
             attempt.outcome = "cancelled"
+            _lose(attempt, watches)
             for watch in watches:
                 watch.gone()
             raise
@@ -255,6 +272,7 @@ class Asking:
                     transcript = Transcript(call.endpoint)
                     chunks = await _up_to_the_first_text(payloads, transcript)
             except TimeoutError:
+                _lose(attempt, watches)
                 # A time-out that the request's deadline made short says nothing of the model. Any other is its failure,
                 # however short the setting is: else a model that hangs would never be left.
                 if limit.hurried:
@@ -273,7 +291,7 @@ async def answer(
     trace.source = "upstream"
     if terms.hedges:
         terms.hedges.budget.earn()
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         opened = await Asking(candidates, call, trace, terms, sent).opened()
     async with aclosing(told(opened, trace)) as events:
         async for event in events:
@@ -313,6 +331,12 @@ def _says(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta") or choice.get("message") or {}
     said = any(value for name, value in delta.items() if name != "role")
     return said or bool(choice.get("text") or choice.get("finish_reason"))
+
+
+def _lose(attempt: Attempt, watches: Sequence[Watch]) -> None:
+    """It is given up before it has spoken: where it had left already, it costs its prompt."""
+    if watches:
+        attempt.lost = 0
 
 
 def _are_equivalent(one: Candidate, other: Candidate) -> bool:

@@ -1,17 +1,23 @@
-"""The models that there are, and the names that stand for more than one of them. `parsing` makes it from JSON."""
+"""The models that there are, and the names that stand for more than one of them. `load` makes it of its setting."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
+from subsecond.aws.secrets import STORES, parse, secret
 from subsecond.config import Settings
 from subsecond.errors import NotFound
 
-CAPABILITIES = frozenset({"tools", "json_schema", "vision"})
+Capability: TypeAlias = Literal["json_schema", "tools", "vision"]
+VARIABLE = "SUBSECOND_CATALOGUE"
 # Names that are proposed for one that there is not.
 NEAREST = 3
 
@@ -22,6 +28,11 @@ class Tier(IntEnum):
     FAST = 0
     BALANCED = 1
     QUALITY = 2
+
+    @classmethod
+    def of(cls, word: str) -> Tier:
+        """KeyError where there is none of this name."""
+        return cls[word.upper()]
 
     @property
     def word(self) -> str:
@@ -79,7 +90,7 @@ class Model:
     price_out: float = 0.0
     window: int = 0
     output_limit: int = 0
-    capabilities: frozenset[str] = frozenset()
+    capabilities: frozenset[Capability] = frozenset()
     ttft: float = 0.5
     speed: float = 50.0
     group: str = ""
@@ -145,3 +156,24 @@ def standard_aliases(models: Iterable[Model]) -> list[Alias]:
     every = tuple(models)
     tiers = [Alias(f"auto:{tier.word}", every, floor=tier, by_difficulty=False) for tier in Tier]
     return [Alias("auto", every), *tiers]
+
+
+def load(text: str) -> Catalogue | None:
+    """From SUBSECOND_CATALOGUE: JSON, `file:PATH`, or `ssm:NAME` or `secretsmanager:NAME` (as for a key). None when
+    empty. ValueError."""
+    text = text.strip()
+    if not text:
+        return None
+    from subsecond.routing.parsing import read  # noqa: PLC0415 -- its shapes take 20 ms to build
+
+    if text.startswith("file:"):
+        try:
+            text = Path(text.removeprefix("file:")).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{VARIABLE}: {text[:200]} cannot be read ({type(error).__name__})") from None
+    elif text.startswith(tuple(f"{store}:" for store in STORES)):
+        parse(text)
+        # A thread of its own: where an event loop is running already, another one can not be run in this thread.
+        with ThreadPoolExecutor(1) as thread:
+            text = thread.submit(lambda reference: asyncio.run(secret(reference, math.inf)), text).result()
+    return read(text)

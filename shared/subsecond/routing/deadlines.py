@@ -7,14 +7,14 @@ from math import inf
 from time import monotonic
 
 from subsecond.errors import DeadlineExceeded
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 # How much the newest duration counts in the average and in the deviation, and how many deviations are kept in reserve:
 # as TCP's retransmission timer has it (RFC 6298).
 AVERAGE, DEVIATION, RESERVE = 1 / 8, 1 / 4, 4
-# The steps of the semantic stage, and all that come before the model's.
-SIMILAR = ("embed", "semantic")
-BEFORE = ("authenticate", "prepare", "exact", *SIMILAR)
+SIMILAR = (Step.EMBED, Step.SEMANTIC)
+# What a request's time is made of beside the model's: the steps before it, and those after the last byte.
+APART = (Step.AUTHENTICATE, Step.PARSE, Step.PREPARE, Step.EXACT, *SIMILAR, Step.STORE, Step.RECORD)
 
 
 def remaining(deadline: float | None, now: float) -> float:
@@ -73,7 +73,7 @@ class Spare:
         if fits(deadline, model + self._costs.of("semantic"), now) or not fits(deadline, model, now):
             return True
         self._costs.ease("semantic")
-        trace.skipped.append("semantic")
+        trace.skipped.append(Step.SEMANTIC)
         trace.counts["skipped_semantic"] += 1
         return False
 
@@ -83,4 +83,4 @@ class Spare:
         if similar:
             self._costs.learn("semantic", sum(similar))
         if trace.source == "upstream" and trace.error is None and trace.total is not None:
-            self._costs.learn("model", trace.total - sum(trace.steps.get(step, 0.0) for step in BEFORE))
+            self._costs.learn("model", trace.total - sum(trace.steps.get(step, 0.0) for step in APART))

@@ -1,9 +1,7 @@
 """How likely it is that a question needs the stronger model: plain arithmetic on its words, no model, no network.
 
 Two logistic regressions say how likely the weak model is to be wrong and the strong one to be right; what is hard for
-both is not worth the strong one's price. Their features are the words (hashed) and nine counts of the surface. Where
-the semantic cache has made a vector of the text by the embedder that the weights are for, a third and a fourth
-regression on it are averaged in.
+both is not worth the strong one's price. Their features are the words (hashed) and nine counts of the surface.
 
 The weights are one JSON file with the figures that were measured of it (`data/difficulty.json`,
 `training/train_difficulty.py`; `subsecond route fit` makes one of the user's own traffic).
@@ -19,7 +17,7 @@ from base64 import b64decode
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -94,17 +92,6 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class VectorHead:
-    """The same on a vector."""
-
-    bias: float
-    weights: Sequence[float]
-
-    def chance(self, vector: Sequence[float]) -> float:
-        return _logistic(self.bias + sum(map(float.__mul__, self.weights, vector)))
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
     """What was measured of the weights, on rows that they were not fitted on: area under the recovered gain over the
     share of strong calls (0.5 is chance), with its 95 % interval."""
@@ -118,39 +105,23 @@ class Measured:
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """weak: that the weak model is wrong. strong: that the strong one is right. quantiles: of the raw score, in equal
-    steps of the share of texts, without and with a vector; embedder: whose vectors are understood, or empty."""
+    steps of the share of texts."""
 
     bits: int
     weak: Head
     strong: Head
     quantiles: Sequence[float]
     measured: Measured
-    embedder: str = ""
-    vector_weak: VectorHead | None = None
-    vector_strong: VectorHead | None = None
-    vector_quantiles: Sequence[float] = ()
 
-    def score(self, text: str, vector: Any = None, embedder: str = "") -> float | None:
+    def score(self, text: str) -> float | None:
         """The share of the texts it was fitted on that are easier, 0 to 1. None for a text without words, or in a
-        script that it does not know. vector: of floats, made by `embedder`."""
-        if not _is_known(text):
-            return None
-        told = self._of_vector(vector, embedder)
-        raw = self.raw(text)
-        if told is None:
-            return _share(self.quantiles, raw)
-        return _share(self.vector_quantiles, (raw + told) / 2)
+        script that it does not know."""
+        return _share(self.quantiles, self.raw(text)) if _is_known(text) else None
 
     def raw(self, text: str) -> float:
         """The expected gain of the strong model, -1 to 1, by the text."""
         places, counts = buckets(text, self.bits), surface(text)
         return self.weak.chance(places, counts) + self.strong.chance(places, counts) - 1
-
-    def _of_vector(self, vector: Any, embedder: str) -> float | None:
-        if vector is None or embedder != self.embedder or not (self.vector_weak and self.vector_strong):
-            return None
-        plain = vector.tolist() if hasattr(vector, "tolist") else vector
-        return self.vector_weak.chance(plain) + self.vector_strong.chance(plain) - 1
 
 
 class Ranks:
@@ -207,19 +178,7 @@ def read(file: Mapping[str, Any]) -> Scorer:
     weak, strong = (_head(file["heads"][name], bits) for name in ("weak", "strong"))
     measured = file["measured"]
     figures = Measured(int(measured["n"]), *(float(measured[name]) for name in ("apgr", "apgr_low", "apgr_high")))
-    scorer = Scorer(bits, weak, strong, _floats(file["quantiles"]), figures)
-    told = file.get("vector")
-    return replace(scorer, **_of_vectors(told)) if told else scorer
-
-
-def _of_vectors(given: Mapping[str, Any]) -> dict[str, Any]:
-    weak, strong = (VectorHead(float(given[one]["bias"]), _floats(given[one]["weights"])) for one in ("weak", "strong"))
-    return {
-        "embedder": str(given["embedder"]),
-        "vector_weak": weak,
-        "vector_strong": strong,
-        "vector_quantiles": _floats(given["quantiles"]),
-    }
+    return Scorer(bits, weak, strong, _floats(file["quantiles"]), figures)
 
 
 def _head(given: Mapping[str, Any], bits: int) -> Head:

@@ -1,24 +1,25 @@
-"""A catalogue from its JSON. Whatever does not fit is a ValueError that names the entry and the field."""
+"""A catalogue from its JSON text. Pydantic checks each field, the functions below what one entry says of another.
+
+Only `catalogue.load` imports it, where a catalogue is configured. Whatever does not fit is a ValueError that names the
+entry and the field, and quotes neither a key nor an address, which may hold a password.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
-import re
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from subsecond.aws.secrets import STORES, parse, secret
-from subsecond.config import CHOICES
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from subsecond.aws.secrets import parse
 from subsecond.routing.catalogue import (
-    CAPABILITIES,
+    VARIABLE,
     Alias,
+    Capability,
     Catalogue,
     Model,
     Server,
@@ -28,55 +29,159 @@ from subsecond.routing.catalogue import (
     standard_aliases,
 )
 
-VARIABLE = "SUBSECOND_CATALOGUE"
-# What a header and a table's key can hold.
-NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 MILLISECONDS = 1000.0
+# Pydantic's kinds of errors in our words; any other is told in its own, which quote no input.
+WORDS = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field{near}",
+    "literal_error": "{input!r} is not one of {expected}",
+    "greater_than": "it must be more than {gt:g}",
+    "greater_than_equal": "a number from {ge:g} is wanted, not {input!r}",
+    "less_than_equal": "a number to {le:g} is wanted, not {input!r}",
+    "int_type": "a whole number is wanted, not {input!r}",
+    "bool_type": "true or false is wanted, not {input!r}",
+    "string_pattern_mismatch": "a name of letters, digits and _.:/@+- is wanted, not {input!r}",
+    "too_short": "there are none",
+    "value_error": "{error}",
+}
 
-Check = Callable[[Any], Any]
+
+def _secret(reference: str) -> str:
+    parse(reference)
+    return reference
 
 
-class _Unfit(ValueError):
-    """What is wrong with a value."""
+def _url(address: str) -> str:
+    try:
+        url = urlsplit(address)
+        good = url.scheme in {"http", "https"} and url.hostname and not (url.query or url.fragment or url.username)
+        good = good and url.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("it is not like https://host/v1")
+    return address.rstrip("/")
 
 
-def load(text: str) -> Catalogue | None:
-    """From SUBSECOND_CATALOGUE: JSON, `file:PATH`, or `ssm:NAME` or `secretsmanager:NAME` (as for a key). None when
-    empty. ValueError."""
-    text = text.strip()
-    if not text:
-        return None
-    if text.startswith("file:"):
-        try:
-            text = Path(text.removeprefix("file:")).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{VARIABLE}: {text[:200]} cannot be read ({type(error).__name__})") from None
-    elif text.startswith(tuple(f"{store}:" for store in STORES)):
-        parse(text)
-        # A thread of its own: where an event loop is running already, another one can not be run in this thread.
-        with ThreadPoolExecutor(1) as thread:
-            text = thread.submit(lambda reference: asyncio.run(secret(reference, math.inf)), text).result()
-    return read(text)
+def _told(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a text is wanted")
+    return text
+
+
+def _ordered(cuts: tuple[float, float]) -> tuple[float, float]:
+    if cuts[0] > cuts[1]:
+        raise ValueError("the first is larger than the second")
+    return cuts
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+# What a header and a table's key can hold.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/@+-]{1,128}$")]
+TierWord = Literal["fast", "balanced", "quality"]
+Amount = Annotated[float, Field(ge=0)]
+Tokens = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class ServerShape(_Shape):
+    url: Annotated[str, AfterValidator(_url)]
+    key: str = ""
+    secret: Annotated[str, AfterValidator(_secret)] = ""
+
+
+class TemplatesShape(_Shape):
+    simple: str = ""
+    default: str = ""
+    complex: str = ""
+    cuts: Annotated[tuple[Share, Share], AfterValidator(_ordered)] = (1 / 3, 2 / 3)
+
+
+class ModelShape(_Shape):
+    name: Name
+    upstream: Annotated[list[Name], BeforeValidator(_one_or_more)] = []
+    model: str = ""
+    tier: TierWord
+    price_in: Amount = 0.0
+    price_out: Amount = 0.0
+    window: Tokens = 0
+    output_limit: Tokens = 0
+    capabilities: frozenset[Capability] = frozenset()
+    ttft_ms: Annotated[float, Field(ge=0, le=600_000)] = 500.0
+    tokens_per_second: Annotated[float, Field(gt=0)] = 50.0
+    group: Name = ""
+    fallbacks: tuple[Name, ...] = ()
+    list_prompts: bool = False
+    templates: TemplatesShape | None = None
+
+
+class AliasShape(_Shape):
+    models: tuple[Name, ...] = ()
+    floor: TierWord = "fast"
+    quality: Share | None = None
+    prefer: Literal["latency", "price"] | None = None
+    templates: TemplatesShape | None = None
+
+
+class CatalogueShape(_Shape):
+    upstreams: dict[str, ServerShape] = {}
+    models: Annotated[list[ModelShape], Field(min_length=1)]
+    aliases: dict[Name, AliasShape] = {}
+    templates: dict[str, Annotated[str, AfterValidator(_told)]] = {}
 
 
 def read(text: str) -> Catalogue:
     """The catalogue of this JSON text."""
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{VARIABLE} is no JSON: {error}") from None
-    fields = _fields("the catalogue", found, CATALOGUE)
-    servers = {one.name: one for one in (_server(name, given) for name, given in fields["upstreams"].items())}
-    templates = {name: Template(name, _text_of(name, given)) for name, given in fields["templates"].items()}
+        shape = CatalogueShape.model_validate_json(text)
+    except ValidationError as error:
+        raise _first(error, text) from None
+    servers = {name: _server(name, given) for name, given in shape.upstreams.items()}
+    templates = {name: Template(name, words) for name, words in shape.templates.items()}
     models: dict[str, Model] = {}
-    for at, given in enumerate(fields["models"]):
-        for model in _models(at, given, servers, templates):
+    for given in shape.models:
+        for model in _models(given, servers, templates):
             _new(model.name, models, f"model {model.name!r}")
             models[model.name] = model
-    if not models:
-        raise ValueError(f"{VARIABLE}: the catalogue, field 'models': there are none")
     _check_fallbacks(models)
-    return Catalogue(models, _aliases(fields["aliases"], models, templates), servers)
+    return Catalogue(models, _aliases(shape.aliases, models, templates), servers)
+
+
+def _first(error: ValidationError, text: str) -> ValueError:
+    """The first thing that is wrong, in our words."""
+    found = error.errors(include_url=False)[0]
+    if found["type"] == "json_invalid":
+        return ValueError(f"{VARIABLE} is no JSON: {found['msg']}")
+    entry, shape, path = _place(found["loc"], text)
+    field = ".".join(str(part) for part in path if isinstance(part, str))
+    context: dict[str, Any] = found.get("ctx", {})
+    if "expected" in context:
+        context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
+    near, words = _near(field, shape.model_fields), WORDS.get(found["type"], found["msg"])
+    return _wrong(entry, field, words.format(input=found["input"], near=near, **context))
+
+
+def _place(path: tuple[int | str, ...], text: str) -> tuple[str, type[_Shape], tuple[int | str, ...]]:
+    """Of an error's path: the entry in words, what shape it should have, and the path inside it."""
+    match path:
+        case ("models", int(at), *rest):
+            given = json.loads(text)["models"][at]
+            named = given.get("name") if isinstance(given, dict) else None
+            return f"model {named!r}" if isinstance(named, str) else f"model {at + 1}", ModelShape, tuple(rest)
+        case ("upstreams", name, *rest):
+            return f"upstream {name!r}", ServerShape, tuple(rest)
+        case ("aliases", name, *rest):
+            return f"alias {name!r}", AliasShape, tuple("name" if part == "[key]" else part for part in rest)
+        case ("templates", name, *_):
+            return f"template {name!r}", CatalogueShape, ("text",)
+    return "the catalogue", CatalogueShape, path
 
 
 def _check_fallbacks(models: Mapping[str, Model]) -> None:
@@ -86,65 +191,55 @@ def _check_fallbacks(models: Mapping[str, Model]) -> None:
                 raise _wrong(f"model {model.name!r}", "fallbacks", f"{name!r} is no other model{_near(name, models)}")
 
 
-def _server(name: str, given: Any) -> Server:
-    entry = f"upstream {name!r}"
-    fields = _fields(entry, given, SERVER)
-    if fields["key"] and fields["secret"]:
-        raise _wrong(entry, "secret", "there is a `key` already")
-    return Server(name, fields["url"].rstrip("/"), fields["key"], fields["secret"])
+def _server(name: str, given: ServerShape) -> Server:
+    if given.key and given.secret:
+        raise _wrong(f"upstream {name!r}", "secret", "there is a `key` already")
+    return Server(name, given.url, given.key, given.secret)
 
 
-def _text_of(name: str, given: Any) -> str:
-    if not isinstance(given, str) or not given.strip():
-        raise _wrong(f"template {name!r}", "text", "a text is wanted")
-    return given
-
-
-def _models(at: int, given: Any, servers: Mapping[str, Server], templates: Mapping[str, Template]) -> list[Model]:
+def _models(given: ModelShape, servers: Mapping[str, Server], templates: Mapping[str, Template]) -> list[Model]:
     """One deployment for each upstream that it names; several make a group with the model's name."""
-    named = given.get("name") if isinstance(given, dict) else None
-    entry = f"model {named!r}" if isinstance(named, str) else f"model {at + 1}"
-    fields = _fields(entry, given, MODEL)
-    for server in fields["upstream"]:
+    entry, name = f"model {given.name!r}", given.name
+    upstreams = tuple(dict.fromkeys(given.upstream))
+    for server in upstreams:
         if server not in servers:
             raise _wrong(entry, "upstream", f"{server!r} is no upstream of the catalogue{_near(server, servers)}")
-    name = fields["name"]
     model = Model(
         name=name,
-        tier=fields["tier"],
-        served=fields["model"] or name,
-        price_in=fields["price_in"],
-        price_out=fields["price_out"],
-        window=fields["window"],
-        output_limit=fields["output_limit"],
-        capabilities=frozenset(fields["capabilities"]),
-        ttft=fields["ttft_ms"] / MILLISECONDS,
-        speed=fields["tokens_per_second"],
-        group=fields["group"],
-        fallbacks=fields["fallbacks"],
-        list_prompts=fields["list_prompts"],
-        templates=_chosen(entry, fields["templates"], templates),
+        tier=Tier.of(given.tier),
+        served=given.model or name,
+        price_in=given.price_in,
+        price_out=given.price_out,
+        window=given.window,
+        output_limit=given.output_limit,
+        capabilities=given.capabilities,
+        ttft=given.ttft_ms / MILLISECONDS,
+        speed=given.tokens_per_second,
+        group=given.group,
+        fallbacks=tuple(dict.fromkeys(given.fallbacks)),
+        list_prompts=given.list_prompts,
+        templates=_chosen(entry, given.templates, templates),
     )
-    places = fields["upstream"]
-    if len(places) < 2:  # noqa: PLR2004 -- one of several is a deployment
-        return [replace(model, server=places[0] if places else "")]
+    if not upstreams[1:]:
+        return [replace(model, server="".join(upstreams))]
     if model.group:
         raise _wrong(entry, "group", "a model with several upstreams is a group of its own")
-    return [replace(model, name=f"{name}@{place}", server=place, group=name) for place in places]
+    return [replace(model, name=f"{name}@{server}", server=server, group=name) for server in upstreams]
 
 
-def _chosen(entry: str, given: Any, templates: Mapping[str, Template]) -> Templates | None:
+def _chosen(entry: str, given: TemplatesShape | None, templates: Mapping[str, Template]) -> Templates | None:
     if given is None:
         return None
-    fields = _fields(f"{entry}, templates", given, TEMPLATES)
-    cuts = fields.pop("cuts")
-    for place, name in fields.items():
+    for field, name in (("simple", given.simple), ("default", given.default), ("complex", given.complex)):
         if name and name not in templates:
-            raise _wrong(entry, f"templates.{place}", f"there is no template {name!r}{_near(name, templates)}")
-    return Templates(**{place: templates.get(name) for place, name in fields.items()}, cuts=cuts)
+            raise _wrong(entry, f"templates.{field}", f"there is no template {name!r}{_near(name, templates)}")
+    simple, default, other = (templates.get(name) for name in (given.simple, given.default, given.complex))
+    return Templates(simple, default, other, given.cuts)
 
 
-def _aliases(given: Any, models: Mapping[str, Model], templates: Mapping[str, Template]) -> dict[str, Alias]:
+def _aliases(
+    given: Mapping[str, AliasShape], models: Mapping[str, Model], templates: Mapping[str, Template]
+) -> dict[str, Alias]:
     """The standard ones, the groups, and those of the configuration, which may take a standard one's place."""
     found = {alias.name: alias for alias in standard_aliases(models.values())}
     groups: dict[str, tuple[Model, ...]] = {}
@@ -157,202 +252,42 @@ def _aliases(given: Any, models: Mapping[str, Model], templates: Mapping[str, Te
             raise _wrong(f"group {name!r}", "tier", "its models are of several tiers, so they do not answer alike")
     made = {name: Alias(name, members, by_difficulty=False) for name, members in groups.items()}
     own: dict[str, Alias] = {}
-    for name, fields in given.items():
+    for name, shape in given.items():
         _new(name, {**models, **made}, f"alias {name!r}")
-        own[name] = _alias(name, fields, models, templates)
+        own[name] = _alias(name, shape, models, templates)
     return {**found, **made, **own}
 
 
-def _alias(name: str, given: Any, models: Mapping[str, Model], templates: Mapping[str, Template]) -> Alias:
-    entry = f"alias {name!r}"
-    if not NAME.fullmatch(name):
-        raise _wrong(entry, "name", f"letters, digits and {'_.:/@+-'} are wanted")
-    fields = _fields(entry, given, ALIAS)
+def _alias(name: str, given: AliasShape, models: Mapping[str, Model], templates: Mapping[str, Template]) -> Alias:
+    entry, floor = f"alias {name!r}", Tier.of(given.floor)
     members: list[Model] = []
-    for wanted in fields["models"]:
+    for wanted in given.models:
         some = [one for one in models.values() if wanted in (one.name, one.group)]
         if not some:
             raise _wrong(entry, "models", f"{wanted!r} is no model{_near(wanted, models)}")
         members += some
     members = members or list(models.values())
-    if all(one.tier < fields["floor"] for one in members):
-        raise _wrong(entry, "floor", f"no model of it is {fields['floor'].word} or better")
+    if all(one.tier < floor for one in members):
+        raise _wrong(entry, "floor", f"no model of it is {floor.word} or better")
     return Alias(
         name=name,
         models=tuple(dict.fromkeys(members)),
-        floor=fields["floor"],
-        quality=fields["quality"],
-        prefer=fields["prefer"],
-        templates=_chosen(entry, fields["templates"], templates),
+        floor=floor,
+        quality=given.quality,
+        prefer=given.prefer,
+        templates=_chosen(entry, given.templates, templates),
     )
 
 
-def _new(name: str, names: Mapping[str, Any], entry: str) -> None:
+def _new(name: str, names: Mapping[str, object], entry: str) -> None:
     if name in names:
         raise _wrong(entry, "name", "there is another of this name")
 
 
-def _wrong(entry: str, name: str, what: str) -> ValueError:
-    return ValueError(f"{VARIABLE}: {entry}, field {name!r}: {what}")
+def _wrong(entry: str, field: str, what: str) -> ValueError:
+    return ValueError(f"{VARIABLE}: {entry}, field {field!r}: {what}")
 
 
-def _near(name: str, names: Mapping[str, Any]) -> str:
+def _near(name: str, names: Mapping[str, object]) -> str:
     near = get_close_matches(name, names, 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _fields(entry: str, given: Any, wanted: Mapping[str, tuple[Check, Any]]) -> dict[str, Any]:
-    """The entry's fields, checked; what is missing has its default, and must be there where that is `...`."""
-    if not isinstance(given, dict):
-        raise _wrong(entry, "", "a JSON object is wanted")
-    for name in given:
-        if name not in wanted:
-            raise _wrong(entry, name, f"there is no such field{_near(name, wanted)}")
-    found = {}
-    for name, (check, default) in wanted.items():
-        if name not in given and default is ...:
-            raise _wrong(entry, name, "it is missing")
-        try:
-            found[name] = check(given[name]) if name in given else default
-        except _Unfit as error:
-            raise _wrong(entry, name, str(error)) from None
-    return found
-
-
-def _number(low: float, high: float = math.inf) -> Check:
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            wanted = f"a number from {low:g}" + ("" if math.isinf(high) else f" to {high:g}")
-            raise _Unfit(f"{wanted} is wanted, not {value!r}")
-        return float(value)
-
-    return check
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _Unfit(f"a whole number is wanted, not {value!r}")
-    return value
-
-
-def _rate(value: Any) -> float:
-    found: float = _number(0)(value)
-    if not found or math.isinf(found):
-        raise _Unfit("it must be more than 0")
-    return found
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _Unfit(f"a text is wanted, not {value!r}")
-    return value
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise _Unfit(f"a name of letters, digits and _.:/@+- is wanted, not {value!r}")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise _Unfit(f"a list of names is wanted, not {value!r}")
-    return tuple(dict.fromkeys(map(_name, value)))
-
-
-def _one_or_more(value: Any) -> tuple[str, ...]:
-    return _names(value) if isinstance(value, list) else (_name(value),)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _Unfit(f"true or false is wanted, not {value!r}")
-    return value
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _Unfit("a JSON object is wanted")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise _Unfit("a list is wanted")
-    return value
-
-
-def _word(words: tuple[str, ...]) -> Check:
-    def check(value: Any) -> str:
-        if value not in words:
-            raise _Unfit(f"{value!r} is not one of {', '.join(words)}")
-        return str(value)
-
-    return check
-
-
-def _tier(value: Any) -> Tier:
-    return Tier[_word(tuple(tier.word for tier in Tier))(value).upper()]
-
-
-def _capabilities(value: Any) -> tuple[str, ...]:
-    return tuple(_word(tuple(sorted(CAPABILITIES)))(one) for one in _names(value))
-
-
-def _url(value: Any) -> str:
-    try:
-        url = urlsplit(value)
-        good = url.scheme in {"http", "https"} and bool(url.hostname) and not (url.query or url.fragment)
-        good = good and not url.username and url.port != 0
-    except (ValueError, TypeError, AttributeError):
-        good = False
-    if not good:
-        raise _Unfit("it is not like https://host/v1")  # unquoted: it may hold a password
-    return str(value)
-
-
-def _secret(value: Any) -> str:
-    try:
-        parse(_text(value))
-    except ValueError as error:
-        raise _Unfit(str(error)) from None
-    return str(value)
-
-
-def _cuts(value: Any) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 -- three templates have two bounds
-        raise _Unfit("two numbers are wanted")
-    low, high = (_number(0, 1)(one) for one in value)
-    if low > high:
-        raise _Unfit("the first is larger than the second")
-    return low, high
-
-
-# Field: what checks it, and its default.
-CATALOGUE = {"upstreams": (_object, {}), "models": (_list, ...), "aliases": (_object, {}), "templates": (_object, {})}
-SERVER = {"url": (_url, ...), "key": (_text, ""), "secret": (_secret, "")}
-MODEL = {
-    "name": (_name, ...),
-    "upstream": (_one_or_more, ()),
-    "model": (_text, ""),
-    "tier": (_tier, ...),
-    "price_in": (_number(0), 0.0),
-    "price_out": (_number(0), 0.0),
-    "window": (_whole, 0),
-    "output_limit": (_whole, 0),
-    "capabilities": (_capabilities, ()),
-    "ttft_ms": (_number(0, 600_000), 500.0),
-    "tokens_per_second": (_rate, 50.0),
-    "group": (_name, ""),
-    "fallbacks": (_names, ()),
-    "list_prompts": (_flag, False),
-    "templates": (_object, None),
-}
-ALIAS = {
-    "models": (_names, ()),
-    "floor": (_tier, Tier.FAST),
-    "quality": (_number(0, 1), None),
-    "prefer": (_word(CHOICES["prefer"]), None),
-    "templates": (_object, None),
-}
-TEMPLATES = {"simple": (_text, ""), "default": (_text, ""), "complex": (_text, ""), "cuts": (_cuts, (1 / 3, 2 / 3))}

@@ -14,8 +14,8 @@ from typing import Any
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
-from subsecond.routing import difficulty, parsing, templates
-from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
+from subsecond.routing import difficulty, templates
+from subsecond.routing.catalogue import Alias, Capability, Catalogue, Model, Tier, load
 from subsecond.routing.health import Prediction
 from subsecond.routing.selection import Choice, Dial, Facts, listed, select
 from subsecond.stats.trace import Attempt
@@ -94,7 +94,7 @@ class Router:
     @classmethod
     def of(cls, settings: Settings) -> Router | None:
         """None without a catalogue: then every name goes to the one upstream. ValueError names what does not fit."""
-        catalogue = parsing.load(settings.catalogue)
+        catalogue = load(settings.catalogue)
         if catalogue is None:
             return None
         dial = Dial(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
@@ -106,12 +106,11 @@ class Router:
         tenant: Tenant,
         predict: Callable[[str], Prediction] | None = None,
         wish: Wish | None = None,
-        embedded: tuple[Any, str] = (None, ""),
         *,
         now: float | None = None,
     ) -> Route:
-        """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. embedded: the
-        vector of the last user turn, and its embedder's id. now: monotonic seconds."""
+        """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. now:
+        monotonic seconds."""
         found = self.catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
         wish = wish or Wish()
@@ -126,7 +125,7 @@ class Router:
             output=output_of(call.body),
             needs=needs_of(call.body),
             time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
-            difficulty=self._difficulty(texts, embedded) if self._wants_score(found) else None,
+            difficulty=self._difficulty(texts) if self._wants_score(found) else None,
             floor=_floor(wish.floor),
             quality=wish.quality,
             prefer=wish.prefer,
@@ -145,16 +144,13 @@ class Router:
             return found.templates is not None
         return found.by_difficulty or found.templates is not None or any(one.templates for one in found.models)
 
-    def _difficulty(self, texts: list[str], embedded: tuple[Any, str]) -> float | None:
+    def _difficulty(self, texts: list[str]) -> float | None:
         """Of the conversation's user turns, the hardest: a model that was good enough for an earlier one stays."""
         if self._scorer is None or self._score is None or not texts:
             return None
-        vector, embedder = embedded
         # Clipped, as the scorer reads them, so that what is remembered of them is small.
         turns = [difficulty.clipped(text) for text in (*(texts[:1] if texts[1:] else ()), *texts[-TURNS:])]
-        last = self._score(turns[-1]) if vector is None else self._scorer.score(turns[-1], vector, embedder)
-        earlier = [self._score(text) for text in turns[:-1]]
-        hardest = difficulty.hardest([*earlier, last])
+        hardest = difficulty.hardest([self._score(text) for text in turns])
         return None if hardest is None else self._ranks.place(hardest)
 
     def _keep(self, conversation: str, model: str) -> None:
@@ -168,7 +164,7 @@ def _floor(name: str | None) -> Tier | None:
     if name is None:
         return None
     try:
-        return Tier[name.upper()]
+        return Tier.of(name)
     except KeyError:
         words = ", ".join(tier.word for tier in Tier)
         raise InvalidRequest(
@@ -201,9 +197,9 @@ def user_texts(body: Mapping[str, Any]) -> list[str]:
     return [text for one in users if (text := "\n".join(_texts(one)))]
 
 
-def needs_of(body: Mapping[str, Any]) -> frozenset[str]:
-    """Of CAPABILITIES: what a model must be able to do for this request."""
-    found = set()
+def needs_of(body: Mapping[str, Any]) -> frozenset[Capability]:
+    """What a model must be able to do for this request."""
+    found: set[Capability] = set()
     if body.get("tools") or body.get("functions"):
         found.add("tools")
     wanted = body.get("response_format")

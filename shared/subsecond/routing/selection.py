@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from subsecond.errors import InvalidRequest, Unavailable
-from subsecond.routing.catalogue import Alias, Catalogue, Model, Tier
+from subsecond.routing.catalogue import Alias, Capability, Catalogue, Model, Tier
 from subsecond.routing.health import Prediction
 
 # A model that needs no more than this factor of the fastest one's time counts as equally fast.
@@ -36,7 +36,7 @@ class Facts:
     """What the rules need to know of a request.
 
     asked: the model or alias, as it was asked for. conversation: the same text for all turns of one. tokens: of the
-    request; output: of the answer at the most, None where there is no limit. needs: of CAPABILITIES. time_left: in
+    request; output: of the answer at the most, None where there is no limit. time_left: in
     seconds. difficulty: the share of questions that are easier, None where that cannot be said: then it counts as hard.
     floor, quality, prefer: the request's own, None for the alias's or the settings'. kept: the model that was chosen
     for the conversation's last turn.
@@ -46,7 +46,7 @@ class Facts:
     conversation: str = ""
     tokens: int = 0
     output: int | None = None
-    needs: frozenset[str] = frozenset()
+    needs: frozenset[Capability] = frozenset()
     time_left: float | None = None
     difficulty: float | None = None
     floor: Tier | None = None

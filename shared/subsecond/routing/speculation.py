@@ -20,7 +20,7 @@ from subsecond.model import Answer, Call, Done, Event
 from subsecond.routing.attempts import Asking, Opened, told
 from subsecond.routing.hedging import close_all
 from subsecond.routing.verifying import flaw, question, text_of
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 # What is wrong with the answer, None where nothing is.
 Verifier = Callable[[Call, Answer], Awaitable[str | None]]
@@ -70,7 +70,7 @@ async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculati
     if fast.terms.hedges:
         fast.terms.hedges.budget.earn()
     trace.counts["speculations"] += 1
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         chosen = await _decide(fast, strong, trace, terms)
     async with aclosing(_again(chosen, trace) if isinstance(chosen, _Fast) else told(chosen, trace)) as events:
         async for event in events:
@@ -152,6 +152,9 @@ def _note(trace: Trace, fast: _Fast | None, *, strong_asked: bool) -> None:
     trace.counts["speculations_accepted" if accepted else "speculations_refused"] += 1
     if accepted and strong_asked:
         trace.counts["speculation_strong_closed"] += 1
+    if fast and fast.opened and not accepted:
+        said = (usage or {}).get("completion_tokens")
+        fast.opened.attempt.lost = said if isinstance(said, int) else len(fast.events)
     if isinstance(wasted, int) and wasted:
         trace.counts["speculation_tokens"] += wasted
 

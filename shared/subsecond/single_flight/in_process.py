@@ -48,6 +48,8 @@ class Flight:
 
     def __init__(self, trace: Trace, source: AsyncGenerator[Event], *, drain: bool) -> None:
         self.trace = trace
+        # Whether the leader has left before it was known what the call costs, and no other has taken that on.
+        self.unpaid = False
         self._events: list[Event] = []
         self._drain = drain
         self._watchers: set[_Watcher] = set()

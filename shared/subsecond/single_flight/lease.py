@@ -25,7 +25,7 @@ from subsecond.config import Settings
 from subsecond.errors import UpstreamTimeout
 from subsecond.model import Entry
 from subsecond.ports import Acquired, Leases
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 # Renewals in a lease's time: two may fail before it is lost.
 BEATS = 3
@@ -150,7 +150,7 @@ class Claim:
 
     async def wait(self) -> Entry | None:
         """See Turn. Raises UpstreamTimeout when it waited for as long as an answer may take."""
-        with self._trace.step("flight"):
+        with self._trace.step(Step.FLIGHT):
             acquired = await self._outcome()
             return await (self._entry_of_others(acquired) if self._ours else self._entry_awaited())
 

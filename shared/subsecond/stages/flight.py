@@ -23,7 +23,7 @@ from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Prom
 from subsecond.ports import Leases
 from subsecond.single_flight.in_process import Flight, Flights
 from subsecond.single_flight.lease import Alone, Claim, Look, Terms, Turn
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 from subsecond.streaming.convert import converts
 
 Events = AsyncGenerator[Event]
@@ -72,7 +72,7 @@ class Sharing:
             leads = flight is None
             flight = flight or self.flights.start((*what, request.call.form), request.trace, start())
             watched = flight.watch(until, stay=leads)
-            told = watched if leads else joined(watched, flight, request.trace)
+            told = led(watched, flight, request.trace) if leads else joined(watched, flight, request.trace)
             given = False
             try:
                 async with aclosing(as_whole(told, request.call.endpoint) if streamed else told) as events:
@@ -116,10 +116,21 @@ def _is_answer(error: SubsecondError) -> bool:
     return 400 <= error.status < 500  # noqa: PLR2004
 
 
+async def led(watched: Events, flight: Flight, trace: Trace) -> Events:
+    """The events of a flight for the request that began it."""
+    async with aclosing(watched) as events:
+        try:
+            async for event in events:
+                yield event
+        finally:
+            # The leader's trace is recorded now: what the call comes to cost later is not in it.
+            flight.unpaid = trace.usage is None
+
+
 async def joined(watched: Events, flight: Flight, trace: Trace) -> Events:
     """The events of a flight that another leads, and what the trace of who joined it must say of them."""
     async with aclosing(watched) as events:
-        with trace.step("flight"):
+        with trace.step(Step.FLIGHT):
             head = await anext(events)
         assert isinstance(head, Head)
         _note(head, flight.trace, trace)
@@ -128,6 +139,8 @@ async def joined(watched: Events, flight: Flight, trace: Trace) -> Events:
             yield event
             if isinstance(event, Done):
                 trace.usage = event.recording.usage
+                # One answer that was paid for and had by one client alone saves nobody anything.
+                trace.paid, flight.unpaid = flight.unpaid and head.source == "upstream", False
 
 
 class DoesNotConvert(Exception):
@@ -157,4 +170,4 @@ def _note(head: Head, leader: Trace, trace: Trace) -> None:
     trace.first_byte()
     trace.source = "coalesced" if head.source == "upstream" else head.source
     trace.entry, trace.served = leader.entry, leader.served or leader.model
-    trace.neighbour, trace.similarity, trace.judged = leader.neighbour, leader.similarity, leader.judged
+    trace.neighbour, trace.similarity, trace.verdicts = leader.neighbour, leader.similarity, leader.verdicts

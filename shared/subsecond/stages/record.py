@@ -9,6 +9,7 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
 from subsecond.model import Hit, Request
 from subsecond.ports import ExactStore, HitLog
+from subsecond.stats.trace import Step
 
 
 async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> None:
@@ -17,6 +18,7 @@ async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> 
     if trace.source != "semantic" or trace.neighbour is None:
         return
     asked = digest(partition, request.prompt.text)
-    hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.judged))
-    await fail_open(trace, "note", log.note(partition, hit), box)
-    await fail_open(trace, "note", store.touch(partition, trace.neighbour), box)
+    hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.verdicts))
+    with trace.step(Step.RECORD):
+        await fail_open(trace, "note", log.note(partition, hit), box)
+        await fail_open(trace, "note", store.touch(partition, trace.neighbour), box)

@@ -15,7 +15,7 @@ from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
 from subsecond.routing.router import Route, Router, Wish
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.upstreams.list_prompts import Lists
@@ -40,7 +40,7 @@ class Routed:
     ) -> AsyncGenerator[Event]:
         """As `Models.ask`. within: the deadline of the request that leads. Raises NotFound, Unavailable too."""
         wish = Wish(call.quality, call.floor, call.prefer)
-        with trace.step("route"):
+        with trace.step(Step.ROUTE):
             route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, wish)
         trace.route = route.public()
         try:

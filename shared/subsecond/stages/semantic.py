@@ -19,7 +19,7 @@ from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
 from subsecond.cache.invalidation import Rules
 from subsecond.model import Call, Entry, Form, Prompt, Request, Tenant
-from subsecond.ports import Candidate, Embedder, ExactStore, Policy, Verdict
+from subsecond.ports import TOO_LONG, Embedder, ExactStore, Policy, StoredQuestion, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import in_form, young_enough
@@ -39,12 +39,17 @@ Read = tuple[Entry | None]
 CANDIDATES = 3
 # Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.
 PAST = 300
+# Characters of questions and candidates that one request has judged, at most; the nearest candidate is always judged.
+# Judging holds the event loop. The worst texts (snake-case names, letters beyond ASCII) take 11 ms for a pair of 2,000
+# characters each, the longest that the guards read; prose takes 4 ms. Three pairs would take 33 ms. Little is lost:
+# a text of more than 60 words with a content must be equal to answer, and an equal text is the nearest.
+JUDGED_CHARS = 4_000
 # Entries of a scope counted at the most.
 COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Similar:
+class SemanticCache:
     """The stage's parts. `box` in seconds. rules None: nothing is ever invalidated."""
 
     embedder: Embedder
@@ -83,11 +88,19 @@ class Similar:
         ]
         # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
         reads = [self._read(store, request, one) for one in near]
+        chars = 0
         for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
-            answering = self._judged(read, tenant, prompt, neighbour, trace)
-            if answering and (entry := in_form(answering, request)):
+            entry = self._servable(read, tenant, prompt, neighbour)
+            if entry is None:
+                continue
+            pair = len(prompt.text) + len(entry.prompt.text)
+            if chars and chars + pair > JUDGED_CHARS:
+                trace.counts["semantic_unjudged"] += 1
+                continue
+            chars += pair
+            if self._may_answer(entry, prompt, neighbour, trace) and (told := in_form(entry, request)):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
-                return entry
+                return told
         return None
 
     async def nearest(self, partition: str, scope: str, vector: Vector, *, alone: bool = False) -> list[Neighbour]:
@@ -114,22 +127,27 @@ class Similar:
         read = _read(store, request.tenant.partition, neighbour.key, request.call.form)
         return await fail_open(request.trace, "semantic", read, 4 * self.box)
 
-    def _judged(
-        self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour, trace: Trace
-    ) -> Entry | None:
+    def _servable(self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour) -> Entry | None:
+        """The entry that was read, where it is still what the index says; else the index forgets it."""
         if read is None:  # the store is away: the entry may well be there
             return None
         (entry,) = read
         if entry is None or entry.prompt.scope != prompt.scope or (self.rules and self.rules.cover(entry)):
             self.reader.forget(tenant.partition, neighbour.key, prompt.scope, neighbour.created)
             return None
-        candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
-        trace.judged.append(explained(neighbour.key, candidate, verdict))
-        return entry if verdict.says == "hit" else None
+        return entry
 
-    def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[Candidate, Verdict]:
+    def _may_answer(self, entry: Entry, prompt: Prompt, neighbour: Neighbour, trace: Trace) -> bool:
+        """Whether the policy lets the entry answer. The trace keeps the verdict."""
+        candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
+        trace.verdicts.append(explained(neighbour.key, candidate, verdict))
+        if TOO_LONG in verdict.reasons:
+            trace.counts["semantic_too_long"] += 1
+        return verdict.decision == "hit"
+
+    def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
         """The policy's verdict, unless somebody has objected."""
-        candidate = Candidate(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
+        candidate = StoredQuestion(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
         verdict = self.policy.judge(asked, candidate)
         if reason := objection(entry, asked):
             verdict = Verdict("miss", (reason, *verdict.reasons), verdict.score)
@@ -154,7 +172,7 @@ class Similar:
         anything = np.eye(1, self.embedder.dim, dtype=np.float32)[0]
         return sum(one.created <= before for one in self.reader.search(partition, scope, anything, COUNTED))
 
-    def marked(self, entry: Entry, vector: Vector | None) -> Entry:
+    def with_vector(self, entry: Entry, vector: Vector | None) -> Entry:
         """The entry with its vector, where similar questions may be answered with it."""
         if vector is None or not may_serve_others(entry.recording):
             return entry
@@ -166,12 +184,12 @@ class Similar:
             self.reader.add(entry.partition, entry.prompt.key, entry.prompt.scope, entry.created, entry.expires, vector)
 
 
-def explained(key: str, candidate: Candidate, verdict: Verdict) -> dict[str, object]:
+def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str, object]:
     """A verdict as the trace tells it: never a text."""
     return {
         "entry": key,
         "similarity": round(candidate.similarity, 4),
-        "says": verdict.says,
+        "says": verdict.decision,
         "reasons": list(verdict.reasons),
         "score": round(verdict.score, 4),
         "age": round(candidate.age, 1),

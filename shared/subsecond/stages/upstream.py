@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Done, Event, Head, Request, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import Spare
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 from subsecond.upstreams.admission import Admission
 from subsecond.upstreams.live_answer import LiveAnswer
 
@@ -29,13 +29,15 @@ BOX = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The stage's parts. optimiser: None where nothing is ever trimmed. routed: None without a catalogue; then every
-    name goes to the one upstream; lists: where that takes lists of prompts. spare: the time that
-    models leave for looking at similar questions."""
+    """The stage's parts. optimiser: None where nothing is ever trimmed. optimise_all: the settings ask for it; else it
+    is loaded and run for those requests alone that ask for it. routed: None without a catalogue; then every name goes
+    to the one upstream; lists: where that takes lists of prompts. spare: the time that models leave for looking at
+    similar questions."""
 
     upstream: Upstream
     admission: Admission
-    optimiser: Late[Optimiser] | None = None
+    optimiser: Lazy[Optimiser] | None = None
+    optimise_all: bool = False
     routed: Routed | None = None
     lists: Lists | None = None
     spare: Spare = field(default_factory=Spare)
@@ -81,7 +83,7 @@ class Models:
         trace.source = "upstream"
         place = self.admission.place(call.model, trace.partition or "", call.deadline, call.batch)
         async with place:
-            with trace.step("optimise"):
+            with trace.step(Step.OPTIMISE):
                 sent = await self._optimised(call, trace)
             upstream = self.lists.of(tenant.partition) if self.lists else self.upstream
             async with aclosing(relayed(upstream, sent, trace)) as events:
@@ -89,7 +91,7 @@ class Models:
                     yield event
 
     async def _optimised(self, call: Call, trace: Trace, window: int = 0) -> Call:
-        if self.optimiser is None:
+        if self.optimiser is None or not (self.optimise_all or call.optimise):
             return call
         outcome = await fail_open(trace, "optimise", self._run(call, trace, window), BOX)
         if isinstance(outcome, SubsecondError):
@@ -117,7 +119,7 @@ class Models:
 
 async def relayed(upstream: Upstream, call: Call, trace: Trace) -> AsyncGenerator[Event]:
     """Head once the answer has begun and is no error, then what is said as it is said, then Done."""
-    with trace.step("upstream"):
+    with trace.step(Step.UPSTREAM):
         answer = await LiveAnswer.open(upstream, call)
     try:
         trace.first_byte()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from subsecond.stats.trace import Trace
+    from subsecond.stats.trace import Attempt, Trace
 
 Figure: TypeAlias = tuple[str, str, int]
 # The name under which a model is counted: its own, or `other`.
@@ -71,15 +71,28 @@ def figures(trace: Trace, named: Named, now: float) -> list[Figure]:
         found += _steps(trace, hour + STEPS)
     if trace.usage and trace.source:
         model = named(trace.served or trace.model) if answered else OTHER
-        found += _tokens(trace.usage, f"{hour}|{model}", "upstream" if trace.source == "upstream" else "saved")
+        found += _tokens(trace.usage, f"{hour}|{model}", _kind(trace))
     for attempt in trace.attempts:
-        sheet, outcome = f"{hour}|{named(attempt.model)}", _outcome(attempt.outcome)
-        found.append((sheet, f"n|calls|{outcome}", 1))
-        found += _latencies(sheet, OWN, attempt.seconds if outcome == "answered" else None, attempt.total)
+        found += _attempted(attempt, trace, hour, f"{hour}|{named(attempt.model)}")
     if trace.stored_expiry is not None:
         found.append((LIVE + hour_of(trace.stored_expiry), "n|exact", 1))
         if trace.replaced_expiry is not None:
             found.append((LIVE + hour_of(trace.replaced_expiry), "n|exact", -1))
+    return found
+
+
+def _kind(trace: Trace) -> str:
+    """Whether the answer's tokens were spent for this request, or saved."""
+    return "upstream" if trace.source == "upstream" or trace.paid else "saved"
+
+
+def _attempted(attempt: Attempt, trace: Trace, hour: str, sheet: str) -> list[Figure]:
+    outcome = _outcome(attempt.outcome)
+    found = [(sheet, f"n|calls|{outcome}", 1)]
+    found += _latencies(sheet, OWN, attempt.seconds if outcome == "answered" else None, attempt.total)
+    if attempt.lost is not None:
+        lost = _tokens(_of_lost(trace, attempt.lost), sheet, "upstream")
+        found += [*lost, (hour, "n|counts|tokens_estimated", sum(n for _, _, n in lost))]
     return found
 
 
@@ -112,6 +125,15 @@ def _outcome(outcome: str) -> str:
     request was wrong) or `failed`."""
     kind = outcome.partition(":")[0]
     return kind if kind in ("answered", "cancelled", "refused") else "failed"
+
+
+def _of_lost(trace: Trace, said: int) -> dict[str, int]:
+    """What a call that was given up has cost, about: its prompt, which is that of the call that answered, and what it
+    had said. Providers charge for both, and tell nobody who does not wait for the end."""
+    prompt = (trace.usage or {}).get("prompt_tokens")
+    if not isinstance(prompt, int):
+        prompt = trace.prompt_tokens() if trace.prompt_tokens else 0
+    return {"prompt_tokens": prompt, "completion_tokens": said}
 
 
 def _tokens(usage: Mapping[str, Any], sheet: str, kind: str) -> list[Figure]:

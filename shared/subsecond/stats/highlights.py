@@ -134,5 +134,5 @@ def _shown(trace: Trace, entry: str, now: float) -> dict[str, Any]:
         "model": trace.model if isinstance(trace.model, str) else None,
         "similarity": None if similarity is None else round(similarity, 4),
         "first_ms": None if trace.first is None else round(trace.first * 1_000, 3),
-        "judged": trace.judged,
+        "judged": trace.verdicts,
     }

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from subsecond.errors import Unavailable
+from subsecond.routing.catalogue import load
 
 # By a model's name: for a million tokens of the prompt, and of the completion.
 Prices: TypeAlias = Mapping[str, tuple[float, float]]
@@ -33,8 +34,6 @@ async def prices_of(catalogue: str) -> Prices:
 
 @lru_cache(maxsize=4)
 def _read(catalogue: str) -> Prices:
-    from subsecond.routing.parsing import load  # noqa: PLC0415 -- only where there is a catalogue
-
     found = load(catalogue)
     prices: dict[str, tuple[float, float]] = {}
     for model in found.models.values() if found else ():

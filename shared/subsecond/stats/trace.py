@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from subsecond.optimiser.report import Report
+
+
+class Step(StrEnum):
+    """What a request passes, in order; the pipeline's picture has all but PARSE. Statistics, deadlines and the page
+    know steps by their members alone."""
+
+    AUTHENTICATE = "authenticate"
+    PARSE = "parse"
+    PREPARE = "prepare"
+    EXACT = "exact"
+    FLIGHT = "flight"
+    EMBED = "embed"
+    SEMANTIC = "semantic"
+    ROUTE = "route"
+    OPTIMISE = "optimise"
+    UPSTREAM = "upstream"
+    STORE = "store"
+    RECORD = "record"
 
 
 @dataclass(slots=True)
@@ -24,6 +44,8 @@ class Attempt:
     outcome: str = ""
     seconds: float = 0.0
     total: float | None = None
+    # Chunks that had come when it was given up, though it had left: a chunk is about a token. None where it was not.
+    lost: int | None = None
 
     def public(self) -> dict[str, Any]:
         return {"model": self.model, "kind": self.kind, "outcome": self.outcome, "ms": round(self.seconds * 1000, 3)}
@@ -41,21 +63,25 @@ class Trace:
     cacheable: bool = False
     status: int | None = None
     error: str | None = None
-    steps: dict[str, float] = field(default_factory=dict)
+    steps: dict[Step, float] = field(default_factory=dict)
     first: float | None = None
     total: float | None = None
     usage: Mapping[str, Any] | None = None
+    # Of an answer that was joined: its usage was spent for this request, because whoever had asked first has left.
+    paid: bool = False
+    # Tokens of the prompt, for calls of which no usage is known; counted when asked for.
+    prompt_tokens: Callable[[], int] | None = None
     counts: Counter[str] = field(default_factory=Counter)
     replaced_expiry: float | None = None
     neighbour: str | None = None
     similarity: float | None = None
     # The semantic stage's candidates, each with the policy's verdict and its reasons.
-    judged: list[dict[str, object]] = field(default_factory=list)
+    verdicts: list[dict[str, object]] = field(default_factory=list)
     stored_expiry: float | None = None
     # The calls of models in their order, the optional stages that the deadline left no time for, and what became of
     # asking a fast model first.
     attempts: list[Attempt] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[Step] = field(default_factory=list)
     speculation: dict[str, object] | None = None
     optimise: Report | None = None
     # Which model was chosen and why.
@@ -67,9 +93,9 @@ class Trace:
     # `chat`, `text` or `embeddings`.
     operation: str | None = None
 
-    def step(self, name: str) -> Step:
-        """`with trace.step("exact"): ...` adds the time spent inside to the step's duration."""
-        return Step(self, name)
+    def step(self, step: Step) -> StepTimer:
+        """`with trace.step(Step.EXACT): ...` adds the time spent inside to the step's duration."""
+        return StepTimer(self, step)
 
     def first_byte(self) -> None:
         """The first event leaves now: TTFT as the pipeline can see it."""
@@ -86,11 +112,11 @@ class Trace:
 
     def server_timing(self) -> str:
         """The `Server-Timing` header's value (W3C): durations in milliseconds."""
-        took = (f"{name};dur={seconds * 1000:.2f}{self._told(name)}" for name, seconds in self.steps.items())
-        return ", ".join((*took, *(f'{name};desc="skipped"' for name in self.skipped)))
+        took = (f"{step};dur={seconds * 1000:.2f}{self._described(step)}" for step, seconds in self.steps.items())
+        return ", ".join((*took, *(f'{step};desc="skipped"' for step in self.skipped)))
 
-    def _told(self, step: str) -> str:
-        if step == "optimise" and self.optimise and (described := self.optimise.description()):
+    def _described(self, step: Step) -> str:
+        if step is Step.OPTIMISE and self.optimise and (described := self.optimise.description()):
             return f';desc="{described}"'
         return ""
 
@@ -101,11 +127,11 @@ class Trace:
             "source": self.source,
             "neighbour": self.neighbour,
             "similarity": self.similarity and round(self.similarity, 4),
-            "judged": self.judged,
+            "judged": self.verdicts,
             "model": self.model,
             "route": self.route,
             "optimise": self.optimise and self.optimise.public(self.usage),
-            "steps_ms": {name: round(seconds * 1000, 3) for name, seconds in self.steps.items()},
+            "steps_ms": {step: round(seconds * 1000, 3) for step, seconds in self.steps.items()},
             "first_ms": None if self.first is None else round(self.first * 1000, 3),
             "elapsed_ms": round((perf_counter() - self.started) * 1000, 3),
             "counts": dict(self.counts),
@@ -122,18 +148,18 @@ class Trace:
         return {name: value for name, value in found.items() if value}
 
 
-class Step:
+class StepTimer:
     """The context manager behind `Trace.step`; a class, because a generator-based one costs three times as much."""
 
-    __slots__ = ("_begun", "_name", "_trace")
+    __slots__ = ("_begun", "_step", "_trace")
 
-    def __init__(self, trace: Trace, name: str) -> None:
+    def __init__(self, trace: Trace, step: Step) -> None:
         self._trace = trace
-        self._name = name
+        self._step = step
 
     def __enter__(self) -> None:
         self._begun = perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         steps = self._trace.steps
-        steps[self._name] = steps.get(self._name, 0.0) + perf_counter() - self._begun
+        steps[self._step] = steps.get(self._step, 0.0) + perf_counter() - self._begun

@@ -1,6 +1,6 @@
 """Several `/completions` calls as one: `prompt: [...]`, for upstreams that answer a list's prompts side by side.
 
-What `gathering.py` does for vectors does not fit here: an answer is a stream, calls differ in their parameters, and a
+What `batcher.py` does for vectors does not fit here: an answer is a stream, calls differ in their parameters, and a
 model must not go on for callers who have left. So each caller has a seat in a list, and the chunks are dealt out by
 their `index`. Nothing is dealt before every index has spoken: until then a server that misnumbers its choices, leaves
 some out or refuses the list has harmed nobody, and each caller asks for itself. That costs a first token the wait for
@@ -327,7 +327,7 @@ def _is_of_the_moment(error: Exception) -> bool:
 
 def _usage(call: Call, text: str) -> dict[str, Any]:
     """The upstream's is a sum over the list, or one of its prompts': nobody can tell, so it is estimated."""
-    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- the optimiser has loaded it by now
+    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
 
     counter = Tokens().counter(call.model)
     asked, answered = counter.count(call.body["prompt"]), counter.count(text)

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.aws.secrets import forget, parse, secret
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
@@ -88,7 +88,7 @@ class OpenAIUpstream:
         self._url = settings.upstream_url.rstrip("/")
         self._client: openai.AsyncOpenAI | None = None
         self._transport: Transport | None = None
-        self._package = Late(_import_package)
+        self._package = Lazy(_import_package)
 
     async def warm(self) -> None:
         """What the first call would pay for: the import, the client, a connection. Raises UpstreamError."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.aws.client import Aws, aws_of
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
@@ -25,7 +25,7 @@ from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.stages.semantic import Similar
+    from subsecond.stages.semantic import SemanticCache
 
 log = logging.getLogger("subsecond")
 
@@ -126,11 +126,13 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     """`steps_ms`: milliseconds that each part took; `failed`: the parts that did not answer. keyless: the upstream's
     key is not read, because what is in memory now will lie in a snapshot."""
     trace, upstream = Trace(), gateway.models.upstream
+    took: dict[str, float] = {}
     warm = getattr(upstream, "warm", None)
 
     async def touch(part: str, work: Awaitable[object]) -> None:
-        with trace.step(part):
-            await fail_open(trace, part, work, BOX)
+        begun = time.perf_counter()
+        await fail_open(trace, part, work, BOX)
+        took[part] = round((time.perf_counter() - begun) * 1000, 3)
 
     touches = [
         touch("keys", gateway.keys.tenant(NOBODY)),
@@ -139,11 +141,11 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     ]
     if gateway.settings.exact != "memory":
         touches.append(touch("objects", _objects(gateway.settings)))
-    if gateway.similar:
-        touches.append(touch("semantic", _similar(gateway.similar)))
+    if gateway.semantic:
+        touches.append(touch("semantic", _semantic(gateway.semantic)))
     await asyncio.gather(*touches)
     return {
-        "steps_ms": {part: round(seconds * 1000, 3) for part, seconds in trace.steps.items()},
+        "steps_ms": took,
         "failed": sorted(name.removesuffix("_failed") for name in trace.counts),
     }
 
@@ -151,14 +153,14 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
 async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Ask in the name of this partition, unless the answer is there and will be for another half of its life. What a
     user is asking at this moment is joined and not asked twice, as for any two requests."""
-    from subsecond.api.wire import ChatBody, TextBody, check, to_call  # noqa: PLC0415 -- pydantic, which requests need
+    from subsecond.api.wire import Asked, ChatBody, TextBody, check, to_call  # noqa: PLC0415 -- pydantic, which requests need
 
     tenant, namespace = partition.split(":")
     endpoint: Endpoint = "chat" if "messages" in body else "text"
     trace = Trace(partition=partition)
     try:
         checked = check(ChatBody if endpoint == "chat" else TextBody, body)
-        call = to_call(endpoint, body, checked, f"max-age={int(gateway.settings.ttl / 2)}", None)
+        call = to_call(endpoint, Asked(body), checked, f"max-age={int(gateway.settings.ttl / 2)}", None)
         async with aclosing(gateway.complete(Tenant(tenant, namespace, NOBODY), call, trace)) as events:
             async for _ in events:
                 pass
@@ -169,12 +171,12 @@ async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> d
     return {"source": trace.source, "tokens": tokens if isinstance(tokens, int) else 0, "error": None}
 
 
-async def _similar(late: Late[Similar]) -> None:
+async def _semantic(lazy: Lazy[SemanticCache]) -> None:
     """numpy, the policy's tables, the embedder and its model, the index."""
-    similar = await late.get()
-    if warm := getattr(similar.embedder, "warm", None):
+    semantic = await lazy.get()
+    if warm := getattr(semantic.embedder, "warm", None):
         await warm()
-    await similar.reader.load(PLACES)
+    await semantic.reader.load(PLACES)
 
 
 async def _objects(settings: Settings) -> None:

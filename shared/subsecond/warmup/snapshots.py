@@ -59,8 +59,8 @@ async def after_restore(gateway: Gateway) -> None:
     random.seed()
     secrets.forget_all()
     await hang_up(gateway)
-    if gateway.similar and gateway.similar.made:
-        await fail_open(Trace(), "index", gateway.similar.made.reader.load(PLACES), BOX)
+    if gateway.semantic and gateway.semantic.made:
+        await fail_open(Trace(), "index", gateway.semantic.made.reader.load(PLACES), BOX)
 
 
 async def hang_up(gateway: Gateway) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,7 +119,7 @@ def serve(tmp_path, output, functions):
     async def make(handler, **fields):
         environment = {"GATE": str(tmp_path), **fields.pop("environment", {})}
         function = Function("fn", functions, handler, environment=environment, **fields)
-        async with LambdaHost([function], [Route("/", "fn")], output=output) as host:
+        async with LambdaHost([function], [UrlRoute("/", "fn")], output=output) as host:
             yield host
 
     return make

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 
 
 def state(pid):
@@ -120,7 +120,7 @@ async def test_the_wrapper_finds_the_code_in_either_layout_of_the_layer(tmp_path
     source += "def handler(event, context):\n    return HttpStream(200, {}, chunks=[subsecond.__file__.encode()])\n"
     (tmp_path / "app.py").write_text(source)
     function = Function("fn", tmp_path, mode="RESPONSE_STREAM", wrapper=copy)
-    async with LambdaHost([function], [Route("/", "fn")], output=output) as host:
+    async with LambdaHost([function], [UrlRoute("/", "fn")], output=output) as host:
         _, where = await (await connect(host)).ask("GET", "/")
         assert Path(where.decode()) == layer / "python" / "subsecond" / "__init__.py"
 
@@ -128,10 +128,10 @@ async def test_the_wrapper_finds_the_code_in_either_layout_of_the_layer(tmp_path
 HOST = """
 import asyncio, json, sys
 from pathlib import Path
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 async def main():
     function = Function("fn", Path(sys.argv[1]), "plain.echo", freeze=True, minimum=1)
-    async with LambdaHost([function], [Route("/", "fn")]) as host:
+    async with LambdaHost([function], [UrlRoute("/", "fn")]) as host:
         await host.invoke("fn", {})
         print(json.loads((await host.invoke("fn", {})).payload)["body"], flush=True)
         await asyncio.sleep(60)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from subsecond_local.lambda_host import Function, LambdaHost, Route
+from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 
 MB = 1024 * 1024
 
@@ -213,7 +213,7 @@ async def test_events_reach_a_function_without_a_url(stream, connect, printed, u
 )
 async def test_a_web_page_cannot_invoke(connect, functions, output, headers):
     functions = [Function("fn", functions, "plain.echo")]
-    async with LambdaHost(functions, [Route("/", "fn")], output=output, access_keys=["local"]) as host:
+    async with LambdaHost(functions, [UrlRoute("/", "fn")], output=output, access_keys=["local"]) as host:
         client = await connect(host)
         status, body = await client.invoke(b'{"rawPath": "/throws"}', **headers)
         assert (status, b"secret" in body) == (403, False)
@@ -239,11 +239,11 @@ async def test_routes_lead_to_functions_and_the_first_wins(connect, functions, t
         ),
         Function("echo", functions, "plain.echo", environment=gate),
     ]
-    routes = [Route("/v1/cache/", "echo"), Route(lambda path: path == "/pid", "streaming")]
+    routes = [UrlRoute("/v1/cache/", "echo"), UrlRoute(lambda path: path == "/pid", "streaming")]
     async with LambdaHost(deployed, routes, output=output) as host:
         client = await connect(host)
         assert (await client.ask("GET", "/v1/cache/stats?x=1"))[0] == 202
         assert (await client.ask("GET", "/pid"))[0] == 200
         assert (await client.ask("GET", "/other"))[0] == 404
     with pytest.raises(ValueError, match="nobody"):
-        LambdaHost(deployed, [Route("/", "nobody")])
+        LambdaHost(deployed, [UrlRoute("/", "nobody")])

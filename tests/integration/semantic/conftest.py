@@ -19,6 +19,7 @@ from subsecond.semantic.index.segments import Place
 from subsecond.semantic.index.vectors import pack
 from subsecond.semantic.index.writer import Writer, WriterLimits
 from subsecond.stores.memory.objects import MemoryObjects
+from tests.support.clock import Clock
 
 DIM = 16
 PLACE = Place("acme:prod", "hashing-16", DIM)
@@ -65,16 +66,6 @@ class Mortal:
         if dies:
             raise Killed
         return done
-
-
-class Clock:
-    """Epoch seconds that pass when they are told to."""
-
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
 
 
 def vector_of(name):
@@ -178,11 +169,6 @@ def place():
 
 
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
 def table(clock):
     return Table(clock)
 
@@ -230,9 +216,9 @@ def key():
 
 
 @pytest.fixture
-def bucket(stand_in, monkeypatch):
+def bucket(emulator, monkeypatch):
     """A bucket of its own in ministack, by its name."""
-    for name, value in stand_in.items():
+    for name, value in emulator.items():
         monkeypatch.setenv(name, value)
     name = f"index-{time.time_ns()}"
     client = boto3.client("s3")

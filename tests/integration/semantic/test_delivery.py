@@ -13,20 +13,20 @@ import pytest
 from subsecond_local.emulator.aws_emulator import create_stores
 from subsecond_local.lambda_host import Function, LambdaHost
 from subsecond_local.run.indexing import FUNCTION, indexed
-from subsecond_local.run.stores import named
+from subsecond_local.run.stores import stores_from_env
 
 FUNCTIONS = Path(__file__).parents[2] / "data" / "functions"
 
 
 @pytest.fixture
-def environ(stand_in, monkeypatch):
+def environ(emulator, monkeypatch):
     """Tables of their own in ministack."""
     own = f"{time.time_ns()}"
-    found = {**stand_in, "SUBSECOND_ANSWERS_TABLE": f"answers-{own}", "SUBSECOND_STATE_TABLE": f"state-{own}"}
+    found = {**emulator, "SUBSECOND_ANSWERS_TABLE": f"answers-{own}", "SUBSECOND_STATE_TABLE": f"state-{own}"}
     found["SUBSECOND_BUCKET"] = f"bucket-{own}"
     for name, value in found.items():
         monkeypatch.setenv(name, value)
-    create_stores(named(found, found["AWS_ENDPOINT_URL"], stand_in=True))
+    create_stores(stores_from_env(found, found["AWS_ENDPOINT_URL"], emulated=True))
     return found
 
 

@@ -39,7 +39,7 @@ def watched(objects):
 
 @pytest.fixture
 def ticking(watched, clock):
-    """A reader with a monotonic clock that stands still until it is moved."""
+    """A reader whose clock stands still until it is moved."""
 
     class Ticks:
         now = 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import selectors
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -19,44 +19,10 @@ from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.leases import MemoryLeases
+from tests.support.virtual_time import Stuck, now, run
 
 TENANT = Tenant("acme", "prod", "laptop")
 WORDS = [f" word{n}" for n in range(8)]
-
-
-class Stuck(Exception):
-    """Everybody waits, and nothing will ever happen."""
-
-
-class VirtualSelector(selectors.SelectSelector):
-    """Instead of waiting it moves the loop's clock on."""
-
-    now = 0.0
-
-    def select(self, timeout=None):
-        if timeout is None:
-            raise Stuck
-        self.now += max(0.0, timeout)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self):
-        self.virtual = VirtualSelector()
-        super().__init__(self.virtual)
-
-    def time(self):
-        return self.virtual.now
-
-
-def virtually(work):
-    """The result of the coroutine, in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(work)
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 @dataclass
@@ -119,8 +85,9 @@ class Line:
 class Model:
     """The upstream of all environments. The first `failures` calls fail before their first word, or after `after`."""
 
-    def __init__(self, first=1.0, gap=0.1, failures=0, after=0, finish="stop"):
+    def __init__(self, first=1.0, gap=0.1, failures=0, after=0, finish="stop", usage=None):
         self.first, self.gap, self.failures, self.after, self.finish = first, gap, failures, after, finish
+        self.usage = usage
         self.error = UpstreamUnreachable("The model is away.")
         self.calls = self.running = self.most = self.closed = 0
         self.deadlines = []
@@ -140,6 +107,8 @@ class Model:
                 yield piece(word)
                 await asyncio.sleep(self.gap)
             yield piece("", self.finish)
+            if self.usage:
+                yield json.dumps({"id": "c", "choices": [], "usage": self.usage}).encode()
         finally:
             self.running -= 1
             self.closed += 1
@@ -219,6 +188,6 @@ def worlds():
         pass
 
     Parts.World, Parts.Model, Parts.Told, Parts.Stuck = World, Model, Told, Stuck
-    Parts.virtually, Parts.now = staticmethod(virtually), staticmethod(now)
+    Parts.virtually, Parts.now = staticmethod(partial(run, leaves_tasks=True, begins=0.0)), staticmethod(now)
     Parts.whole, Parts.tenant = "".join(WORDS), TENANT
     return Parts

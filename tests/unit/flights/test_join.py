@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from subsecond.aio.lazy import Late
+from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError
 from subsecond.model import Answer, CacheRules, Call, Chunk, Done, Head, Rule
@@ -96,6 +96,25 @@ def test_the_leaders_client_leaves_and_the_others_get_the_whole_answer(worlds, m
         assert (told.text, told.streamed) == (worlds.whole, worlds.whole)
         assert world.model.calls == 1
         assert len(world.store) == 1, "whoever is left waits for the storing"
+
+    worlds.virtually(story())
+
+
+@pytest.mark.parametrize(
+    ("moment", "spent", "saved"), [(None, 3_000, 6_000), (0.5, 3_000, 3_000), (1.25, 3_000, 3_000)]
+)
+def test_what_was_spent_is_counted_once_whoever_leaves(worlds, moment, spent, saved):
+    async def story():
+        world = worlds.World(worlds.Model(usage={"prompt_tokens": 1_000, "completion_tokens": 2_000}))
+        made, _ = world.environment()
+        told = [worlds.Told(Trace(partition=worlds.tenant.partition)) for _ in range(3)]
+        leader, *followers = (asyncio.create_task(world.ask(made, told=one)) for one in told)
+        if moment is not None:
+            await asyncio.sleep(moment)
+            leader.cancel()
+        await asyncio.gather(leader, *followers, return_exceptions=True)
+        tokens = (await made.ledger.summary(worlds.tenant.partition))["tokens"]
+        assert [sum(tokens[kind].values()) for kind in ("upstream", "saved")] == [spent, saved]
 
     worlds.virtually(story())
 
@@ -410,9 +429,9 @@ def test_a_similar_questions_answer_serves_all_who_ask_the_same_and_each_can_exp
         made, _ = world.environment()
         found = entry("neighbour", created=time.time(), expires=time.time() + 60)
         similar = Neighbours(found, made.sharing.leases)
-        late = Late(lambda: similar)
-        late.made = similar
-        made = replace(made, similar=late)
+        lazy = Lazy(lambda: similar)
+        lazy.made = similar
+        made = replace(made, semantic=lazy)
         told = await asyncio.gather(*(world.ask(made) for _ in range(5)))
         assert (similar.searched, world.model.calls) == (1, 0)
         assert similar.begun_with == [["acquire"]], "the lease is asked for beside the embedder"

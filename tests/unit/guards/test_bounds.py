@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from subsecond.config import Settings
-from subsecond.ports import Candidate
+from subsecond.ports import StoredQuestion
 from subsecond.semantic.guards.typos import distance
 from subsecond.semantic.policies.guarded import LONGEST_READ, build
 
@@ -38,7 +38,7 @@ def steps(work):
 def work(bit, length):
     """A verdict over texts of this length, one of which begins a letter later."""
     text = (bit * length)[:length]
-    return lambda: POLICY.judge(text, Candidate(f"{text[1:]} b", 0.9, 100))
+    return lambda: POLICY.judge(text, StoredQuestion(f"{text[1:]} b", 0.9, 100))
 
 
 @pytest.mark.parametrize("bit", BITS)
@@ -53,7 +53,7 @@ def test_work_grows_with_the_length_and_no_faster(bit):
 def test_a_long_text_is_only_compared_as_a_whole(length):
     assert steps(work("how do i pay ", length)) < 200
     text = ("How do I pay? " * length)[:length]
-    assert POLICY.judge(text, Candidate(f" {text.upper()}", 0.9)).says == "hit"
+    assert POLICY.judge(text, StoredQuestion(f" {text.upper()}", 0.9)).decision == "hit"
 
 
 def test_the_distance_gives_up_early():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.config import Settings
-from subsecond.ports import Candidate
+from subsecond.ports import StoredQuestion
 from subsecond.semantic.guards import lexicon
 from subsecond.semantic.guards.score import model
 from subsecond.semantic.policies.guarded import build
@@ -25,7 +25,7 @@ QUESTIONS = [
 
 
 def judged(asked, stored, policy=STRICT, age=0.0):
-    return policy.judge(asked, Candidate(stored, lexicon.cosine(asked, stored), age))
+    return policy.judge(asked, StoredQuestion(stored, lexicon.cosine(asked, stored), age))
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -45,7 +45,7 @@ def judged(asked, stored, policy=STRICT, age=0.0):
 def test_case_punctuation_and_politeness_make_no_other_question(question, changed):
     for policy in CAUTIONS:
         verdict = judged(changed(question), question, policy)
-        assert verdict.says == "hit", (changed(question), verdict)
+        assert verdict.decision == "hit", (changed(question), verdict)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_case_punctuation_and_politeness_make_no_other_question(question, change
     ],
 )
 def test_the_same_question_in_other_words_is_answered(asked, stored):
-    assert judged(asked, stored).says == "hit"
+    assert judged(asked, stored).decision == "hit"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_same_question_in_other_words_is_answered(asked, stored):
 )
 def test_another_question_is_not_answered_by_any_caution(asked, stored):
     for policy in CAUTIONS:
-        assert judged(asked, stored, policy).says != "hit"
+        assert judged(asked, stored, policy).decision != "hit"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_another_question_is_not_answered_by_any_caution(asked, stored):
     ],
 )
 def test_the_default_does_not_answer_what_no_list_of_words_tells_apart(asked, stored):
-    assert judged(asked, stored).says != "hit"
+    assert judged(asked, stored).decision != "hit"
 
 
 def test_a_bolder_policy_answers_what_a_stricter_one_answers_not():
@@ -102,21 +102,27 @@ def test_there_are_three_cautions():
 
 def test_below_the_floor_only_the_same_words_are_answered():
     low = STRICT.floor - 0.01
-    assert STRICT.judge("How can I reset my password?", Candidate("How do I reset my password?", low)).says == "miss"
-    assert STRICT.judge("How do I reset my password?", Candidate("How do I reset my password?", low)).says == "hit"
+    assert (
+        STRICT.judge("How can I reset my password?", StoredQuestion("How do I reset my password?", low)).decision
+        == "miss"
+    )
+    assert (
+        STRICT.judge("How do I reset my password?", StoredQuestion("How do I reset my password?", low)).decision
+        == "hit"
+    )
 
 
 def test_a_timebound_question_is_answered_for_a_minute_only():
-    assert judged("What's the weather in Lima today?", "what is the weather in Lima today", age=30).says == "hit"
+    assert judged("What's the weather in Lima today?", "what is the weather in Lima today", age=30).decision == "hit"
     verdict = judged("What's the weather in Lima today?", "what is the weather in Lima today", age=90)
-    assert (verdict.says, verdict.reasons) == ("miss", ("time-bound",))
+    assert (verdict.decision, verdict.reasons) == ("miss", ("time-bound",))
 
 
 def test_no_reason_tells_a_word_of_the_texts():
     """Reasons travel in traces and logs."""
     for asked in QUESTIONS:
         for stored in QUESTIONS:
-            reasons = " ".join(STRICT.judge(f"{asked} zyx", Candidate(f"{stored} xyz", 0.9)).reasons)
+            reasons = " ".join(STRICT.judge(f"{asked} zyx", StoredQuestion(f"{stored} xyz", 0.9)).reasons)
             words = set(f"{asked} {stored} xyz zyx".lower().rstrip("?").split()) - {"is", "a", "the", "of", "and", "in"}
             assert not words & set(reasons.split())
 
@@ -125,13 +131,13 @@ def test_no_reason_tells_a_word_of_the_texts():
 @given(st.text(max_size=60))
 def test_a_text_is_answered_by_itself(text):
     for policy in CAUTIONS[:2]:
-        assert policy.judge(text, Candidate(text, 1.0)).says == "hit"
+        assert policy.judge(text, StoredQuestion(text, 1.0)).decision == "hit"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_two_texts_get_a_verdict(asked, stored):
-    assert 0 <= STRICT.judge(asked, Candidate(stored, 0.99)).score <= 1
+    assert 0 <= STRICT.judge(asked, StoredQuestion(stored, 0.99)).score <= 1
 
 
 VOCABULARY = """how do i what is the a my send bank card open close blue train paris never not 5 seven two km from to
@@ -143,8 +149,10 @@ WORDS = st.sampled_from(VOCABULARY.split())
 @given(st.lists(WORDS, max_size=9), st.lists(WORDS, max_size=9))
 def test_a_verdict_hangs_on_no_order_of_the_two(left, right):
     asked, stored = " ".join(left), " ".join(right)
-    one, other = (STRICT.judge(*pair) for pair in ((asked, Candidate(stored, 0.9)), (stored, Candidate(asked, 0.9))))
-    assert (one.says == "hit") == (other.says == "hit")
+    one, other = (
+        STRICT.judge(*pair) for pair in ((asked, StoredQuestion(stored, 0.9)), (stored, StoredQuestion(asked, 0.9)))
+    )
+    assert (one.decision == "hit") == (other.decision == "hit")
     # Words that stand several times may find other partners, which moves the score a little.
     assert abs(one.score - other.score) < 0.05
 
@@ -154,7 +162,7 @@ def test_a_verdict_hangs_on_no_order_of_the_two(left, right):
 def test_another_number_is_never_answered(question, number, other):
     asked, stored = (f"{question[:-1]} for {value} people?" for value in (number, other))
     for policy in CAUTIONS:
-        assert (judged(asked, stored, policy).says == "hit") == (number == other)
+        assert (judged(asked, stored, policy).decision == "hit") == (number == other)
 
 
 def salad(target, forbidden):
@@ -181,9 +189,9 @@ def test_a_crafted_neighbour_is_not_answered():
     assert lexicon.cosine(asked, crafted) > 0.8
     for policy in CAUTIONS:
         verdict = judged(asked, crafted, policy)
-        assert verdict.says == "miss", (crafted, verdict)
+        assert verdict.decision == "miss", (crafted, verdict)
         # Nor does a vector of which the attacker has all the say.
-        assert policy.judge(asked, Candidate(crafted, 1.0)).says == "miss"
+        assert policy.judge(asked, StoredQuestion(crafted, 1.0)).decision == "miss"
 
 
 def test_the_same_words_shuffled_are_not_answered():
@@ -192,4 +200,4 @@ def test_the_same_words_shuffled_are_not_answered():
         "Ends rent my contract can before the landlord raise the?",
     )
     assert lexicon.cosine(asked, stored) > 0.999
-    assert judged(asked, stored).says == "miss"
+    assert judged(asked, stored).decision == "miss"

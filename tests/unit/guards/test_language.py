@@ -1,7 +1,7 @@
 import pytest
 
 from subsecond.config import Settings
-from subsecond.ports import Candidate
+from subsecond.ports import StoredQuestion
 from subsecond.semantic.guards.language import english
 from subsecond.semantic.policies.guarded import build
 
@@ -43,9 +43,9 @@ def test_english_is_english(text):
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_in_another_language_only_the_same_words_are_answered(text):
-    assert POLICY.judge(text.rstrip("?؟ ").upper(), Candidate(text, 0.95)).says == "hit"
-    verdict = POLICY.judge(f"{text[:-3]} x", Candidate(text, 0.99))
-    assert (verdict.says, verdict.reasons) == ("miss", ("not English, and not the same words",))
+    assert POLICY.judge(text.rstrip("?؟ ").upper(), StoredQuestion(text, 0.95)).decision == "hit"
+    verdict = POLICY.judge(f"{text[:-3]} x", StoredQuestion(text, 0.99))
+    assert (verdict.decision, verdict.reasons) == ("miss", ("not English, and not the same words",))
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_in_another_language_only_the_same_words_are_answered(text):
     ],
 )
 def test_politeness_in_another_language_makes_no_other_question(asked, stored):
-    assert POLICY.judge(asked, Candidate(stored, 0.9)).says == "hit"
+    assert POLICY.judge(asked, StoredQuestion(stored, 0.9)).decision == "hit"
 
 
 @pytest.mark.parametrize(("asked", "stored"), [("grazie", ""), ("grazie mille", "hola"), ("漢", "字"), ("bitte", "12")])
 def test_texts_with_nothing_to_compare_are_not_answered(asked, stored):
     for one, other in ((asked, stored), (stored, asked)):
-        assert POLICY.judge(one, Candidate(other, 0.99)).says == "miss"
+        assert POLICY.judge(one, StoredQuestion(other, 0.99)).decision == "miss"

@@ -87,7 +87,7 @@ def test_selection_spends_its_budget_on_the_nearest_passages_and_no_more():
     text = "<context>\n" + "\n\n".join(passages) + "\n</context>\nWhat of tea?"
     size = words(passages[0])
     for budget, kept in ((3 * size, [0, 1, 2]), (3 * size - 1, [0, 2]), (2 * size - 1, [0]), (size - 1, [])):
-        made, gone = selected(text, None, budget, words, None)
+        made, gone = selected(text, None, budget, words)
         assert [n for n, passage in enumerate(passages) if passage in made] == kept
         assert gone == 3 - len(kept)
         assert made.endswith("</context>\nWhat of tea?")
@@ -95,16 +95,15 @@ def test_selection_spends_its_budget_on_the_nearest_passages_and_no_more():
 
 def test_child_elements_are_passages_and_go_whole():
     text = "<documents>\n<document><p>rain</p>\n\nmore</document>\n<document>tea</document>\n</documents>\nTea?"
-    assert selected(text, None, 1, words, None)[0] == "<documents>\n<document>tea</document>\n</documents>\nTea?"
+    assert selected(text, None, 1, words)[0] == "<documents>\n<document>tea</document>\n</documents>\nTea?"
 
 
 def test_context_in_a_fence_is_code():
     text = "```\n<context>\nrain\n\ntea\n</context>\n```\nTea?"
-    assert selected(text, None, 1, words, None) == (text, 0)
+    assert selected(text, None, 1, words) == (text, 0)
 
 
-def test_an_embedders_opinion_counts_as_much_as_the_words():
+def test_the_passage_with_the_querys_words_comes_first():
     passages = ["The vessel departs at six.", "Nothing of note.", "Nothing else."]
-    assert ranked("ferry times", passages, lambda _query, texts: [float("vessel" in text) for text in texts])[0] == 0
     assert ranked("else", passages)[0] == 2
     assert ranked("港口", ["天气", "关闭港口"])[0] == 1

@@ -8,14 +8,12 @@ import sys
 
 import pytest
 
-from subsecond.optimiser.concise import shortened
 from subsecond.optimiser.dedupe import Dedupe
 from subsecond.optimiser.estimate import Estimator, tables
 from subsecond.optimiser.lossless import tidied
 from subsecond.optimiser.passages import passages_of
 from subsecond.optimiser.relevance import bm25
 
-ENGLISH = "the and of to is are you your for with "
 SEEDS = [
     *("<context>\n", "<context>\n</context>\n", "<a\n", "<a>", "<doc><doc>\n", "</doc>\n", "<docs ", "<docs\n<"),
     *("Context:\n", "Question:\n", "Example 1:\n", "```\n", "`", '"', "“", "'a", "{", "{\n", "[[\n", "}\n", "| a |\n"),
@@ -32,7 +30,6 @@ WORK = {
     "lossless": tidied,
     "dedupe": deduped,
     "passages": passages_of.__wrapped__,
-    "concise": lambda text: shortened(ENGLISH + text),
     "count": lambda text: Estimator(tables()["o200k"]).count(text),
     "rank": lambda text: bm25("a in order to 中", text.split("\n\n")),
 }

@@ -69,7 +69,7 @@ def test_the_callers_own_marks_stay_alone(kind, own):
 def test_the_prefix_is_another_where_it_was_edited_and_the_same_in_the_next_call():
     def sent(*later):
         messages = [{"role": "system", "content": "Be brief.   \n\n\n\nBe kind."}, *MESSAGES[1:2], *later]
-        return optimise(Call("chat", "m", {"model": "m", "messages": messages}), Plan(), Tokens())[1]
+        return optimise(Call("chat", "m", {"model": "m", "messages": messages}), Plan(Level.LOSSLESS), Tokens())[1]
 
     report = sent()
     assert report.prefix_before != report.prefix_after
@@ -100,6 +100,15 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_rest():
     assert plan_for(settings, "n", window=5).window == 5
     asked = plan_for(settings, "m", "select; budget=2000; markers=openai", "t:n")
     assert asked == Plan(Level.SELECT, window=100, budget=2000, markers="openai", partition="t:n")
+
+
+@pytest.mark.parametrize(
+    ("asked", "markers"), [("", "anthropic"), ("fit", "anthropic"), ("off", "off"), ("off; markers=openai", "openai")]
+)
+def test_markers_need_no_level_and_a_request_that_wants_nothing_gets_none(asked, markers):
+    assert plan_for(Settings(cache_markers="anthropic"), "m", asked).markers == markers
+    plan = Plan(Level.OFF, markers="anthropic")
+    assert optimise(Call("chat", "m", {"messages": MESSAGES}), plan, Tokens())[1].markers == ("system", "history")
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ def ran(tmp_path, capsys, monkeypatch):
 
 
 def test_a_text_is_shown_as_a_diff_with_its_figures(ran):
-    code, out, _ = ran(TEXT, "--level", "concise")
+    code, out, _ = ran(TEXT, "--level", "lossless")
     assert code == 0
     assert "-You are a helper for the team and you must answer with care.\u00b7\u00b7\u00b7" in out
-    assert "+To win, be brief." in out
-    assert "level concise: " in out
-    assert "concise: 1 places" in out
+    assert "+You are a helper for the team and you must answer with care.\n" in out
+    assert "level lossless: " in out
+    assert "lossless: 1 places" in out
     assert "\033[" not in out
 
 
@@ -40,7 +40,7 @@ def test_a_request_comes_back_as_it_would_be_sent(ran):
     said = json.loads(out)
     assert code == 0
     assert said["request"]["messages"][1] == body["messages"][1]
-    assert said["report"]["level"] == "lossless"
+    assert said["report"]["level"] == "dedupe"
     assert said["report"]["tokens_after"] < said["report"]["tokens_before"]
 
 

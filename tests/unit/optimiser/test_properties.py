@@ -1,9 +1,7 @@
 """What holds for every prompt, at every level."""
 
 import copy
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +10,9 @@ from hypothesis import strategies as st
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
 from subsecond.optimiser import Level, Plan, Tokens, optimise
-from subsecond.optimiser.concise import shortened
 from subsecond.optimiser.lossless import tidied
 from subsecond.optimiser.protect import PROTECTED, kinds
-
-spec = importlib.util.spec_from_file_location("optimiser_prompts", Path(__file__).with_name("prompts.py"))
-prompts = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(prompts)
+from tests.support import prompts
 
 TOKENS = Tokens()
 PURE = [Level.LOSSLESS, Level.DEDUPE]
@@ -54,7 +48,6 @@ def test_protected_lines_stay_in_their_order_byte_for_byte(text):
         return [line for line, kind in zip(lines, kinds(lines), strict=True) if kind == PROTECTED]
 
     assert protected(tidied(text)) == protected(text)
-    assert protected(shortened(text)[0]) == protected(text)
 
 
 @quick

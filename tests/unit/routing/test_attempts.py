@@ -1,9 +1,7 @@
 """The next candidate answers for one that fails, before the first byte and never after it."""
 
-import importlib.util
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -23,18 +21,10 @@ from subsecond.routing.attempts import answer, as_served, seconds_of, speaks, wo
 from subsecond.routing.hedging import Budget, Hedges
 from subsecond.stats.trace import Trace
 from subsecond.upstreams.admission import Limits
+from tests.support import virtual
+from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual_time import run
 
-spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).with_name("virtual.py"))
-virtual = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(virtual)
-
-run, Server, candidate, call, collected = (
-    virtual.run,
-    virtual.Server,
-    virtual.candidate,
-    virtual.call,
-    virtual.collected,
-)
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 
 

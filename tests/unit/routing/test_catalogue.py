@@ -8,7 +8,7 @@ import pytest
 from subsecond.config import Settings
 from subsecond.errors import NotFound
 from subsecond.routing import parsing
-from subsecond.routing.catalogue import Alias, Model, Tier
+from subsecond.routing.catalogue import Alias, Model, Tier, load
 from subsecond.routing.router import Router
 
 SIMULATED = Path(__file__).parents[3] / "local/subsecond_local/catalogues/simulator.json"
@@ -44,6 +44,9 @@ def test_fault_51_tiers_are_ordered_by_what_they_can_do_and_not_by_their_letters
         ({"fallbacks": ["n"]}, "model 'm', field 'fallbacks': 'n' is no other model"),
         ({"name": "a b"}, "model 'a b', field 'name': a name of letters"),
         ({"templates": {"simple": "short"}}, "model 'm', field 'templates.simple': there is no template 'short'"),
+        ({"templates": {"cuts": [0.9, 0.1]}}, "model 'm', field 'templates.cuts': the first is larger"),
+        ({"price_out": float("nan")}, "model 'm', field 'price_out': Input should be a finite number"),
+        ({"name": "{x}"}, "model '{x}', field 'name': a name of letters"),
         ({"list_prompts": 1}, "model 'm', field 'list_prompts': true or false"),
     ],
 )
@@ -125,11 +128,11 @@ def test_an_address_that_is_none_is_refused_unquoted(url):
 def test_a_catalogue_comes_from_a_file_or_from_the_text_and_without_one_nothing_is_routed(tmp_path):
     file = tmp_path / "models.json"
     file.write_text('{"models": [{"name": "m", "tier": "fast"}]}')
-    assert list(parsing.load(f"file:{file}").models) == ["m"]
-    assert list(parsing.load(file.read_text()).models) == ["m"]
+    assert list(load(f"file:{file}").models) == ["m"]
+    assert list(load(file.read_text()).models) == ["m"]
     assert Router.of(Settings()) is None
     with pytest.raises(ValueError, match="cannot be read"):
-        parsing.load(f"file:{tmp_path}/none.json")
+        load(f"file:{tmp_path}/none.json")
 
 
 async def test_a_catalogue_in_ssm_is_read_while_a_loop_is_running(aws_tables):
@@ -138,11 +141,11 @@ async def test_a_catalogue_in_ssm_is_read_while_a_loop_is_running(aws_tables):
     boto3.client("ssm").put_parameter(
         Name="/models", Value='{"models": [{"name": "m", "tier": "fast"}]}', Type="SecureString"
     )
-    assert list(parsing.load("ssm:/models").models) == ["m"]
+    assert list(load("ssm:/models").models) == ["m"]
 
 
 def test_the_simulators_catalogue_is_one():
-    made = parsing.load(f"file:{SIMULATED}")
+    made = load(f"file:{SIMULATED}")
     assert isinstance(made.find("auto"), Alias)
     assert isinstance(made.find("sim-quality"), Model)
     assert {one.tier for one in made.models.values()} == set(Tier)

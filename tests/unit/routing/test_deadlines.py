@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from subsecond.errors import DeadlineExceeded
 from subsecond.routing.deadlines import Costs, Spare, check, fits, remaining
-from subsecond.stats.trace import Trace
+from subsecond.stats.trace import Step, Trace
 
 times = st.floats(0, 1e6)
+# Steps that a model's time has no part of: what comes before it, and what comes after the last byte.
+OTHERS = (Step.AUTHENTICATE, Step.PARSE, Step.PREPARE, Step.EXACT, Step.STORE)
 
 
 @given(times, times, times)
@@ -37,9 +39,9 @@ def test_seed_56_a_limit_of_no_milliseconds_is_a_limit():
 def ended(source="upstream", error=None, *, model=0.0, semantic=None):
     """A trace of a request that took so long in each part."""
     trace = Trace(source=source, error=error)
-    trace.steps = {"authenticate": 0.25, "exact": 0.25}
+    trace.steps = dict.fromkeys(OTHERS, 0.25)
     if semantic is not None:
-        trace.steps |= {"embed": semantic / 4, "semantic": semantic * 3 / 4}
+        trace.steps |= {Step.EMBED: semantic / 4, Step.SEMANTIC: semantic * 3 / 4}
     trace.total = sum(trace.steps.values()) + model
     return trace
 
@@ -57,7 +59,7 @@ def test_similar_questions_are_left_out_where_that_saves_the_deadline_and_the_tr
     """With 0.9 s left the model, which takes 1 s, is too late anyway: only a neighbour can answer in time."""
     trace = Trace()
     assert spare().for_similar(left and 10.0 + left, trace) == looks
-    told = [] if looks else ["semantic"]
+    told = [] if looks else [Step.SEMANTIC]
     assert trace.skipped == told
     assert trace.counts["skipped_semantic"] == len(told)
     assert trace.public().get("skipped", []) == told

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.routing import difficulty
-from subsecond.routing.difficulty import SHIPPED, Ranks, buckets, hardest, load, read
+from subsecond.routing.difficulty import SHIPPED, Ranks, buckets, hardest, load
 from subsecond_local.evaluate.routing_figures import measured
 from subsecond_local.evaluate.routing_rivals import phrases
 from subsecond_local.evaluate.routing_rows import routed
@@ -86,16 +86,6 @@ def test_a_score_takes_at_most_a_millisecond_of_cpu_however_long_the_text_is():
         scorer.score(text)
         took.append(time.process_time() - begun)
     assert sorted(took)[int(len(took) * 0.9)] <= 0.001
-
-
-def test_a_vector_counts_where_it_is_of_the_embedder_that_the_weights_are_for():
-    file = json.loads(SHIPPED.read_text())
-    heads = {"weak": {"bias": 0.0, "weights": [9.0, 0.0]}, "strong": {"bias": 0.0, "weights": [0.0, 9.0]}}
-    scorer = read({**file, "vector": {"embedder": "e", "quantiles": file["quantiles"], **heads}})
-    text = "What is the capital of France?"
-    plain = scorer.score(text)
-    assert scorer.score(text, [1.0, 1.0], "other") == plain == load("default").score(text)
-    assert scorer.score(text, [1.0, 1.0], "e") > scorer.score(text, np.array([-1.0, -1.0]), "e")
 
 
 @given(st.lists(st.floats(0, 1), max_size=40), st.floats(0, 1), st.floats(0, 1))

@@ -1,34 +1,14 @@
 """What is predicted, who is let rest, and how that is found out together."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.routing.histories import Prior, Record, decode, encode
 from subsecond.stores.memory.health import MemoryHealthStore
-
-spec = importlib.util.spec_from_file_location("tails", Path(__file__).parents[2] / "benchmarks" / "tails.py")
-tails = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tails)
-
-virtual = tails.virtual
-run = virtual.run
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1_700_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+from tests.benchmarks import tails
+from tests.support import virtual
+from tests.support.clock import Clock
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A second call for a late first token: rarely, and the loser is closed."""
 
-import importlib.util
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,20 +11,13 @@ from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.routing.attempts import answer
 from subsecond.routing.hedging import Budget, Hedges, may_double
 from subsecond.routing.histories import Prior
+from subsecond.stats.figures import figures
 from subsecond.stats.trace import Trace
+from tests.benchmarks import tails
+from tests.support import virtual
+from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual_time import run
 
-spec = importlib.util.spec_from_file_location("tails", Path(__file__).parents[2] / "benchmarks" / "tails.py")
-tails = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tails)
-
-virtual = tails.virtual
-run, Server, candidate, call, collected = (
-    virtual.run,
-    virtual.Server,
-    virtual.candidate,
-    virtual.call,
-    virtual.collected,
-)
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 # With this prior and no calls yet, a first token is late after 0.25 s.
 PRIORS = {"m0": Prior(0.1), "m1": Prior(0.1)}
@@ -68,6 +60,24 @@ def test_seed_58_the_second_call_starts_beside_a_late_one_and_the_loser_is_close
     assert outcomes(trace) == [("m0", "first", "cancelled"), ("m1", "hedge", "answered")]
     assert (trace.counts["hedges"], trace.counts["hedges_won"]) == (1, 1)
     assert trace.model == "m1"
+
+
+@pytest.mark.parametrize("servers", [(5.0, 0.1), (0.4, 5.0)])
+def test_what_the_loser_has_cost_is_estimated_and_counted_as_spent(servers):
+    _, trace = ask(*map(Server, servers))
+    (loser,) = (attempt for attempt in trace.attempts if attempt.outcome == "cancelled")
+    found = figures(replace(trace, usage={"prompt_tokens": 70, "completion_tokens": 9}), str, 0.0)
+    spent = {(sheet.partition("|")[2], name): n for sheet, name, n in found if "tokens" in name}
+    assert spent[loser.model, "n|tokens|upstream|prompt"] == 70
+    assert spent[trace.model, "n|tokens|upstream|prompt"] == 70
+    assert spent["", "n|counts|tokens_estimated"] == 70
+
+
+def test_without_any_usage_the_losers_prompt_is_counted_by_ourselves():
+    _, trace = ask(Server(5.0), Server(0.1))
+    found = figures(replace(trace, usage=None), str, 0.0)
+    (prompt,) = (n for sheet, name, n in found if name == "n|tokens|upstream|prompt" and sheet.endswith("m0"))
+    assert prompt > 0
 
 
 def test_the_first_call_may_still_win():

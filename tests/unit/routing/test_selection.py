@@ -3,18 +3,19 @@
 import string
 import time
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
-from subsecond.routing.catalogue import CAPABILITIES, Catalogue, Model, Tier, standard_aliases
+from subsecond.routing.catalogue import Capability, Catalogue, Model, Tier, standard_aliases
 from subsecond.routing.health import Prediction
 from subsecond.routing.selection import Dial, Facts, select
 
 tiers = st.sampled_from(Tier)
-capabilities = st.frozensets(st.sampled_from(sorted(CAPABILITIES)))
+capabilities = st.frozensets(st.sampled_from(get_args(Capability)))
 shares = st.floats(0, 1)
 
 

@@ -1,8 +1,6 @@
 """A fast answer that will do, or the strong one: never both, and neither waits for the other in vain."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,18 +13,10 @@ from subsecond.routing.attempts import Asking
 from subsecond.routing.speculation import Speculation, checks, speculate, yes_or_no
 from subsecond.routing.verifying import flaw, is_valid
 from subsecond.stats.trace import Trace
+from tests.support import virtual
+from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual_time import run
 
-spec = importlib.util.spec_from_file_location("virtual_time", Path(__file__).with_name("virtual.py"))
-virtual = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(virtual)
-
-run, Server, candidate, call, collected = (
-    virtual.run,
-    virtual.Server,
-    virtual.candidate,
-    virtual.call,
-    virtual.collected,
-)
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 SORRY = ("I'm sorry, ", "but I can't help with that.")
 
@@ -64,6 +54,13 @@ def test_seed_58_both_run_side_by_side():
     assert (head.model, text) == ("strong", "ab")
     assert first == pytest.approx(0.15)
     assert trace.speculation == {"accepted": False, "refused": "refusal", "strong_asked": True, "wasted_tokens": 0}
+
+
+def test_both_models_calls_count_as_spent_whichever_of_them_is_heard():
+    _, refused = ask(Server(0.1, SORRY), Server(0.15))
+    _, accepted = ask(Server(0.1, gap=0.1), Server(5.0))
+    lost = [{one.kind: one.lost is not None for one in trace.attempts} for trace in (refused, accepted)]
+    assert lost == [{"fast": True, "strong": False}, {"fast": False, "strong": True}]
 
 
 def test_a_fast_answer_that_will_do_is_given_and_the_strong_call_closed():

@@ -12,20 +12,14 @@ from subsecond.semantic.index.memtable import deleted, written
 from subsecond.semantic.index.records import Change, part_of
 from subsecond.semantic.index.segments import Part
 from subsecond.semantic.index.vectors import SCALE, quantise
+from tests.support.clock import Clock
 
 DIM = 16
 
 
-class Clock:
-    now = 10.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(10.0)
 
 
 @pytest.fixture
@@ -182,7 +176,7 @@ class Owner(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clock = Clock()
+        self.clock = Clock(10.0)
         self.matrix = Matrix(DIM, 1000, self.clock)
         self.created = 0
         self.truth = {}

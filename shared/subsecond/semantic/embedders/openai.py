@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from subsecond.aio.batcher import Gathering
+from subsecond.aio.batcher import Batcher
 from subsecond.config import Settings
 from subsecond.errors import UpstreamError
 from subsecond.semantic.embedders.support import remote
@@ -56,7 +56,7 @@ class OpenAIEmbedder:
         self._upstream = upstream
         self._model = model
         # The prompts of a batch, and requests that meet, share a call.
-        self._gathering: Gathering[str, Floats] = Gathering(self._ask, most=BATCH)
+        self._batcher: Batcher[str, Floats] = Batcher(self._ask, most=BATCH)
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """(n, dim)."""
@@ -70,7 +70,7 @@ class OpenAIEmbedder:
         await self._upstream.aclose()
 
     async def _batches(self, texts: Sequence[str]) -> list[Floats]:
-        return await asyncio.gather(*map(self._gathering.ask, texts))
+        return await asyncio.gather(*map(self._batcher.ask, texts))
 
     async def _ask(self, texts: Sequence[str]) -> list[Floats]:
         body: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Literal, NamedTuple
 
-from subsecond.normal_form import normal
+from subsecond.cache.normal_form import normal
 from subsecond.semantic.guards import numbers
 from subsecond.semantic.guards.tables import tables
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from subsecond.aio.batcher import Gathering
+from subsecond.aio.batcher import Batcher
+from subsecond.clock import within
 from subsecond.ports import Objects, ObjectsFailed
 from subsecond.semantic.index.matrix import Block, Matrix, Neighbour, block_of, sketched
 from subsecond.semantic.index.memtable import deleted, written
@@ -65,7 +66,7 @@ class _Search:
 
 @dataclass(slots=True, eq=False)
 class _Served:
-    """One partition. asked, fresh: when a manifest was asked for and last had, on the monotonic clock."""
+    """One partition. asked, fresh: when a manifest was asked for and last had, on the wall clock."""
 
     place: Place
     matrix: Matrix
@@ -82,7 +83,7 @@ class _Served:
 
 
 class Reader:
-    """The vectors of one embedder. Used from one event loop. `clock`: epoch seconds; `ticks`: monotonic seconds."""
+    """The vectors of one embedder. Used from one event loop. `clock`: epoch seconds; `ticks`: the same, for `every`."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Reader:
         limits: ReaderLimits = ReaderLimits(),
         *,
         clock: Callable[[], float] = time.time,
-        ticks: Callable[[], float] = time.monotonic,
+        ticks: Callable[[], float] = time.time,
     ) -> None:
         self._objects = objects
         self._embedder = embedder
@@ -102,14 +103,14 @@ class Reader:
         self._ticks = ticks
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._loading = asyncio.Semaphore(LOADED_AT_ONCE)
-        self._searches: Gathering[_Search, list[Neighbour]] = Gathering(self._search_all, most=SEARCHED_AT_ONCE)
+        self._searches: Batcher[_Search, list[Neighbour]] = Batcher(self._search_all, most=SEARCHED_AT_ONCE)
 
     def begin(self, partition: str) -> asyncio.Task[None] | None:
         """Start to come near the manifest, unless that was done within `every`. The task is shared: not to be
         cancelled, and need not be awaited."""
         served = self._serve(partition)
         now = self._ticks()
-        if served.task is None and now - served.asked >= self._limits.every:
+        if served.task is None and not within(served.asked, self._limits.every, now):
             served.asked = now
             served.task = asyncio.create_task(self._refresh(served))
             served.task.add_done_callback(lambda task: _ended(served, task))
@@ -131,7 +132,7 @@ class Reader:
         ours = [prefix for prefix, _ in sizes.most_common() if prefix.endswith(model)]
         for prefix in ours[:most]:
             partition = place_of(prefix).partition
-            # However short it was ago by the monotonic clock, which need not go on in a snapshot.
+            # However short it was ago: a run of the indexer may have ended meanwhile.
             self._serve(partition).asked = float("-inf")
             await self.refresh(partition)
 

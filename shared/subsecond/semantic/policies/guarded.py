@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings, check_choice
-from subsecond.ports import Candidate, Verdict
+from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
 from subsecond.semantic.guards import language, lexicon, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
@@ -20,7 +20,6 @@ from subsecond.semantic.guards.timebound import FRESH, timebound
 LONGEST = 60
 # And in characters: beyond it the texts are not even read (8,000 would take 25 ms), but must be equal but for case.
 LONGEST_READ = 2_000
-LONG = "long, and not the same words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,12 @@ class Guarded:
     def floor(self) -> float:
         return self.model.floor
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         if candidate.age > FRESH and timebound(asked):
             return Verdict("miss", ("time-bound",), 0.0)
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
             same = _flat(asked) == _flat(candidate.text)
-            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (LONG,), 0.0)
+            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (TOO_LONG,), 0.0)
         a, b = read(asked), read(candidate.text)
         if _equal(a, b, asked, candidate.text):
             return Verdict("hit", ("same words",), 1.0)
@@ -46,7 +45,7 @@ class Guarded:
             return Verdict("miss", (reason,), 0.0)
         return self._scored(a, b, asked, candidate)
 
-    def _scored(self, a: Reading, b: Reading, asked: str, candidate: Candidate) -> Verdict:
+    def _scored(self, a: Reading, b: Reading, asked: str, candidate: StoredQuestion) -> Verdict:
         matching = match(a, b)
         if reason := vetoes.veto_matched(a, b, matching):
             return Verdict("miss", (reason,), 0.0)
@@ -92,5 +91,5 @@ def _refused(a: Reading, b: Reading, asked: str, text: str) -> str:
     if not a.words or not b.words:
         return "nothing to compare"
     if max(len(a.words), len(b.words)) > LONGEST:
-        return LONG
+        return TOO_LONG
     return vetoes.veto(a, b)

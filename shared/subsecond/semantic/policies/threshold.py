@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.config import Settings
-from subsecond.ports import Candidate, Verdict
+from subsecond.ports import StoredQuestion, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
     floor: float
 
-    def judge(self, asked: str, candidate: Candidate) -> Verdict:  # noqa: ARG002 -- the port's signature
+    def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:  # noqa: ARG002 -- the port's signature
         near = candidate.similarity >= self.floor
         reason = f"similarity {candidate.similarity:.3f} {'reaches' if near else 'is below'} {self.floor:.3f}"
         return Verdict("hit" if near else "miss", (reason,), candidate.similarity)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from subsecond.aio.batcher import Gathering
+from subsecond.aio.batcher import Batcher
 from subsecond.aws.client import Aws, aws_of
 from subsecond.cache.cacheability import COMPARED_TEXT
 from subsecond.cache.codec import pack, unpack
@@ -51,10 +51,10 @@ class DynamoStore:
         self._clock = clock
         self._touched: dict[tuple[str, str], float] = {}
         # The prompts of a batch, and requests that meet, share a call.
-        self._gathering: Gathering[Place, Entry | None] = Gathering(self._read_all, most=BATCH)
+        self._batcher: Batcher[Place, Entry | None] = Batcher(self._read_all, most=BATCH)
 
     async def get(self, partition: str, key: str, form: Form) -> Entry | None:
-        return await self._gathering.ask((partition, key, form))
+        return await self._batcher.ask((partition, key, form))
 
     async def fresh(self, partition: str, key: str, form: Form) -> Entry | None:
         return await self._aws.run(lambda: self._read(partition, key, form))
@@ -281,7 +281,7 @@ def _entry(partition: str, key: str, item: dict[str, Any], recording: Recording,
         vector=bytes(item["vector"]["B"]) if "vector" in item else b"",
         embedder=item["embedder"]["S"] if "embedder" in item else "",
         tags=tuple(sorted(set().union(*tags))),
-        negatives=frozenset(item["negatives"]["SS"]) if "negatives" in item else frozenset(),
+        false_hits=frozenset(item["negatives"]["SS"]) if "negatives" in item else frozenset(),
         model=item["model"]["S"] if "model" in item else "",
     )
 

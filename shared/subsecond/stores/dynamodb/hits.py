@@ -32,7 +32,7 @@ class DynamoHits:
             "entry": {"S": hit.entry},
             "asked": {"S": hit.asked},
             "at": {"N": f"{hit.at:.6f}"},
-            "judged": {"S": json.dumps(hit.judged, separators=(",", ":"))},
+            "judged": {"S": json.dumps(hit.verdicts, separators=(",", ":"))},
             "ttl": {"N": str(int(hit.at) + KEPT)},
         }
         await self._aws.run(lambda: self._aws.dynamodb.put_item(TableName=self._table, Item=item))
@@ -42,8 +42,8 @@ class DynamoHits:
         # TTL deletes within days, not at once.
         if item is None or float(item["at"]["N"]) + KEPT <= self._clock():
             return None
-        judged = tuple(json.loads(item["judged"]["S"]))
-        return Hit(request_id, item["entry"]["S"], item["asked"]["S"], float(item["at"]["N"]), judged)
+        verdicts = tuple(json.loads(item["judged"]["S"]))
+        return Hit(request_id, item["entry"]["S"], item["asked"]["S"], float(item["at"]["N"]), verdicts)
 
     def _read(self, partition: str, request_id: str) -> dict[str, Any] | None:
         found = self._aws.dynamodb.get_item(

@@ -46,7 +46,7 @@ class LayeredStore:
         dropped = await self._far.drop(partition, key, before)
         if dropped and (entry := await self._near.get(partition, key, "whole")):
             # The table's had no reports: those that this memory still has were taken back.
-            for digest in entry.negatives:
+            for digest in entry.false_hits:
                 await self._near.report(partition, key, digest, wrong=False)
         await self._near.drop(partition, key, before)
         return dropped

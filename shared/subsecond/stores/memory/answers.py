@@ -39,7 +39,7 @@ class MemoryStore:
         place, form = (entry.partition, entry.prompt.key), entry.recording.form
         there = self._items.get(place, {})
         old = there.get(form)
-        reported = entry.negatives.union(*(one.negatives for one in there.values()))
+        reported = entry.false_hits.union(*(one.false_hits for one in there.values()))
         entry = _with_reports(entry, reported)
         if (old is not None and old.created > entry.created) or _size(entry) > self._limit:
             return None
@@ -56,7 +56,7 @@ class MemoryStore:
         found = self._live((partition, key))
         if not found:
             return
-        (negatives, *_) = (entry.negatives for entry in found.values())
+        (negatives, *_) = (entry.false_hits for entry in found.values())
         reported = negatives | {digest} if wrong else negatives - {digest}
         self._keep((partition, key), {form: _with_reports(entry, reported) for form, entry in found.items()})
 
@@ -66,7 +66,7 @@ class MemoryStore:
 
     async def drop(self, partition: str, key: str, before: float) -> bool:
         there = self._items.get((partition, key), {})
-        if not there or any(entry.created > before or entry.negatives for entry in there.values()):
+        if not there or any(entry.created > before or entry.false_hits for entry in there.values()):
             return False
         self._drop((partition, key))
         return True
@@ -113,7 +113,7 @@ def _of_both(forms: Forms, form: Form) -> Entry:
 
 
 def _with_reports(entry: Entry, reported: frozenset[str]) -> Entry:
-    return entry if entry.negatives == reported else replace(entry, negatives=reported)
+    return entry if entry.false_hits == reported else replace(entry, false_hits=reported)
 
 
 def _sizes(forms: Forms) -> int:
@@ -121,7 +121,7 @@ def _sizes(forms: Forms) -> int:
 
 
 def _size(entry: Entry) -> int:
-    return entry.recording.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.negatives)
+    return entry.recording.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.false_hits)
 
 
 def build(settings: Settings) -> MemoryStore:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from subsecond.normal_form import normal
+from subsecond.cache.normal_form import normal
 
 Floats = NDArray[np.float32]
 

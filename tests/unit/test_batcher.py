@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.aio.batcher import Gathering, ShortReply
+from subsecond.aio.batcher import Batcher, ShortReply
 
 
 class Doubling:
@@ -32,15 +32,15 @@ async def turns(number=5):
 
 async def test_what_is_asked_in_the_same_moment_is_one_call_and_the_replies_keep_their_order():
     doubling = Doubling()
-    gathering = Gathering(doubling, most=10)
-    assert await asyncio.gather(*(gathering.ask(n) for n in range(7))) == [0, 2, 4, 6, 8, 10, 12]
+    batcher = Batcher(doubling, most=10)
+    assert await asyncio.gather(*(batcher.ask(n) for n in range(7))) == [0, 2, 4, 6, 8, 10, 12]
     assert doubling.calls == [[0, 1, 2, 3, 4, 5, 6]]
 
 
 async def test_fault_61_a_lone_question_waits_for_no_window():
     doubling = Doubling()
-    gathering = Gathering(doubling, most=10)
-    asked = asyncio.create_task(gathering.ask(1))
+    batcher = Batcher(doubling, most=10)
+    asked = asyncio.create_task(batcher.ask(1))
     await turns(3)
     assert doubling.calls == [[1]]
     assert await asked == 2
@@ -48,16 +48,16 @@ async def test_fault_61_a_lone_question_waits_for_no_window():
 
 async def test_a_call_holds_no_more_than_its_most():
     doubling = Doubling()
-    gathering = Gathering(doubling, most=3)
-    await asyncio.gather(*(gathering.ask(n) for n in range(7)))
+    batcher = Batcher(doubling, most=3)
+    await asyncio.gather(*(batcher.ask(n) for n in range(7)))
     assert [len(call) for call in doubling.calls] == [3, 3, 1]
 
 
 async def test_fault_62_a_call_that_takes_long_does_not_hold_up_the_next():
     doubling = Doubling()
     doubling.open.clear()
-    gathering = Gathering(doubling, most=1, at_once=2)
-    asked = [asyncio.create_task(gathering.ask(n)) for n in range(4)]
+    batcher = Batcher(doubling, most=1, at_once=2)
+    asked = [asyncio.create_task(batcher.ask(n)) for n in range(4)]
     await turns()
     assert doubling.calls == [[0], [1]]  # side by side, and not without a bound
     doubling.open.set()
@@ -67,35 +67,35 @@ async def test_fault_62_a_call_that_takes_long_does_not_hold_up_the_next():
 async def test_fault_59_a_cancelled_caller_does_not_stop_the_others():
     doubling = Doubling()
     doubling.open.clear()
-    gathering = Gathering(doubling, most=10)
-    asked = [asyncio.create_task(gathering.ask(n)) for n in range(3)]
+    batcher = Batcher(doubling, most=10)
+    asked = [asyncio.create_task(batcher.ask(n)) for n in range(3)]
     await turns()
     asked[1].cancel()
     doubling.open.set()
     assert await asyncio.gather(asked[0], asked[2]) == [0, 4]
-    assert await gathering.ask(5) == 10
+    assert await batcher.ask(5) == 10
 
 
 async def test_who_is_cancelled_before_the_call_is_not_asked_for():
     doubling = Doubling()
-    gathering = Gathering(doubling, most=10)
-    asked = asyncio.create_task(gathering.ask(1))
+    batcher = Batcher(doubling, most=10)
+    asked = asyncio.create_task(batcher.ask(1))
     await asyncio.sleep(0)
     asked.cancel()
-    assert await gathering.ask(2) == 4
+    assert await batcher.ask(2) == 4
     assert doubling.calls == [[2]]
 
 
 async def test_fault_60_a_reply_too_short_is_an_error_for_all_and_no_wait_for_ever():
-    gathering = Gathering(Doubling(), most=10)
-    replies = await asyncio.gather(*(gathering.ask(q) for q in ("a", "short", "b")), return_exceptions=True)
+    batcher = Batcher(Doubling(), most=10)
+    replies = await asyncio.gather(*(batcher.ask(q) for q in ("a", "short", "b")), return_exceptions=True)
     assert [type(reply) for reply in replies] == [ShortReply] * 3
-    assert await gathering.ask("c") == "cc"
+    assert await batcher.ask("c") == "cc"
 
 
 async def test_an_error_reaches_those_who_shared_the_call_and_nobody_later():
-    gathering = Gathering(Doubling(), most=2)
-    replies = await asyncio.gather(*(gathering.ask(q) for q in ("a", "bad", "b", "c")), return_exceptions=True)
+    batcher = Batcher(Doubling(), most=2)
+    replies = await asyncio.gather(*(batcher.ask(q) for q in ("a", "bad", "b", "c")), return_exceptions=True)
     assert [type(reply) for reply in replies] == [ValueError, ValueError, str, str]
 
 
@@ -103,8 +103,8 @@ async def test_fault_63_an_error_in_one_place_is_for_that_caller_alone():
     async def together(questions):
         return [ValueError("bad") if question == "bad" else question for question in questions]
 
-    gathering = Gathering(together, most=10)
-    replies = await asyncio.gather(*(gathering.ask(q) for q in ("a", "bad", "b")), return_exceptions=True)
+    batcher = Batcher(together, most=10)
+    replies = await asyncio.gather(*(batcher.ask(q) for q in ("a", "bad", "b")), return_exceptions=True)
     assert [replies[0], type(replies[1]), replies[2]] == ["a", ValueError, "b"]
 
 
@@ -112,16 +112,16 @@ async def test_fault_63_an_error_in_one_place_is_for_that_caller_alone():
 async def test_when_the_call_itself_is_cancelled_the_callers_are_told(late):
     doubling = Doubling()
     doubling.open.clear()
-    gathering = Gathering(doubling, most=10)
-    asked = asyncio.create_task(gathering.ask(1))
+    batcher = Batcher(doubling, most=10)
+    asked = asyncio.create_task(batcher.ask(1))
     await turns()
-    for task in list(gathering._running):
+    for task in list(batcher._running):
         task.cancel()
     with pytest.raises(ShortReply):
         await asked
     if late:
         doubling.open.set()
-        assert await gathering.ask(2) == 4
+        assert await batcher.ask(2) == 4
 
 
 @given(st.lists(st.sampled_from(["ask", "cancel", "turn", "hold", "free"]), max_size=40), st.integers(1, 4))
@@ -129,11 +129,11 @@ async def test_when_the_call_itself_is_cancelled_the_callers_are_told(late):
 def test_whatever_the_order_everybody_who_waits_is_answered_right(steps, most):
     async def run():
         doubling = Doubling()
-        gathering = Gathering(doubling, most=most, at_once=2)
+        batcher = Batcher(doubling, most=most, at_once=2)
         asked = []
         for step in steps:
             if step == "ask":
-                asked.append(asyncio.create_task(gathering.ask(len(asked))))
+                asked.append(asyncio.create_task(batcher.ask(len(asked))))
             elif step == "cancel" and asked:
                 asked[len(asked) // 2].cancel()
             elif step == "turn":

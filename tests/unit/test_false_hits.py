@@ -28,7 +28,7 @@ def test_any_text_has_a_digest_and_another_one_in_another_partition(text):
 def test_an_entry_is_objected_to_for_what_was_reported_alone(entry):
     stored = entry(created=0, expires=9)
     assert objection(stored, "How?") is None
-    reported = replace(stored, negatives=frozenset({digest(stored.partition, "How?")}))
+    reported = replace(stored, false_hits=frozenset({digest(stored.partition, "How?")}))
     assert objection(reported, "how") == "reported as wrong"
     assert objection(reported, "Why?") is None
     assert objection(replace(reported, partition="acme:test"), "How?") is None
@@ -36,4 +36,4 @@ def test_an_entry_is_objected_to_for_what_was_reported_alone(entry):
 
 def test_an_entry_that_was_reported_too_often_answers_nobody(entry):
     many = frozenset(digest("acme:prod", str(n)) for n in range(MOST))
-    assert objection(replace(entry(created=0, expires=9), negatives=many), "New?") == "reported as wrong too often"
+    assert objection(replace(entry(created=0, expires=9), false_hits=many), "New?") == "reported as wrong too often"

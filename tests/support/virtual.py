@@ -1,8 +1,7 @@
-"""Time that passes only when everybody waits, and model servers that live in it."""
+"""Model servers that live in virtual time, and what asks them: health, terms, candidates."""
 
 import asyncio
 import json
-import selectors
 from contextlib import aclosing
 
 from subsecond.model import Call, Chunk, Done, Head
@@ -10,44 +9,7 @@ from subsecond.routing.attempts import Candidate, Terms
 from subsecond.routing.health import Health
 from subsecond.stores.memory.health import MemoryHealthStore
 from subsecond.upstreams.admission import Admission, Limits
-
-BEGINNING = 1_000_000.0
-
-
-class _Selector(selectors.SelectSelector):
-    now = BEGINNING
-
-    def select(self, timeout=None):
-        found = super().select(0)
-        if not found:
-            assert timeout is not None, "everybody waits for ever"
-            self.now += max(0.0, timeout)
-        return found
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self):
-        self._clock = _Selector()
-        super().__init__(self._clock)
-
-    def time(self):
-        return self._clock.now
-
-
-def run(main):
-    """The coroutine's result. It ends when nothing it began is left running."""
-
-    async def watched():
-        found = await main
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        return found
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(watched())
-
-
-def now():
-    return asyncio.get_running_loop().time()
+from tests.support.virtual_time import now
 
 
 class Server:
