@@ -1,7 +1,7 @@
 """A model server with no model, in this process: `upstreams/simulation` with the settings' time limits.
 
 Model names, faults and what answers depend on are described in `subsecond_local.simulator.names`. Whole events are
-all that a caller sees here, so the fault `slow` does nothing, and a fault that ends a stream is an UpstreamError.
+all that a caller sees here, so the fault `slow` does nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from subsecond.errors import DeadlineExceeded, UpstreamTimeout
-from subsecond.ports import Reply
+from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.model import Chunk, Headers
+from subsecond.ports import EventStream, Reply
 from subsecond_local.simulator.engine import Simulation
-from subsecond_local.simulator.names import profile, refusal
-from subsecond_local.simulator.simulated_answer import paced_payloads
+from subsecond_local.simulator.names import FOREVER, profile, refusal
+from subsecond_local.simulator.simulated_answer import PacedPayloads, as_json, whole_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
     from subsecond.config import Settings
     from subsecond.model import Call
@@ -31,11 +32,17 @@ class Simulator:
         self._settings = settings
         self._simulation = Simulation(settings.simulator_seed)
 
-    async def stream(self, call: Call) -> AsyncGenerator[bytes]:
+    async def ask(self, call: Call) -> Reply | EventStream:
         answer = self._simulation.answer(call.endpoint, {**call.body, "model": call.model})
         pause = _Limited(self._settings, call.deadline)
-        async for payload in paced_payloads(answer, pause, usage=True):
-            yield payload
+        if call.form == "whole":
+            await pause(FOREVER if "stall" in answer.faults else answer.times[-1], first=True)
+            if "truncate" in answer.faults:
+                raise UpstreamUnreachable("The connection died.")
+            return Reply(whole_body(answer))
+        stream = _Stream(PacedPayloads(answer, pause, usage=True))
+        await stream.begin()
+        return stream
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         if path == "/models" and body is None:
@@ -46,7 +53,38 @@ class Simulator:
             found = await asyncio.to_thread(self._simulation.embeddings, body)
         else:
             raise refusal(f"The simulator does not serve {path}.", status=404, code="unknown_url")
-        return Reply(200, "application/json", found)
+        return Reply(found)
+
+
+class _Stream:
+    """The port `EventStream`: what `upstreams.openai` makes of the same answer from the server."""
+
+    headers: Headers = ()
+
+    def __init__(self, payloads: PacedPayloads) -> None:
+        self._payloads: PacedPayloads | None = payloads
+        self._first: Chunk | None = None
+
+    async def begin(self) -> None:
+        self._first = await self.next()
+
+    async def next(self) -> Chunk | None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._payloads is None:
+            return None
+        try:
+            payload = await self._payloads.next()
+        except UpstreamError as error:
+            self._payloads = None
+            if error.code != "simulated_error":
+                raise
+            return Chunk(as_json(error.body()))
+        return None if payload is None else Chunk(payload)
+
+    def close(self) -> None:
+        self._payloads = self._first = None
 
 
 class _Limited:

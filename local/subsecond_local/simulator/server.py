@@ -34,7 +34,7 @@ from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
-from subsecond_local.simulator.simulated_answer import SimulatedAnswer, as_json, paced_payloads
+from subsecond_local.simulator.simulated_answer import PacedPayloads, SimulatedAnswer, as_json, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -232,22 +232,26 @@ async def _sleep(seconds: float, *, first: bool) -> None:
 
 async def _stream(cycle: RequestCycle, answer: SimulatedAnswer, *, usage: bool) -> None:
     await cycle.start(200, _EVENTS)
-    slow = answer.faults.get("slow")
     try:
-        async for payload in paced_payloads(answer, _sleep, usage=usage):
-            event = b"data: %b\n\n" % payload
-            if slow is None:
-                await cycle.write(event)
-            else:
-                await _write_slowly(cycle, event, slow / 1000)
+        await _send_events(cycle, PacedPayloads(answer, _sleep, usage=usage), answer.faults.get("slow"))
     except UpstreamUnreachable:
-        if "nodone" in answer.faults:
-            await cycle.end()
         raise
     except UpstreamError as error:
         await cycle.end(b"data: %b\n\n" % as_json(error.body()))
         raise UpstreamUnreachable("The stream ended in an error event.") from error
+    if "nodone" in answer.faults:
+        await cycle.end()
+        raise UpstreamUnreachable("The answer ended without [DONE].")
     await cycle.end(b"data: [DONE]\n\n")
+
+
+async def _send_events(cycle: RequestCycle, payloads: PacedPayloads, slow: float | None) -> None:
+    while (payload := await payloads.next()) is not None:
+        event = b"data: %b\n\n" % payload
+        if slow is None:
+            await cycle.write(event)
+        else:
+            await _write_slowly(cycle, event, slow / 1000)
 
 
 async def _whole(cycle: RequestCycle, answer: SimulatedAnswer) -> None:
@@ -255,11 +259,7 @@ async def _whole(cycle: RequestCycle, answer: SimulatedAnswer) -> None:
     seconds = FOREVER if "stall" in faults else answer.times[-1]
     if seconds:
         await asyncio.sleep(seconds)
-    if "errorevent" in faults:
-        raise refusal("The fault asked for: an error instead of an answer.", status=500, code="simulated_error")
-    body = answer.whole()
-    if "malformed" in faults:
-        body = body[: len(body) // 2]
+    body = whole_body(answer)
     if not faults.keys() & {"truncate", "slow"}:
         await cycle.reply(body)
         return

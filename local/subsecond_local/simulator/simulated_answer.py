@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ from subsecond.errors import UpstreamUnreachable
 from subsecond_local.simulator.names import FOREVER, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from subsecond.model import Endpoint
 
@@ -125,22 +126,35 @@ class Pause(Protocol):
     async def __call__(self, seconds: float, *, first: bool) -> None: ...
 
 
-async def paced_payloads(answer: SimulatedAnswer, pause: Pause, *, usage: bool) -> AsyncGenerator[bytes]:
-    """The payloads in their time, without `[DONE]`. UpstreamError for the faults that end a stream."""
-    started = monotonic()
-    tokens = len(answer.times)
-    for at, payloads in enumerate(answer.steps(usage=usage)):
+class PacedPayloads:
+    """One answer's payloads in their time."""
+
+    def __init__(self, answer: SimulatedAnswer, pause: Pause, *, usage: bool) -> None:
+        self._answer = answer
+        self._pause = pause
+        self._steps = enumerate(answer.steps(usage=usage))
+        self._started = monotonic()
+        self._ready: deque[bytes] = deque()
+
+    async def next(self) -> bytes | None:
+        """The next one; None at the end, with or without `[DONE]`. UpstreamError for the faults that end a stream."""
+        while not self._ready:
+            step = next(self._steps, None)
+            if step is None:
+                return None
+            await self._step(*step)
+        return self._ready.popleft()
+
+    async def _step(self, at: int, payloads: list[bytes]) -> None:
+        tokens = len(self._answer.times)
         if at < tokens:
-            await pause(max(0.0, started + answer.times[at] - monotonic()), first=at == 0)
-        for fault, number in answer.faults.items():
-            if at == min(number, tokens) and fault in ("stall", "truncate", "malformed", "errorevent"):
-                if fault == "malformed":
-                    yield b'{"choices":[{"delta":{"content":"cut'
-                await _apply_fault(fault, pause, first=at == 0)
-        for payload in payloads:
-            yield payload
-    if "nodone" in answer.faults:
-        raise UpstreamUnreachable("The answer ended without [DONE].")
+            await self._pause(max(0.0, self._started + self._answer.times[at] - monotonic()), first=at == 0)
+        for fault, number in self._answer.faults.items():
+            if at == min(number, tokens) and fault == "malformed":
+                self._ready.append(b'{"choices":[{"delta":{"content":"cut')
+            elif at == min(number, tokens) and fault in ("stall", "truncate", "errorevent"):
+                await _apply_fault(fault, self._pause, first=at == 0)
+        self._ready += payloads
 
 
 async def _apply_fault(fault: str, pause: Pause, *, first: bool) -> None:
@@ -150,3 +164,11 @@ async def _apply_fault(fault: str, pause: Pause, *, first: bool) -> None:
         raise UpstreamUnreachable("The connection died.")
     if fault == "errorevent":
         raise refusal("The fault asked for: an error in mid-stream.", status=502, code="simulated_error")
+
+
+def whole_body(answer: SimulatedAnswer) -> bytes:
+    """The completion object with its faults, but for those that a connection has. UpstreamError for `errorevent`."""
+    if "errorevent" in answer.faults:
+        raise refusal("The fault asked for: an error instead of an answer.", status=500, code="simulated_error")
+    body = answer.whole()
+    return body[: len(body) // 2] if "malformed" in answer.faults else body

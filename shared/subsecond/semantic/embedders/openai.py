@@ -15,6 +15,7 @@ from subsecond.aio.batcher import Batcher
 from subsecond.config import Settings
 from subsecond.errors import UpstreamError
 from subsecond.semantic.embedders.support import remote
+from subsecond.upstreams import openai
 from subsecond.upstreams.openai import OpenAIUpstream
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def build(settings: Settings) -> OpenAIEmbedder:
     if settings.embedder_url:
         key = settings.embedder_key
         settings = replace(settings, upstream_url=settings.embedder_url, upstream_key=key, upstream_secret="")
-    return OpenAIEmbedder(OpenAIUpstream(settings), model, dim)
+    return OpenAIEmbedder(openai.build(settings), model, dim)
 
 
 class OpenAIEmbedder:

@@ -1,26 +1,24 @@
-"""A transport for an httpx2 client, straight on asyncio.
+"""HTTP/1.1 to one server, straight on asyncio.
 
-Why not httpx2's own: its pool, its state machine in Python (h11), anyio's streams and six generators between socket and
-reader took 60 % of a call's CPU time (0.7 of 1.2 ms) and of a chunk's (85 of 140 us). Here a read goes through one
-parser to whoever waits. Only what a model's server needs is there: a pool of kept connections, one request at a time on
-each, and TLS. No proxy, no HTTP/2. Of httpx2's time limits only `connect` is kept; for the others the caller cancels.
+Why no client library: httpx2's pool, its state machine in Python (h11), anyio's streams and six generators between
+socket and reader took 60 % of a call's CPU time (0.7 of 1.2 ms) and of a chunk's (85 of 140 us). Here a read goes
+through one parser to whoever waits. Only what a model's server needs is there: a pool of kept connections, one request
+at a time on each, and TLS. No proxy, no HTTP/2: `upstreams/openai_package.py` has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import select
+import socket
+import ssl
+from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any, cast
-
-import httpx2
+from typing import cast
 
 from subsecond.resending import count
+from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, SendFailed
 from subsecond.upstreams.http.response_parser import Response
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncGenerator
 
 # Seconds that an unused connection is kept; many load balancers drop theirs after 60. By the wall clock, because the
 # monotonic one need not go on in a frozen Lambda environment.
@@ -29,6 +27,9 @@ KEEP = 55.0
 DRAIN = 1.0
 # Bytes that may lie unread before the socket is left alone.
 HIGH_WATER = 256 * 1024
+# A model may think for ten minutes without a byte, and address translation forgets a connection that was silent for 350
+# s (NAT gateways, network load balancers): the kernel speaks after 60, and gives a dead peer up after two minutes.
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 class Connection(asyncio.Protocol):
@@ -51,6 +52,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        stay_alive(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         answer = self.answer
@@ -171,15 +173,20 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-class Body(httpx2.AsyncByteStream):
-    """The body of one answer: `take` what has come, `wait` for more. Both methods end it: `finish`, `close`."""
+class Body:
+    """One answer: its head, and its body: `take` what has come, `wait` for more. Two methods end it: `finish`, `close`.
+    resent: whether the request went out twice."""
 
-    def __init__(self, connection: Connection, answer: Response) -> None:
+    def __init__(self, connection: Connection, answer: Response, *, resent: bool) -> None:
+        self.status = answer.status
+        self.headers: Fields = answer.headers
+        self.resent = resent
         self._connection: Connection | None = connection
         self._answer = answer
 
     @property
     def complete(self) -> bool:
+        """Nothing more will come. What has come may not have been taken yet."""
         return self._answer.complete
 
     def take(self) -> bytes:
@@ -217,78 +224,66 @@ class Body(httpx2.AsyncByteStream):
         if connection is not None:
             connection.release()
 
-    async def aclose(self) -> None:
-        self.close()
 
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
-        try:
-            while True:
-                if data := self.take():
-                    yield data
-                elif self._answer.complete:
-                    return
-                else:
-                    await self.wait()
-        except ConnectionError as error:
-            raise httpx2.ReadError(str(error)) from error
-        finally:
-            self.close()
+class Transport:
+    """To one server, over up to `connections` at a time; who comes when all are busy waits. tls: None for plain HTTP.
 
-
-class Transport(httpx2.AsyncBaseTransport):
-    """To the server of `url`, over up to `connections` at a time; who comes when all are busy waits.
-
-    tls: for `https`, where it is not the system's trust.
+    Times are on the event loop's clock; `connect` in seconds, for one connection.
     """
 
-    def __init__(self, url: httpx2.URL, connections: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, host: str, port: int, connections: int, connect: float, tls: ssl.SSLContext | None) -> None:
         self.slots = asyncio.Semaphore(connections)
-        self._host = url.raw_host.decode("ascii")
-        self._secure = url.scheme == "https"
-        self._port = url.port or (443 if self._secure else 80)
+        self._address = host, port
+        self._connect_timeout = connect
         self._tls = tls
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        data = _serialise(request, await request.aread())
-        seconds = request.extensions.get("timeout", {}).get("connect")
-        connection, fresh = await self._lease(seconds)
-        answer = await _exchange(connection, data)
+    async def send(self, data: bytes, until: float | None = None) -> Body:
+        """The answer, its head read. TimeoutError at `until`, SendFailed before a head came."""
+        connection, fresh = await self._lease(until)
+        answer = await _exchange(connection, data, until)
         # A server may close a kept connection in the very moment of its use. Without a byte of an answer that is taken
         # to say nothing about the request, which goes out again, as browsers do (RFC 9110, section 9.2.2). Once only,
         # and on a new connection: the other kept ones may be as dead, and each may have carried the request all the
         # same. The place is held meanwhile, so that there are never more connections than places.
-        if not answer.status and not answer.begun and not fresh:
+        resent = not answer.status and not answer.begun and not fresh
+        if resent:
             connection.release(slot=False)
-            request.extensions["resent"] = True
             count()
-            connection = await self._new(seconds)
-            answer = await _exchange(connection, data)
+            connection = await self._new(until, sent=2)
+            answer = await _exchange(connection, data, until)
         if not answer.status:
             connection.release()
-            raise httpx2.RemoteProtocolError("the server closed the connection without an answer")
-        body = Body(connection, answer)
-        return httpx2.Response(answer.status, headers=answer.headers, stream=body, extensions={"body": body})
+            raise SendFailed("it closed the connection without an answer", sent=1 + resent)
+        return Body(connection, answer, resent=resent)
 
-    async def open(self, seconds: float | None) -> None:
-        """A connection kept for a call to come, unless there is one."""
+    async def open(self) -> None:
+        """A connection kept for a call to come, unless there is one. SendFailed where there is none to be had."""
         if kept := self._reuse():
             self.keep(kept)
         else:
-            (await self._connect(seconds)).park()
+            (await self._connect(None)).park()
 
-    async def _lease(self, seconds: float | None) -> tuple[Connection, bool]:
+    async def _lease(self, until: float | None) -> tuple[Connection, bool]:
         """A connection, and whether it is new."""
-        await self.slots.acquire()
+        if self.slots.locked():
+            async with asyncio.timeout_at(until):
+                await self.slots.acquire()
+        else:
+            await self.slots.acquire()
         if kept := self._reuse():
             return kept, False
-        return await self._new(seconds), True
+        return await self._new(until), True
 
-    async def _new(self, seconds: float | None) -> Connection:
+    async def _new(self, until: float | None, *, sent: int = 1) -> Connection:
         """For a place that is taken; it is free again where there is no connection."""
         try:
-            return await self._connect(seconds)
+            return await self._connect(until)
+        except SendFailed as error:
+            error.sent = sent
+            self.slots.release()
+            raise
         except BaseException:
             self.slots.release()
             raise
@@ -302,19 +297,19 @@ class Transport(httpx2.AsyncBaseTransport):
             connection.abort()
         return None
 
-    async def _connect(self, seconds: float | None) -> Connection:
-        if self._secure and self._tls is None:
-            self._tls = httpx2.create_ssl_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        tls = self._tls if self._secure else None
-        connect = asyncio.get_running_loop().create_connection
+    async def _connect(self, until: float | None) -> Connection:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._connect_timeout
+        first = due if until is None else min(due, until)
         try:
-            async with asyncio.timeout(seconds):
-                _, connection = await connect(lambda: Connection(self), self._host, self._port, ssl=tls)
+            async with asyncio.timeout_at(first):
+                _, connection = await loop.create_connection(lambda: Connection(self), *self._address, ssl=self._tls)
         except TimeoutError as error:
-            raise httpx2.ConnectTimeout("no connection in time") from error
+            if until is not None and until <= due:
+                raise
+            raise ConnectTimeout(f"it took no connection within {self._connect_timeout:g} s") from error
         except OSError as error:
-            raise httpx2.ConnectError(str(error)) from error
+            raise SendFailed(str(error)) from error
         self._open.add(connection)
         return connection
 
@@ -334,46 +329,37 @@ class Transport(httpx2.AsyncBaseTransport):
         await asyncio.gather(*(connection.closed for connection in connections))
 
 
-class Client(httpx2.AsyncClient):
-    """Sends, and nothing else: no cookies (they would pass from one tenant's call to another's), no redirects."""
-
-    def __init__(self, transport: Transport) -> None:
-        # Compressed events would arrive in blocks; whole replies are small beside the model's time.
-        super().__init__(transport=transport, trust_env=False, headers={"accept-encoding": "identity"})
-        self._wire = transport
-
-    async def send(
-        self,
-        request: httpx2.Request,
-        *,
-        stream: bool = False,
-        auth: Any = None,  # noqa: ARG002 - httpx2's signature
-        follow_redirects: Any = None,  # noqa: ARG002 - as above
-    ) -> httpx2.Response:
-        response = await self._wire.handle_async_request(request)
-        response.request = request
-        if not stream:
-            await response.aread()
-        return response
-
-
-async def _exchange(connection: Connection, data: bytes) -> Response:
+async def _exchange(connection: Connection, data: bytes, until: float | None) -> Response:
     """Send, and wait for the answer's head: its `status` is 0 where the connection was lost before."""
     answer = connection.send(data)
     try:
         while not answer.status and not connection.lost:
-            await connection.wait()
+            await connection.wait(until)
     except BaseException:
         connection.release()
         raise
     return answer
 
 
-def _serialise(request: httpx2.Request, content: bytes) -> bytes:
-    """The whole request in one piece, so that it leaves in one packet where it fits."""
-    headers = request.headers.raw
-    first = b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)
-    head = b"\r\n".join([first, *(b"%b: %b" % header for header in headers), b"\r\n"])
-    if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2:
-        raise httpx2.LocalProtocolError("a header holds a line break")
-    return head + content
+def stay_alive(connection: socket.socket) -> None:
+    """See KEEPALIVE. A system lacks some of the options; macOS calls the first one otherwise."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def trust() -> ssl.SSLContext:
+    """The system's trust. 20 ms of CPU and a file: for a thread."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or (paths.capath and any(Path(paths.capath).glob("*.0"))):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+    else:
+        # Pythons that know no certificates (python.org's on a Mac): the package that comes with httpx2 knows where the
+        # system keeps them. Too heavy to be the first choice.
+        from httpcore2 import default_ssl_context  # noqa: PLC0415 - see above
+
+        context = default_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,0 +1,69 @@
+"""What an upstream's error status becomes for the client: its own status, words and headers, but for our key."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from subsecond.errors import UpstreamError
+from subsecond.streaming.disguise import completed, error_in, words_of
+from subsecond.streaming.events import parsed
+from subsecond.upstreams.http.exchange import Fields
+from subsecond.upstreams.http.response_headers import kept_headers
+
+# Bytes of an error's body that are read: what is behind them no client shows.
+MAX_ERROR = 1024 * 1024
+# A key shorter than that is no secret: local servers are given words like `none` or `EMPTY`, which answers may hold.
+SECRET = 16
+
+# Characters of an upstream's words in the log, and of an error that is no JSON.
+_LOGGED, _SHOWN = 300, 2000
+# Words of servers that refuse the key with another status than 401: Google's 400, xAI's, proxies'.
+_OF_A_KEY = re.compile(
+    rb"invalid_api_key|API_KEY_INVALID|(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE
+)
+_MAY_BE_OF_A_KEY = frozenset({400, 403})
+
+log = logging.getLogger("subsecond")
+
+
+def hidden(key: str) -> bytes:
+    """What nobody may read of our key: all of it, or b"" where it is no secret."""
+    return key.encode("latin-1", "replace") if len(key) >= SECRET else b""
+
+
+def without(secret: bytes, data: bytes) -> bytes:
+    """The data with our key taken out of it."""
+    return data.replace(secret, b"[key]") if secret and secret in data else data
+
+
+def refusal(status: int, fields: Fields, body: bytes, secret: bytes) -> UpstreamError:
+    """What the client gets for an error status. body: decoded. secret: see `hidden`."""
+    headers = kept_headers(fields, secret)
+    said = without(secret, body)
+    if status == 401 or (status in _MAY_BE_OF_A_KEY and (said is not body or _OF_A_KEY.search(said))):  # noqa: PLR2004
+        # The key is ours, so the client can do nothing, and the upstream's text may quote a part of it.
+        text = f"The upstream refuses this gateway's own key (HTTP {status}): see SUBSECOND_UPSTREAM_KEY."
+        error = UpstreamError(text, code="upstream_auth")
+    elif 400 <= status < 600:  # noqa: PLR2004 - the client's errors and the server's
+        error = _told(status, said)
+    else:
+        error = UpstreamError(f"The upstream answered with HTTP {status}, which is no answer.", code="upstream_failed")
+    error.headers = headers
+    error.retry_after = next((value.decode("latin-1") for name, value in headers if name == b"retry-after"), None)
+    return error
+
+
+def _told(status: int, body: bytes) -> UpstreamError:
+    value = parsed(body)
+    if not isinstance(value, dict | list):
+        value = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()[:_SHOWN]
+    error = error_in(value, b"error")
+    found = (error and error.error) or completed(value)
+    failed = status >= 500  # noqa: PLR2004 - the server's
+    if not words_of(value):
+        text = f"The upstream failed with HTTP {status}." if failed else "The upstream refused the request."
+        found = {**found, "message": text}
+    if failed:
+        log.warning("the upstream failed with HTTP %d: %s", status, " ".join(found["message"][:_LOGGED].split()))
+    return UpstreamError(found["message"], status=status, error=found)
