@@ -57,11 +57,8 @@ WORDS: Mapping[str, str] = {
     "spii": FILTERED,
     "refusal": REFUSED,  # Anthropic
 }
-# What says something beside text: an answer of sound or pictures is not empty (OpenAI's audio, OpenRouter's images).
-_MEDIA = ("audio", "images")
+# Calls are as good as words: an answer that has neither is empty, however much it thought, drew or sang.
 _CALLS = ("tool_calls", "function_call")
-# A content list's parts that a reader does not hear.
-_SILENT_PARTS = frozenset({"text", "thinking", "reasoning", "redacted_thinking"})
 # What could be a number that is not finite, where JSON has a value: the names, or an exponent of three digits.
 _ODD_NUMBER = re.compile(rb"[:\[,\s]-?(?:NaN|Infinity|\d[\d.]*[eE]\+?\d{3})")
 
@@ -155,17 +152,13 @@ class _Choice:
         self._hear(part.get("content"))
         self.refused = self.refused or bool(part.get("refusal"))
         self.acts = self.acts or any(part.get(name) for name in _CALLS)
-        self.tells = self.tells or self.acts or any(part.get(name) for name in _MEDIA)
+        self.tells = self.tells or self.acts
 
     def _hear(self, content: object) -> None:
         text = text_in(content)
         if text:
             self.texts.append(text)
-        self.tells = self.tells or bool(text.strip()) or (isinstance(content, list) and any(map(_is_media, content)))
-
-
-def _is_media(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type", "text") not in _SILENT_PARTS
+        self.tells = self.tells or bool(text.strip())
 
 
 def _has_odd_number(payload: bytes) -> bool:

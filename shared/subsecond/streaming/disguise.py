@@ -6,19 +6,23 @@ error object with OpenAI's four fields completed. Only what speaks of our own ke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.model import Endpoint
-from subsecond.streaming.events import choices_of, parsed
+from subsecond.streaming.events import choices_of, looks_like_a_chunk, parsed
 from subsecond.streaming.json_bytes import dump
 
 _FIRST_ERROR, _LAST_ERROR = 400, 599
+# Objects and lists around an error's words: more than any server has, less than any stack.
+_DEPTH = 8
 _UNAUTHORIZED, _BAD_GATEWAY = 401, 502
 # Where servers say a status, in the order in which they are asked; `type` holds words alone.
 _STATUS_FIELDS = (
-    "status_code", "statusCode", "http_status", "http_code", "status", "code", "error_code", "type", "__type"
+    "status_code", "statusCode", "http_status", "http_code", "status", "code", "error_code", "error_type", "type",
+    "__type",
 )  # fmt: skip
 # Where servers put their words, in the order in which they are asked.
 _WORD_FIELDS = (
@@ -28,7 +32,7 @@ _WORD_FIELDS = (
 # Fields that hold an error where there is no choice beside them. Apigee: fault. MiniMax: base_resp.
 _WRAPPERS = ("error", "errors", "fault", "base_resp")
 # A top level `message` is an error's where one of these says so, or where nothing of an answer is beside it.
-_ANSWER_FIELDS = frozenset({"id", "object", "choices", "usage", "created", "model", "type"})
+_ANSWER_FIELDS = frozenset({"object", "choices", "usage", "created", "model", "type"})
 _GOOD = frozenset({"0", "200", "ok", "success", "succeeded", "completed"})
 
 # Words for a kind of error, in lower case without signs, and the status that OpenAI (or whoever made the word) gives
@@ -67,6 +71,11 @@ _KINDS: Mapping[str, int] = {
     "internalserver": 500,
     "servererror": 500,
 }
+# What speaks of the key that was sent, whatever status stands beside it (xAI refuses a wrong key with 400).
+_OUR_KEY = re.compile(
+    r"\b(?:incorrect|invalid|wrong|expired|revoked|missing|no)\b[^.\n]{0,30}\b(?:api|subscription|access)[ _-]?key",
+    re.IGNORECASE,
+)
 # What a message without any status speaks of. A request that is too long is the caller's, and asking again is no use.
 _PHRASES: Mapping[str, int] = {
     "maximum context length": 400,
@@ -90,7 +99,7 @@ def error_in(value: object, name: bytes = b"") -> UpstreamError | None:
 def error_in_event(payload: bytes, name: bytes = b"") -> UpstreamError | None:
     """As `error_in`, for an event that has not been parsed; one that is no JSON object is an error too. Of what looks
     like a chunk nothing is parsed."""
-    if not name and b'"choices"' in payload and b'"error"' not in payload:
+    if not name and b'"error"' not in payload and looks_like_a_chunk(payload):
         return None
     value = parsed(payload)
     if isinstance(value, dict | list):
@@ -146,6 +155,11 @@ def status_of(found: object) -> int | None:
     return next((status for phrase, status in _PHRASES.items() if phrase in text), None)
 
 
+def speaks_of_our_key(status: int, found: object) -> bool:
+    """Whether an error is about the key that this gateway sends: no client can mend it, and its text may quote it."""
+    return status == _UNAUTHORIZED or bool(_OUR_KEY.search(words_of(found)))
+
+
 def words_of(found: object) -> str:
     """What an error says, for a reader; "" where it says nothing, or shows a page, which is for a browser."""
     return "" if (text := _words(found).strip()).startswith("<") else text
@@ -153,7 +167,7 @@ def words_of(found: object) -> str:
 
 def _told(found: dict[str, Any]) -> UpstreamError:
     status = status_of(found) or _BAD_GATEWAY
-    if status == _UNAUTHORIZED:
+    if speaks_of_our_key(status, found):
         # The key is ours, so the client can do nothing, and the upstream's text may quote it.
         return UpstreamError("The upstream refuses this gateway's own key.", code="upstream_auth")
     error = completed(found)
@@ -187,8 +201,11 @@ def _unwrapped(error: object, around: dict[str, Any]) -> dict[str, Any]:
         error = inner  # one gateway behind another; of more than two nobody keeps the shape
     if error is True:
         return {name: value for name, value in around.items() if name != "error"}
+    text = words_of({**around, "error": None, "errors": None})
+    if isinstance(error, str) and text:
+        return {"code": error, **{name: value for name, value in around.items() if name != "error"}}
     found = dict(error) if isinstance(error, dict) else {"message": error}
-    if not words_of(found) and (text := words_of({**around, "error": None, "errors": None})):
+    if text and not words_of(found):
         found["message"] = text
     said = {name: around[name] for name in _STATUS_FIELDS[:-2] if name in around and name not in found}
     return {**found, **said} if status_of(found) is None else found
@@ -210,7 +227,8 @@ def _is_good(error: object) -> bool:
     if not isinstance(error, dict):
         return False
     said = [str(error[name]).lower() for name in ("code", "status", "status_code") if error.get(name) is not None]
-    return bool(said) and all(word in _GOOD for word in said)
+    words = words_of(error).lower().rstrip(".!")
+    return bool(said) and all(word in _GOOD for word in (*said, words or "ok"))
 
 
 def _unless_an_object(value: object) -> UpstreamError | None:
@@ -230,13 +248,13 @@ def _said(found: object) -> Iterator[str]:
             yield f"{word:g}"
 
 
-def _words(found: object) -> str:
-    if isinstance(found, str):
-        return found
+def _words(found: object, depth: int = 0) -> str:
+    if isinstance(found, str) or depth > _DEPTH:
+        return found if isinstance(found, str) else ""
     if isinstance(found, list):
-        return "; ".join(filter(None, map(_words, found)))
+        return "; ".join(filter(None, (_words(item, depth + 1) for item in found)))
     if isinstance(found, dict):
-        text = next(filter(None, (_words(found.get(name)) for name in _WORD_FIELDS)), "")
+        text = next(filter(None, (_words(found.get(name), depth + 1) for name in _WORD_FIELDS)), "")
         where = found.get("loc")  # pydantic: which field is meant
         return f"{'.'.join(map(str, where))}: {text}" if isinstance(where, list) and text else text
     return ""

@@ -47,9 +47,14 @@ def text_in(content: object) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
+def looks_like_a_chunk(payload: bytes) -> bool:
+    """Whether it has choices in it, as far as can be seen without parsing it."""
+    return b'"choices"' in payload and not _NO_CHOICE.search(payload)
+
+
 def is_usage_only(payload: bytes) -> bool:
     """Whether it is the chunk that `include_usage` adds: usage, and no choice."""
-    if b'"usage"' not in payload or (b'"choices"' in payload and not _NO_CHOICE.search(payload)):
+    if b'"usage"' not in payload or looks_like_a_chunk(payload):
         return False
     value = parsed(payload)
     return isinstance(value, dict) and isinstance(value.get("usage"), dict) and not value.get("choices")
