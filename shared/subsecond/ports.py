@@ -50,7 +50,8 @@ class ExactStore(Protocol):
         negatives stays: what comes in its place must not answer wrongly again."""
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
-        """The partition's live entries that this process remembers: a part of all, found without asking a table."""
+        """The partition's live entries that this process remembers, of each key the newer form: a part of all, found
+        without asking a table."""
 
 
 class Invalidations(Protocol):

@@ -154,7 +154,7 @@ async def test_an_item_of_an_older_version_is_a_miss_and_makes_room_for_the_next
     for age, form in ((-1, "stream"), (1, "whole")):
         assert await store.put(entry(created=now + age, expires=now + 60, form=form)) == 0
         got = await store.get("acme:prod", "k", form)
-        assert (got.recording.form, got.tags, got.negatives) == (form, (), {"d1"})
+        assert (got.recording.form, got.tags, got.false_hits) == (form, (), {"d1"})
         assert not {"answer", "s3", "tags"} & table().keys()
 
 

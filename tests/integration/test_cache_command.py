@@ -11,7 +11,7 @@ import pytest
 
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.model import Answer, Entry, Prompt
+from subsecond.model import Entry, Prompt, Recording
 from subsecond.semantic.embedders.hashing import HashingEmbedder
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import pack
@@ -20,7 +20,7 @@ from subsecond.stores.s3.objects import S3Objects
 from subsecond_local.cli import main as cli
 from subsecond_local.run import stores
 
-ANSWER = Answer(b'{"choices":[]}', (), "stop", "m")
+ANSWER = Recording("whole", (b'{"choices":[]}',), "stop", "m")
 BUCKET = "subsecond-index"
 
 

@@ -79,8 +79,8 @@ async def test_leaving_after_done_loses_nothing(served, settings):
         def __init__(self):
             self.written = asyncio.Event()
 
-        async def get(self, partition, key):
-            return await made.exact.get(partition, key)
+        async def get(self, partition, key, form):
+            return await made.exact.get(partition, key, form)
 
         async def put(self, entry):
             await asyncio.sleep(0.1)

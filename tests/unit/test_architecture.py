@@ -164,14 +164,14 @@ import asyncio, time
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
-from subsecond.model import Answer, Call, Done, Entry, Tenant
+from subsecond.model import Call, Done, Entry, Recording, Tenant
 from subsecond.cache.key import prepare
 from subsecond.stats.trace import Trace
 made = gateway(Settings(upstream_url="http://127.0.0.1:9/v1", api_key="k"))
 create_app(made, bare=True)
 tenant, call = Tenant("local", "default", "default"), Call("chat", "m", {"messages": []})
 async def hit():
-    answer = Answer(b"{}", (), "stop", "m")
+    answer = Recording("whole", (b"{}",), "stop", "m")
     await made.exact.put(Entry(tenant.partition, prepare(call, tenant), answer, time.time(), time.time() + 9))
     events = [event async for event in made.complete(tenant, call, Trace())]
     assert isinstance(events[-1], Done) and events[0].source == "exact"

@@ -44,6 +44,15 @@ async def test_what_is_larger_than_the_bound_is_not_kept(entry):
     assert (len(store), store.bytes) == (0, 0)
 
 
+async def test_what_was_reported_of_a_key_counts_to_the_bound(entry):
+    store = MemoryStore(1_700, clock=lambda: 0.0)
+    await store.put(entry(created=0, expires=9))
+    for digest in ("d1", "d2"):
+        await store.report("acme:prod", "k", digest, wrong=True)
+    assert await store.put(entry(created=1, expires=9, body=BIG)) is None
+    assert (await store.get("acme:prod", "k", "whole")).false_hits == {"d1", "d2"}
+
+
 async def test_of_two_forms_that_are_too_large_together_the_one_that_comes_stays(entry):
     store = MemoryStore(3_000, clock=lambda: 0.0)
     for form in ("whole", "stream"):

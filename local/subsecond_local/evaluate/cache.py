@@ -48,7 +48,7 @@ class Cache:
 
     async def ask(self, asked: Asked, vector: Vector | None) -> Hit | None:
         """What answers it: the same question, else a similar one."""
-        if await self.store.get(TENANT.partition, asked.prompt.key):
+        if await self.store.get(TENANT.partition, asked.prompt.key, asked.call.form):
             return Hit(asked.prompt.key, None)
         return await self.find(asked, vector, Trace())
 

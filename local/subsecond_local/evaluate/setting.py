@@ -12,7 +12,7 @@ from subsecond.cache.cacheability import may_compare
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import Answer, CacheRules, Call, Prompt, Tenant
+from subsecond.model import CacheRules, Call, Prompt, Recording, Tenant
 from subsecond.ports import Embedder, Policy
 from subsecond.stages.exact import entry_of
 from subsecond_local.errors import LocalError
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 TENANT = Tenant("local", "evaluate", "evaluate")
 MODEL = "any"
-ANSWER = Answer(b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Yes."}}]}', (4,), "stop", MODEL)
+ANSWER = Recording(
+    "whole",
+    (b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Yes."},"finish_reason":"stop"}]}',),
+    "stop",
+    MODEL,
+    text="Yes.",
+)
 # What is tried where the gateway's own semantic cache is off.
 DEFAULT_POLICY = "guarded"
 # Texts embedded at once.

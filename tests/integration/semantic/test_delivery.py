@@ -36,7 +36,7 @@ def put(environ):
     client = boto3.client("dynamodb")
 
     def write(name, vector=b"\x01\xff", expires=4e9):
-        item = {"pk": {"S": name}, "expires": {"N": str(int(expires))}, "answer": {"B": b"answer"}}
+        item = {"pk": {"S": name}, "expires": {"N": str(int(expires))}, "whole": {"B": b"answer"}}
         if vector:
             item["vector"] = {"B": vector}
         client.put_item(TableName=environ["SUBSECOND_ANSWERS_TABLE"], Item=item)
@@ -88,7 +88,7 @@ async def test_what_is_stored_and_what_is_written_arrives_as_lambdas_events(feed
         assert keys(stream) == ["early", "plain", "expired"]
         image = table[0][1]["dynamodb"]["NewImage"]
         assert image["vector"] == {"B": base64.b64encode(b"\x01\xff").decode()}
-        assert "answer" not in image
+        assert "whole" not in image
         put("late")
         *_, late = await events(3)
         assert keys(late) == ["late"]

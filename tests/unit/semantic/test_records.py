@@ -21,7 +21,9 @@ def item(unit):
         "pk": {"S": f"acme:prod#{KEY}"},
         "scope": {"S": SCOPE},
         "text": {"S": "How?"},
-        "answer": {"B": b"zip"},
+        "whole": {"B": b"zip"},
+        "whole_created": {"N": "1700000000.123457"},
+        "whole_expires": {"N": "1700086400"},
         "vector": {"B": pack(unit(1)[0])},
         "embedder": {"S": "hashing-16"},
         "created": {"N": "1700000000.123457"},
@@ -58,6 +60,16 @@ def test_a_modify_in_the_same_place_is_a_row(item):
     newer = {**item, "created": {"N": "1700000001"}, "used": {"N": "1700000009"}}
     ((_, change),) = changes_of(record(newer, item))
     assert (change.created, change.used) == (1_700_000_001_000_000, 1_700_000_009)
+
+
+def test_the_other_form_is_the_same_row_and_a_newer_one_dates_it_anew(item, place):
+    """Both forms are one question: what the index knows of it is the item's."""
+    beside = {**item, "stream": {"B": b"zip"}, "stream_created": {"N": "1600000000"}, "stream_expires": {"N": "5"}}
+    ((where, change),) = changes_of(record(beside, item))
+    assert (where, change.created, change.expires) == (place, 1_700_000_000_123_457, 1_700_086_400)
+    newer = {**beside, "stream_created": {"N": "1700000001"}, "created": {"N": "1700000001"}}
+    ((where, change),) = changes_of(record(newer, item))
+    assert (where, change.created, change.row is None) == (place, 1_700_000_001_000_000, False)
 
 
 def test_another_embedder_moves_the_row(item, place):

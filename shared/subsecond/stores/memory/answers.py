@@ -56,8 +56,8 @@ class MemoryStore:
         found = self._live((partition, key))
         if not found:
             return
-        (negatives, *_) = (entry.false_hits for entry in found.values())
-        reported = negatives | {digest} if wrong else negatives - {digest}
+        (false_hits, *_) = (entry.false_hits for entry in found.values())
+        reported = false_hits | {digest} if wrong else false_hits - {digest}
         self._keep((partition, key), {form: _with_reports(entry, reported) for form, entry in found.items()})
 
     async def touch(self, partition: str, key: str) -> None:
@@ -72,14 +72,13 @@ class MemoryStore:
         return True
 
     def in_memory(self, partition: str) -> Sequence[Entry]:
-        now = self._clock()
-        return [
-            _of_both(forms, form)
-            for (of, _), forms in self._items.items()
-            if of == partition
-            for form, entry in forms.items()
-            if entry.expires > now
-        ]
+        """One for each key: whoever counts them counts answers."""
+        now, found = self._clock(), []
+        for (of, _), forms in self._items.items():
+            live = [entry for entry in forms.values() if entry.expires > now] if of == partition else []
+            if live:
+                found.append(_of_both(forms, max(live, key=lambda entry: entry.created).recording.form))
+        return found
 
     def _live(self, place: tuple[str, str]) -> Forms:
         """The forms that have not expired; the others are gone from here on."""
