@@ -17,9 +17,12 @@ from subsecond.ports import EventStream, Reply, Upstream
 from subsecond.streaming.convert import to_stream, to_whole
 from subsecond.streaming.disguise import error_in, not_an_answer
 from subsecond.streaming.events import is_usage_only, speaks
+from subsecond.streaming.loose_join import joined_loosely
 
 # Nothing is passed on before the first of these: a stream without any is no answer, and may be told with a status.
 _CHOICES = b'"choices"'
+# Characters of what a server says in place of an event.
+LONGEST_WORDS = 500
 
 
 class LiveAnswer:
@@ -105,7 +108,8 @@ class LiveAnswer:
             self._take(chunk)
         body = to_whole(self._call.endpoint, self._payloads)
         if body is None:
-            raise UpstreamUnreachable("The model's server streamed a reply that was asked for whole and is none.")
+            body = joined_loosely(self._call.endpoint, self._payloads) or b""
+            self._ended = False  # told to this client, and to nobody else
         if error := not_an_answer(self._call.endpoint, body):
             raise error
         self.chunks, self._payloads = [Chunk(body)], [body]
@@ -136,10 +140,8 @@ def _refuse_error(chunk: Chunk) -> None:
     try:
         value: Any = json.loads(chunk.data)
     except (ValueError, RecursionError):
-        if chunk.name == b"error":
-            value = {"error": chunk.data.decode("utf-8", "replace")}
-        else:
-            raise UpstreamUnreachable("The model's stream broke off: an event is not JSON.") from None
+        # It says in its own words what is wrong.
+        value = {"error": chunk.data.decode("utf-8", "replace")[:LONGEST_WORDS]}
     if error := error_in(value, chunk.name):
         raise error
 
