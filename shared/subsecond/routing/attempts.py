@@ -1,36 +1,38 @@
-"""One streamed answer out of several candidates, tried in order until one speaks.
+"""One answer out of several candidates, tried in order until one answers.
 
-Nothing is given to the client before a candidate's first text, so whatever fails before that can be tried elsewhere;
-after it never, because two answers would be mixed in one stream. The deadline holds for all attempts together.
+A candidate is opened up to the first text of its stream, or to its whole reply. Nothing is given to the client before
+that, so whatever fails until then can be tried elsewhere: no answer in a 200, an error in a stream, a reply that breaks
+off. After a first text never, because two answers would be mixed in one. The deadline holds for all attempts together.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
-from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondError, UpstreamTimeout
-from subsecond.model import Call, Chunk, Done, Event, Head
+from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, UpstreamTimeout
+from subsecond.model import Call, Chunk, Done, Event, Head, Recording
 from subsecond.ports import Upstream
 from subsecond.routing.deadlines import check, remaining
-from subsecond.routing.health import Health, Watch
+from subsecond.routing.failures import is_full, is_the_models, seconds_of, worth_another
+from subsecond.routing.health import Health
 from subsecond.routing.hedging import Hedges, race
+from subsecond.routing.router import output_of
+from subsecond.routing.spending import prompt_tokens, tokens_lost, tokens_of
+from subsecond.routing.verifying import is_hollow, tells
+from subsecond.routing.watch import Watch
 from subsecond.stats.trace import Attempt, Step, Trace
-from subsecond.streaming.transcript import Transcript
 from subsecond.upstreams.admission import Admission
+from subsecond.upstreams.live_answer import LiveAnswer
 
-# Statuses below 500 that another model may not answer with: it was slow (408), too early (425) or busy (429).
-ELSEWHERE = frozenset({408, 425, 429})
-# An upstream's own words, in an error of any status, for what another model would say too.
-FINAL_CODES = frozenset({"content_filter", "content_policy_violation", "invalid_request_error"})
-
+# Tokens that an answer may have where the request has no limit: a whole reply is given the time for them.
+LONGEST_ANSWER = 4_096
 # Seconds by which a timer may end too early.
 ROUNDING = 0.001
 
@@ -38,12 +40,13 @@ ROUNDING = 0.001
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Somebody who can answer. name: under which its health is known. model: what its upstream calls it. group:
-    candidates of one group give equivalent answers; "" is a group of its own."""
+    candidates of one group give equivalent answers; "" is a group of its own. window: tokens, 0 where not known."""
 
     name: str
     upstream: Upstream
     model: str
     group: str = ""
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,8 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Until when a round's candidates may give their first token. hurried: the request's deadline made it shorter than
-    the setting would."""
+    """Until when a round's candidates may give their first token, or their reply. hurried: the request's deadline made
+    it shorter than the setting would."""
 
     until: float
     hurried: bool
@@ -75,91 +78,74 @@ async def as_served(call: Call, candidate: Candidate) -> Call:
     return replace(call, model=candidate.model)
 
 
-def worth_another(error: BaseException) -> bool:
-    """Whether another model may do better. Not so where the request is at fault, or no time is left."""
-    if isinstance(error, ContextLengthExceeded):
-        return True
-    if not isinstance(error, SubsecondError) or isinstance(error, DeadlineExceeded):
-        return False
-    said = error.body()["error"]
-    if said.get("code") in FINAL_CODES or said.get("type") in FINAL_CODES:
-        return False
-    return error.status >= 500 or error.status in ELSEWHERE  # noqa: PLR2004
-
-
-def seconds_of(retry_after: str | None) -> float | None:
-    """`Retry-After` (RFC 9110, section 10.2.3): seconds or a date. None where there is none, or it is neither."""
-    if retry_after is None:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 -- 10 ms for what hardly any server sends
-
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time())
-    except ValueError:
-        return None
-
-
-def prompt_tokens(call: Call) -> int:
-    """Estimated: for calls that tell no usage."""
-    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
-
-    tokens, body = Tokens(), call.body
-    counter = tokens.counter(call.model)
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        told = sum(tokens.message(counter, one) for one in messages if isinstance(one, dict))
-        return told + tokens.frame(counter, body)
-    return counter.count(str(body.get("prompt") or ""))
-
-
 @dataclass(slots=True, eq=False)
 class Opened:
-    """A candidate that has begun to speak: its first chunks are here, the rest comes from `payloads`."""
+    """A candidate that has answered: its first chunks are here, the rest comes from `live`. recording: of an answer
+    that has ended already."""
 
     candidate: Candidate
-    transcript: Transcript
+    live: LiveAnswer
     chunks: list[Chunk]
-    payloads: AsyncGenerator[bytes]
+    recording: Recording | None
     watch: Watch
     attempt: Attempt
+    trace: Trace
     stack: AsyncExitStack
 
     async def aclose(self) -> None:
         """Give it up."""
         self.attempt.outcome = "cancelled"
-        self.attempt.lost = len(self.chunks)
+        self.attempt.lost = tokens_of(self.recording, len(self.chunks))
         await self.stack.aclose()
 
-    async def events(self) -> AsyncGenerator[Event]:
-        """Head, Chunks, Done. Raises UpstreamError when it breaks off. To be closed."""
+    async def events(self, route: str = "") -> AsyncGenerator[Event]:
+        """Head, Chunks, Done: what the client gets. Raises UpstreamError when it breaks off. To be closed."""
+        self.trace.first_byte()
+        self.trace.model = self.candidate.name
         count = len(self.chunks)
         try:
-            yield Head("upstream", self.candidate.name)
+            yield Head("upstream", self.candidate.name, route=route, headers=self.live.headers)
             for chunk in self.chunks:
                 yield chunk
-            async for payload in self.payloads:
-                count += 1
-                if more := self.transcript.add(payload):
-                    yield more
+            while more := await self.live.next():
+                count += not more.comment
+                yield more
         except SubsecondError as error:
-            self.attempt.outcome = f"broke off: {type(error).__name__}"
-            self.attempt.total = self.attempt.seconds + self.watch.speaking
-            if isinstance(error, DeadlineExceeded):
-                self.watch.gone()
-            else:
-                self.watch.failed()
+            self._broke(error)
             raise
         finally:
             await self.stack.aclose()
+        recording = self._finished(count)
+        self.trace.usage = recording.usage
+        yield Done(recording)
+
+    async def heard(self) -> Recording:
+        """The answer to its end, for who judges it before a client gets it: `events` then has all of it. Raises
+        UpstreamError."""
+        try:
+            while chunk := await self.live.next():
+                self.chunks.append(chunk)
+        except SubsecondError as error:
+            self._broke(error)
+            raise
+        finally:
+            await self.stack.aclose()
+        return self._finished(len(self.chunks))
+
+    def _broke(self, error: SubsecondError) -> None:
+        self.attempt.outcome = f"broke off: {type(error).__name__}"
         self.attempt.total = self.attempt.seconds + self.watch.speaking
-        self.watch.finished(_tokens(self.transcript.usage, count))
-        if usage := self.transcript.usage_chunk():
-            yield usage
-        yield Done(self.transcript.answer())
+        if is_the_models(error):
+            self.watch.failed()
+        else:
+            self.watch.gone()
+
+    def _finished(self, chunks: int) -> Recording:
+        if self.recording is None:
+            self.recording = self.live.recording()
+            self.attempt.total = self.attempt.seconds + self.watch.speaking
+            self.watch.finished(tokens_of(self.recording, chunks))
+        return self.recording
 
 
 @dataclass(slots=True)
@@ -174,9 +160,10 @@ class Asking:
     sent: Sent = as_served
     kind: str = "first"
     _waiting: list[Candidate] = field(init=False, default_factory=list)
+    _running: int = field(init=False, default=0)
 
     async def opened(self) -> Opened:
-        """The candidate that speaks first. Raises the last one's error, or DeadlineExceeded."""
+        """The candidate that answers first. Raises the last one's error, or DeadlineExceeded."""
         health = self.terms.health
         self.trace.prompt_tokens = partial(prompt_tokens, self.call)
         # Those at rest come last. They are not left out: if all rest, one of them is still the best that there is.
@@ -184,9 +171,12 @@ class Asking:
         kind = self.kind
         while True:
             check(self.call.deadline, self.terms.ticks())
+            candidate = self._waiting.pop(0)
             try:
-                return await self._round(self._waiting.pop(0), kind)
+                return await self._round(candidate, kind)
             except SubsecondError as error:
+                if is_full(error):
+                    self._waiting = [one for one in self._waiting if _may_hold_more(one, candidate)]
                 if not self._waiting or not worth_another(error):
                     raise
             kind = "fallback"
@@ -196,10 +186,10 @@ class Asking:
         """One candidate, and perhaps a hedge beside it."""
         hedges = self.terms.hedges
         alone = not any(_are_equivalent(candidate, other) for other in self._waiting)
-        limit = self._limit()
+        limit = self._limit(candidate)
         if alone or hedges is None or not hedges.may(self.call):
             return await self._open(candidate, kind, limit)
-        delay = self.terms.health.late(candidate.name, hedges.after)
+        delay = self.terms.health.late(candidate.name, hedges.after, self.call.form)
         return await race(
             self._open(candidate, kind, limit),
             delay,
@@ -219,23 +209,28 @@ class Asking:
                 return self._open(other, "hedge", limit)
         return None
 
-    def _limit(self) -> Limit:
-        """For this round: what is left after it shall do for the next candidate, or be half of it at least."""
-        now = self.terms.ticks()
-        seconds = left = remaining(self.call.deadline, now)
-        if self._waiting:
-            seconds = max(left / 2, left - self.terms.health.predict(self._waiting[0].name).ttft_p95)
-            return Limit(now + min(self.terms.patience, seconds), hurried=seconds < self.terms.patience)
-        return Limit(now + seconds, hurried=True)
+    def _limit(self, candidate: Candidate) -> Limit:
+        """For this round: what is left after it shall do for the next candidate, or be half of it at least. A whole
+        reply has beside a first token's patience the time to say all that it may: long is not late."""
+        now, health = self.terms.ticks(), self.terms.health
+        left = remaining(self.call.deadline, now)
+        if not self._waiting:
+            return Limit(now + left, hurried=True)
+        patience = self.terms.patience
+        if self.call.form == "whole":
+            patience += health.seconds_for(candidate.name, self._most)
+        seconds = max(left / 2, left - health.predict(self._waiting[0].name, self.call.form).ttft_p95)
+        return Limit(now + min(patience, seconds), hurried=seconds < patience)
 
     async def _open(self, candidate: Candidate, kind: str, limit: Limit) -> Opened:
-        """One attempt, up to its first text. Raises SubsecondError."""
+        """One attempt, up to its first text or whole reply. Raises SubsecondError."""
         begun = self.terms.ticks()
         attempt = Attempt(candidate.name, kind)
         self.trace.attempts.append(attempt)
         watches: list[Watch] = []
+        self._running += 1
         try:
-            opened = await self._first_text(candidate, attempt, watches, limit)
+            opened = await self._begun(candidate, attempt, watches, limit)
         except SubsecondError as error:
             # What the client got wrong is no failure of the model.
             refused = "" if worth_another(error) else "refused: "
@@ -246,19 +241,21 @@ class Asking:
             raise
         except BaseException:
             attempt.outcome = "cancelled"
-            _lose(attempt, watches)
+            self._lose(attempt, watches)
             for watch in watches:
                 watch.gone()
             raise
         finally:
+            self._running -= 1
             attempt.seconds = self.terms.ticks() - begun
         attempt.outcome = "answered"
-        opened.watch.first()
+        attempt.total = attempt.seconds if opened.recording else None
+        _praise(opened)
         if kind == "hedge":
             self.trace.counts["hedges_won"] += 1
         return opened
 
-    async def _first_text(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], limit: Limit) -> Opened:
+    async def _begun(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], limit: Limit) -> Opened:
         patience = limit.until - self.terms.ticks()
         async with AsyncExitStack() as stack:
             try:
@@ -267,80 +264,83 @@ class Asking:
                     partition = self.trace.partition or ""
                     place = self.terms.admission.place(candidate.name, partition, call.deadline, call.batch)
                     await stack.enter_async_context(place)
-                    watches.append(self.terms.health.begin(candidate.name))
-                    payloads = await stack.enter_async_context(aclosing(candidate.upstream.stream(call)))
-                    transcript = Transcript(call.endpoint)
-                    chunks = await _up_to_the_first_text(payloads, transcript)
+                    watches.append(self.terms.health.begin(candidate.name, call.form))
+                    live = await LiveAnswer.open(candidate.upstream, call)
+                    stack.callback(live.close)
+                    chunks, recording = await _up_to_the_first_text(live, call)
             except TimeoutError:
-                _lose(attempt, watches)
+                self._lose(attempt, watches)
                 # A time-out that the request's deadline made short says nothing of the model. Any other is its failure,
                 # however short the setting is: else a model that hangs would never be left.
                 if limit.hurried:
                     _give_up(watches)
                 if remaining(self.call.deadline, self.terms.ticks()) < ROUNDING:
                     raise DeadlineExceeded("The time limit of this request is used up.") from None
-                raise UpstreamTimeout(f"The model gave no first token within {patience:.3g} s.") from None
-            return Opened(candidate, transcript, chunks, payloads, watches[0], attempt, stack.pop_all())
+                raise UpstreamTimeout(f"The model gave no {_awaited(self.call)} within {patience:.3g} s.") from None
+            if recording and is_hollow(recording) and (self._waiting or self._running > 1):
+                raise UpstreamError("The model's answer is empty.", code="upstream_empty")
+            own = stack.pop_all()
+            return Opened(candidate, live, chunks, recording, watches[0], attempt, self.trace, own)
         raise AssertionError  # an exit stack without callbacks that swallow errors swallows none
+
+    def _lose(self, attempt: Attempt, watches: Sequence[Watch]) -> None:
+        """It is given up before it has answered: where it had left already, it costs its prompt, and what a whole reply
+        had in it by then."""
+        for watch in watches:
+            attempt.lost = tokens_lost(watch, self.terms.health.predict(watch.model), self._most)
+
+    @property
+    def _most(self) -> int:
+        """Tokens that the answer may have."""
+        return output_of(self.call.body) or LONGEST_ANSWER
 
 
 async def answer(
     candidates: Sequence[Candidate], call: Call, trace: Trace, terms: Terms, sent: Sent = as_served
-) -> AsyncGenerator[Event]:
-    """Head once a candidate has begun to speak, then Chunks, then Done. Raises SubsecondError. To be closed."""
+) -> Opened:
+    """Whoever answers: nothing of it has been given to the client yet. Raises SubsecondError."""
     trace.source = "upstream"
     if terms.hedges:
         terms.hedges.budget.earn()
     with trace.step(Step.UPSTREAM):
-        opened = await Asking(candidates, call, trace, terms, sent).opened()
-    async with aclosing(told(opened, trace)) as events:
-        async for event in events:
-            yield event
+        return await Asking(candidates, call, trace, terms, sent).opened()
 
 
-async def told(opened: Opened, trace: Trace) -> AsyncGenerator[Event]:
-    """What the client gets of the one that was chosen, and what the trace says of it. To be closed."""
-    trace.first_byte()
-    trace.model = opened.candidate.name
-    async with aclosing(opened.events()) as events:
-        async for event in events:
-            if isinstance(event, Done):
-                trace.usage = opened.transcript.usage
-            yield event
+async def _up_to_the_first_text(live: LiveAnswer, call: Call) -> tuple[list[Chunk], Recording | None]:
+    """What has come by then, and the recording of what ended before: a whole reply, or a stream without any text. Some
+    servers say the role at once and think, or fail, then: with that alone nobody has won, and nothing is promised."""
+    await live.until_text()
+    chunks = list(live.chunks)
+    if call.form == "whole":
+        return chunks, live.recording()
+    told = any(tells(chunk.data) for chunk in chunks if not chunk.comment)
+    while not told:
+        chunk = await live.next()
+        if chunk is None:
+            return chunks, live.recording()
+        chunks.append(chunk)
+        told = not chunk.comment and tells(chunk.data)
+    return chunks, None
 
 
-async def _up_to_the_first_text(payloads: AsyncGenerator[bytes], transcript: Transcript) -> list[Chunk]:
-    """Some upstreams say the role at once and think then: with that alone nobody has won, and nothing is promised."""
-    chunks = []
-    payload: bytes | None = await anext(payloads, b"")  # a stream without an event is no answer: it is refused
-    while payload is not None:
-        if chunk := transcript.add(payload):
-            chunks.append(chunk)
-        if speaks(payload):
-            break
-        payload = await anext(payloads, None)
-    return chunks
-
-
-def speaks(payload: bytes) -> bool:
-    """Whether a chunk has more than a role in it."""
-    return any(_says(choice) for choice in json.loads(payload).get("choices") or ())
-
-
-def _says(choice: dict[str, Any]) -> bool:
-    delta = choice.get("delta") or choice.get("message") or {}
-    said = any(value for name, value in delta.items() if name != "role")
-    return said or bool(choice.get("text") or choice.get("finish_reason"))
-
-
-def _lose(attempt: Attempt, watches: Sequence[Watch]) -> None:
-    """It is given up before it has spoken: where it had left already, it costs its prompt."""
-    if watches:
-        attempt.lost = 0
+def _may_hold_more(one: Candidate, full: Candidate) -> bool:
+    """Whether it may take what was too long for the other: unless its window is known to be no larger."""
+    return not one.window or not full.window or one.window > full.window
 
 
 def _are_equivalent(one: Candidate, other: Candidate) -> bool:
     return bool(one.group) and one.group == other.group
+
+
+def _awaited(call: Call) -> str:
+    return "first token" if call.form == "stream" else "reply"
+
+
+def _praise(opened: Opened) -> None:
+    if opened.recording and opened.recording.form == "whole":
+        opened.watch.replied(tokens_of(opened.recording, 0))
+    else:
+        opened.watch.first()
 
 
 def _give_up(watches: list[Watch]) -> None:
@@ -349,13 +349,7 @@ def _give_up(watches: list[Watch]) -> None:
 
 
 def _tell(watch: Watch, error: SubsecondError) -> None:
-    if worth_another(error):
+    if is_the_models(error):
         watch.failed(seconds_of(error.retry_after))
     else:
         watch.gone()
-
-
-def _tokens(usage: dict[str, Any] | None, chunks: int) -> int:
-    """Of the answer, as the upstream counts them; where it does not, a chunk is about one."""
-    count = (usage or {}).get("completion_tokens")
-    return count if isinstance(count, int) else chunks

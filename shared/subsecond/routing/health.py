@@ -1,11 +1,14 @@
 """How fast and how sound each model is at the moment, in all environments.
 
 Histograms by slices of ten seconds; a slice counts half after a minute, and nothing after four. What is predicted are
-quantiles of first tokens, a failure among them as one that came after a minute. Where there is little data, the prior
-counts as two calls.
+quantiles of first tokens, and of whole replies apart from them, a failure among them as one that came after a minute.
+Where there is little data, the prior counts as two calls.
 
     well -----> five of its last six calls slow or failed, three failures in a row, or a `retry-after` -----> resting
     resting --> when its time is over, ONE call at a time tries it (half-open): two good -> well, a bad one -> resting
+
+A whole reply may take long because it is long: it is slow when it took more than four medians and spoke at less than a
+quarter of the usual speed. One that is still out says nothing, because nobody knows how long it will be.
 
 Decay alone would be too slow for that: after a busy minute, hundreds of good calls outvote the bad ones of now. A model
 that nobody has called for a while is predicted no worse than its prior: so it is tried again, and judged anew.
@@ -19,14 +22,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
+from subsecond.model import Form
 from subsecond.ports import HealthStore
 from subsecond.routing.histories import (
     HALF_LIFE,
     SLICE,
     SLICES,
-    SPREAD,
     Prior,
     Record,
     View,
@@ -35,6 +39,7 @@ from subsecond.routing.histories import (
     slice_of,
     view_of,
 )
+from subsecond.routing.watch import Watch
 from subsecond.stats.histogram import bucket_of
 
 # A first token is slow when it takes so many times the median; below so many milliseconds nobody minds. A second call
@@ -63,7 +68,8 @@ Reason = Literal["slow", "failing", "limited"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Times in seconds. error_rate: 0 to 1. resting: to be called only where nothing else will do."""
+    """Times in seconds. error_rate: 0 to 1. resting: to be called only where nothing else will do. Of whole calls: the
+    first token comes with the last one, so the times are those to the reply, and the speed is infinite."""
 
     ttft_p50: float
     ttft_p95: float
@@ -78,10 +84,11 @@ class Prediction:
 
 @dataclass(slots=True)
 class _Rest:
-    """limit: milliseconds past which a first token is slow. seen: when it was last known to be bad. Seconds else."""
+    """limits: milliseconds past which a first token, or a whole reply, is slow. seen: when it was last known to be bad.
+    Seconds else."""
 
     reason: Reason
-    limit: float
+    limits: Mapping[Form, float]
     since: float
     until: float
     seen: float
@@ -103,50 +110,6 @@ class _Model:
     forgotten: int = 0
     rest: _Rest | None = None
     view: View | None = None
-
-
-class Watch:
-    """One call's stopwatch. One of `first`, `failed` and `gone` ends the wait for the first token; after `first`,
-    `finished` or `failed` ends the answer."""
-
-    __slots__ = ("_first", "_health", "begun", "model", "started", "trial")
-
-    def __init__(self, health: Health, model: str, begun: float, started: float) -> None:
-        self._health = health
-        self.model = model
-        self.begun = begun
-        self.started = started
-        # Whether it was made to see if the model is better than its figures.
-        self.trial = False
-        self._first = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return self._health.ticks() - self.started
-
-    @property
-    def speaking(self) -> float:
-        """Seconds since the first token."""
-        return self._health.ticks() - self._first
-
-    def first(self) -> None:
-        """The first token is there."""
-        self._first = self._health.ticks()
-        self._health.spoke(self, (self._first - self.started) * 1_000)
-
-    def finished(self, tokens: int) -> None:
-        """The answer is complete; `tokens` long."""
-        seconds = self.speaking
-        if tokens > 1 and seconds > 0:
-            self._health.spoken(self, (tokens - 1) / seconds)
-
-    def failed(self, retry_after: float | None = None) -> None:
-        """It failed, or gave nothing in time. retry_after: seconds for which the server wants peace."""
-        self._health.broke(self, retry_after)
-
-    def gone(self) -> None:
-        """Nobody waits for it any more: no fault of its own, unless that was late already."""
-        self._health.left(self)
 
 
 class Health:
@@ -174,34 +137,43 @@ class Health:
         self._own: dict[int, dict[str, Record]] = {}
         self._merged = self._read = float("-inf")
 
-    def predict(self, name: str) -> Prediction:
+    def predict(self, name: str, form: Form = "stream") -> Prediction:
         now = self._clock()
         model = self._model(name)
         resting = self._is_resting(name, model, now)
         view = self._view(name, model, now)
-        p50, p95 = view.p50, view.p95
+        p50, p95 = view.times[form].p50, view.times[form].p95
         if resting and model.rest:
-            p50, p95 = max(p50, model.rest.limit), max(p95, 2 * model.rest.limit)
+            limit = model.rest.limits[form]
+            p50, p95 = max(p50, limit), max(p95, 2 * limit)
         elif self._may_be_better(model, view, now):
-            prior = model.prior.ttft * 1_000
-            p50, p95 = min(p50, prior), min(p95, prior * SPREAD[-1])
-        return Prediction(p50 / 1_000, p95 / 1_000, view.speed, view.error_rate, resting)
+            _, _, prior, _, late = model.prior.times(form)
+            p50, p95 = min(p50, prior), min(p95, late)
+        speed = view.speed if form == "stream" else inf
+        return Prediction(p50 / 1_000, p95 / 1_000, speed, view.error_rate, resting)
 
-    def late(self, name: str, share: float) -> float:
+    def late(self, name: str, share: float, form: Form = "stream") -> float:
         """Seconds after which a first token is later than usual: that share of them had come by then. Never more than
-        eight medians: where many calls stall or fail, the share would only be reached after those."""
-        view = self._view(name, self._model(name), self._clock())
-        return min(view.ttft.quantile(share) or 0.0, LATEST * view.p50) / 1_000
+        eight medians: where many calls stall or fail, the share would only be reached after those. Of whole replies:
+        that share of those that came, because some are eight times as long as the median."""
+        times = self._view(name, self._model(name), self._clock()).times[form]
+        if form == "whole":
+            return (times.came.quantile(share) or 0.0) / 1_000
+        return min(times.known.quantile(share) or 0.0, LATEST * times.p50) / 1_000
+
+    def seconds_for(self, name: str, tokens: int) -> float:
+        """That it takes to say so much, at its usual speed."""
+        return tokens / max(self._view(name, self._model(name), self._clock()).speed, 1e-3)
 
     def resting(self, name: str) -> bool:
         """Whether it shall be left in peace. Not so for the one call that may try it when its time is over."""
         return self._is_resting(name, self._model(name), self._clock())
 
-    def begin(self, name: str) -> Watch:
+    def begin(self, name: str, form: Form = "stream") -> Watch:
         """A call leaves now."""
         now = self._clock()
         model = self._model(name)
-        watch = Watch(self, name, now, self.ticks())
+        watch = Watch(self, name, form, now, self.ticks())
         watch.trial = not model.rest and self._may_be_better(model, self._view(name, model, now), now)
         model.flying[watch] = None
         model.touched = now
@@ -237,14 +209,20 @@ class Health:
 
     # What a Watch reports.
 
-    def spoke(self, watch: Watch, ttft: float) -> None:
-        """`ttft`: milliseconds."""
+    def spoke(self, watch: Watch, took: float, tokens: int = 0) -> None:
+        """`took`: milliseconds to the first token, or to a whole reply of so many tokens."""
         now = self._clock()
         model = self._model(watch.model)
-        slow = bucket_of(ttft) > bucket_of(self._limit(watch.model, model, now))
-        self._record(watch.model, now).ttft.add(ttft)
+        record = self._record(watch.model, now)
+        slow = bucket_of(took) > bucket_of(self._limit(watch.model, model, now, watch.form))
+        if watch.form == "whole":
+            view = self._view(watch.model, model, now)
+            slow = slow and tokens * 1_000 * SLOW < view.speed * took
+            record.whole(took, tokens, view.times["stream"].p50, late=slow)
+        else:
+            record.ttft.add(took)
         model.failures = 0
-        if watch.trial and ttft <= model.prior.ttft * 1_000 * SPREAD[-1]:
+        if watch.trial and took <= model.prior.times(watch.form)[-1]:
             model.forgotten, model.view = slice_of(now) - 1, None
         self._judge(watch, model, now, bad=slow)
 
@@ -254,7 +232,7 @@ class Health:
     def broke(self, watch: Watch, retry_after: float | None) -> None:
         now = self._clock()
         model = self._model(watch.model)
-        self._record(watch.model, now).failed += 1
+        self._record(watch.model, now).fail(watch.form)
         model.failures += 1
         self._judge(watch, model, now, bad=True)
         rest = model.rest
@@ -267,7 +245,7 @@ class Health:
     def left(self, watch: Watch) -> None:
         model = self._model(watch.model)
         waited = watch.seconds * 1_000
-        if watch in model.flying and waited >= self._view(watch.model, model, self._clock()).p95:
+        if watch in model.flying and waited >= self._view(watch.model, model, self._clock()).times[watch.form].p95:
             self.spoke(watch, waited)
         model.flying.pop(watch, None)
         if model.rest and model.rest.probe is watch:
@@ -292,16 +270,22 @@ class Health:
             self._renew(model, rest, now)
 
     def _is_spell(self, model: _Model, now: float, limit: float) -> bool:
-        """Calls that wait longer than `limit` milliseconds already count: their outcome may take a minute."""
+        """Streams that wait longer than `limit` milliseconds already count: their outcome may take a minute."""
         bad = [was for when, was in model.recent if now - when < HALF_LIFE]
         for watch in model.flying:
+            if watch.form == "whole":
+                continue
             if watch.seconds * 1_000 <= limit or len(bad) >= 2 * LAST:
                 break
             bad.append(True)
         return sum(bad[-LAST:]) >= BAD
 
     def _let_rest(self, name: str, model: _Model, reason: Reason, now: float) -> _Rest:
-        model.rest = _Rest(reason, self._limit(name, model, now), now, now + self._rest(FIRST_REST), now)
+        limits: dict[Form, float] = {
+            "stream": self._limit(name, model, now),
+            "whole": self._limit(name, model, now, "whole"),
+        }
+        model.rest = _Rest(reason, limits, now, now + self._rest(FIRST_REST), now)
         model.recent.clear()
         return model.rest
 
@@ -360,8 +344,10 @@ class Health:
         idle = now - max(model.touched, (view.newest + 1) * SLICE)
         return model.rest is not None or (idle >= IDLE and not model.flying)
 
-    def _limit(self, name: str, model: _Model, now: float) -> float:
-        return model.rest.limit if model.rest else max(SLOW * self._view(name, model, now).p50, UNNOTICED)
+    def _limit(self, name: str, model: _Model, now: float, form: Form = "stream") -> float:
+        if model.rest:
+            return model.rest.limits[form]
+        return max(SLOW * self._view(name, model, now).times[form].p50, UNNOTICED)
 
     def _rest(self, seconds: float) -> float:
         return seconds * (1 + self._chance() / 2)

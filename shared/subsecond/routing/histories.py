@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from subsecond.model import Form
 from subsecond.stats.histogram import Histogram, bucket_of
 
 # Seconds of one slice; how many count; after how many seconds one counts half.
@@ -16,74 +17,103 @@ SPREAD = (0.6, 0.8, 1.0, 1.4, 2.5)
 PRETENDED = 400
 # A failure counts as a first token that came after so many milliseconds.
 TIMED_OUT = 60_000.0
+# Tokens that a whole reply must have to tell the speed.
+WORDY = 32
 # Weights become whole numbers, as histograms count in them.
 UNIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is expected of a model that nobody has called yet: seconds to the first token, then tokens a second."""
+    """What is expected of a model that nobody has called yet: seconds to the first token, then tokens a second; and
+    tokens of a whole reply."""
 
     ttft: float = 0.5
     tokens_per_second: float = 50.0
+    tokens: int = 256
+
+    def times(self, form: Form) -> tuple[float, ...]:
+        """Milliseconds that the pretended calls took: to a stream's first token, or to a whole reply."""
+        spoken = 0.0 if form == "stream" else self.tokens / max(self.tokens_per_second, 1e-3)
+        return tuple((self.ttft * factor + spoken) * 1_000 for factor in SPREAD)
 
 
 @dataclass(slots=True)
 class Record:
-    """ttft: milliseconds. speed: tokens a second after the first. failed: calls that gave no answer."""
+    """ttft: of streams; reply: of whole calls; milliseconds. speed: tokens a second after the first. failed: streams
+    that gave no answer, lost: whole calls that gave none. late: whole replies that were slow, as who saw them judged:
+    how long a reply is, its time does not tell."""
 
     ttft: Histogram = field(default_factory=Histogram)
     speed: Histogram = field(default_factory=Histogram)
     failed: int = 0
+    reply: Histogram = field(default_factory=Histogram)
+    late: int = 0
+    lost: int = 0
 
     @property
     def calls(self) -> int:
-        return self.ttft.count + self.failed
+        return self.ttft.count + self.failed + self.reply.count + self.lost
 
     def slow(self, limit: float) -> int:
-        """Calls whose first token took longer than `limit` milliseconds, or never came."""
+        """Calls whose first token took longer than `limit` milliseconds, late replies, and what never came."""
         bucket = bucket_of(limit)
-        return self.failed + sum(n for at, n in self.ttft.counts.items() if at > bucket)
+        late = sum(n for at, n in self.ttft.counts.items() if at > bucket)
+        return self.failed + self.lost + self.late + late
+
+    def whole(self, took: float, tokens: int, ttft: float, *, late: bool) -> None:
+        """A whole reply, of so many tokens after so many milliseconds; `ttft` of them its first token usually takes.
+        It tells the speed too, unless it is too short for that."""
+        self.reply.add(took)
+        self.late += late
+        if tokens >= WORDY and took > 2 * ttft:
+            self.speed.add((tokens - 1) * 1_000 / (took - ttft))
+
+    def fail(self, form: Form) -> None:
+        if form == "stream":
+            self.failed += 1
+        else:
+            self.lost += 1
 
     def add(self, other: Record, weight: int = 1) -> None:
         """Add the other's counts, each `weight` times."""
-        for mine, its in ((self.ttft, other.ttft), (self.speed, other.speed)):
+        for mine, its in ((self.ttft, other.ttft), (self.speed, other.speed), (self.reply, other.reply)):
             for bucket, n in its.counts.items():
                 mine.counts[bucket] = mine.counts.get(bucket, 0) + n * weight
         self.failed += other.failed * weight
+        self.late += other.late * weight
+        self.lost += other.lost * weight
 
-    def with_failures(self) -> Histogram:
-        """The first tokens' histogram, failures in it as time-outs."""
-        counts = dict(self.ttft.counts)
-        if self.failed:
-            late = bucket_of(TIMED_OUT)
-            counts[late] = counts.get(late, 0) + self.failed
-        return Histogram(counts)
+
+# The histograms and the counts of a record, by the kinds of their stored names.
+HISTOGRAMS = {"t": "ttft", "v": "speed", "w": "reply"}
+COUNTS = {"f": "failed", "l": "late", "x": "lost"}
 
 
 def encode(records: Mapping[str, Record]) -> dict[str, int]:
-    """`MODEL|t|BUCKET` (first token), `MODEL|v|BUCKET` (speed), `MODEL|f|0` (failed)."""
+    """`MODEL|KIND|BUCKET`: `t` (first tokens), `v` (speed), `w` (whole replies); with BUCKET 0: `f` (failed streams),
+    `l` (late replies), `x` (failed whole calls)."""
     figures: dict[str, int] = {}
     for model, record in records.items():
-        figures |= {f"{model}|t|{bucket}": n for bucket, n in record.ttft.counts.items()}
-        figures |= {f"{model}|v|{bucket}": n for bucket, n in record.speed.counts.items()}
-        if record.failed:
-            figures[f"{model}|f|0"] = record.failed
+        for kind, name in HISTOGRAMS.items():
+            figures |= {f"{model}|{kind}|{bucket}": n for bucket, n in getattr(record, name).counts.items()}
+        figures |= {f"{model}|{kind}|0": n for kind, name in COUNTS.items() if (n := getattr(record, name))}
     return figures
 
 
 def decode(figures: Mapping[str, int]) -> dict[str, Record]:
-    """The records of `encode`. A name of another kind is left out: a later version may have written it."""
+    """The records of `encode`. A name of another kind is left out: a later version may have written it, as this one's
+    `w`, `l` and `x` are left out by those before it."""
     records: dict[str, Record] = {}
     for name, n in figures.items():
         if name.count("|") < 2:  # noqa: PLR2004 -- as in the docstring
             continue
         model, kind, bucket = name.rsplit("|", 2)
         record = records.setdefault(model, Record())
-        if kind == "f":
-            record.failed += n
-        elif kind in ("t", "v"):
-            counts = (record.ttft if kind == "t" else record.speed).counts
+        if kind in COUNTS:
+            setattr(record, COUNTS[kind], getattr(record, COUNTS[kind]) + n)
+        elif kind in HISTOGRAMS:
+            counts = getattr(record, HISTOGRAMS[kind]).counts
             counts[int(bucket)] = counts.get(int(bucket), 0) + n
     return records
 
@@ -94,14 +124,32 @@ def slice_of(now: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One model's decayed figures, made at `at`. ttft: milliseconds, failures and the prior in it. speed: the median of
-    tokens a second. newest: the last slice with a call, -1 where there is none."""
+class Times:
+    """Milliseconds to a first token or a whole reply, the prior among them. p50, p95: failures counted as time-outs;
+    known: the histogram that they are of; came: the one without them."""
 
-    at: float
-    ttft: Histogram
+    known: Histogram
+    came: Histogram
     p50: float
     p95: float
+
+    @classmethod
+    def of(cls, came: Histogram, failed: int) -> Times:
+        counts = dict(came.counts)
+        if failed:
+            late = bucket_of(TIMED_OUT)
+            counts[late] = counts.get(late, 0) + failed
+        known = Histogram(counts)
+        return cls(known, came, known.quantile(0.5) or 0.0, known.quantile(0.95) or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One model's decayed figures, made at `at`. times: by form. speed: the median of tokens a second. newest: the last
+    slice with a call, -1 where there is none."""
+
+    at: float
+    times: Mapping[Form, Times]
     speed: float
     error_rate: float
     newest: int
@@ -114,17 +162,15 @@ def view_of(found: Sequence[tuple[int, Record]], prior: Prior, now: float) -> Vi
     for at, record in found:
         total.add(record, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
     calls = total.calls
-    for histogram, value in ((total.ttft, prior.ttft * 1_000), (total.speed, prior.tokens_per_second)):
-        for factor in SPREAD:
-            bucket = bucket_of(value * factor)
+    speeds = tuple(prior.tokens_per_second * factor for factor in SPREAD)
+    pretended = ((total.ttft, prior.times("stream")), (total.reply, prior.times("whole")), (total.speed, speeds))
+    for histogram, values in pretended:
+        for bucket in map(bucket_of, values):
             histogram.counts[bucket] = histogram.counts.get(bucket, 0) + PRETENDED
-    ttft = total.with_failures()
     return View(
         at=now,
-        ttft=ttft,
-        p50=ttft.quantile(0.5) or 0.0,
-        p95=ttft.quantile(0.95) or 0.0,
+        times={"stream": Times.of(total.ttft, total.failed), "whole": Times.of(total.reply, total.lost)},
         speed=total.speed.quantile(0.5) or 0.0,
-        error_rate=total.failed / (calls + PRETENDED * len(SPREAD)),
+        error_rate=(total.failed + total.lost) / (calls + PRETENDED * len(SPREAD)),
         newest=max((at for at, _ in found), default=-1),
     )

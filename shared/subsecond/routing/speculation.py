@@ -2,31 +2,32 @@
 
 fast  ----------------- whole answer -> verifier: accepted -> the client gets it, the strong call is closed
            stagger ->                   '-- refused, or failed --.
-strong        '--- first token ..... held back for `grace` ------'--> the client gets this stream
+strong        '--- first token ..... held back for `grace` ------'--> the client gets this one
 
-The client gets one of the two from its first byte on, never both. Calls with tools are not doubled, as for hedges.
+The client gets one of the two from its first byte on, never both. Both are asked in the client's form; a whole reply of
+the strong model is held back as its first token is. Calls with tools are not doubled, as for hedges.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Container
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import Answer, Call, Done, Event
-from subsecond.routing.attempts import Asking, Opened, told
+from subsecond.model import Call, Recording
+from subsecond.routing.attempts import Asking, Opened
 from subsecond.routing.hedging import close_all
-from subsecond.routing.verifying import flaw, question, text_of
+from subsecond.routing.spending import tokens_of
+from subsecond.routing.verifying import flaw, question
 from subsecond.stats.trace import Step, Trace
 
 # What is wrong with the answer, None where nothing is.
-Verifier = Callable[[Call, Answer], Awaitable[str | None]]
+Verifier = Callable[[Call, Recording], Awaitable[str | None]]
 
 
-async def checks(call: Call, answer: Answer) -> str | None:
+async def checks(call: Call, answer: Recording) -> str | None:
     """The default: what can be told without asking anybody, see `verifying`."""
     return flaw(call, answer)
 
@@ -51,18 +52,23 @@ class Speculation:
 
 @dataclass(slots=True)
 class _Fast:
-    """The fast model's whole answer. refused: why it will not do, None where it does."""
+    """The fast model's whole answer, None where it failed. refused: why it will not do, None where it does."""
 
     opened: Opened | None
-    events: list[Event]
     refused: str | None
 
+    @property
+    def recording(self) -> Recording | None:
+        return self.opened.recording if self.opened else None
+
     async def aclose(self) -> None:
-        """It is complete: there is nothing left to be closed."""
+        """Nobody gets it. It is complete: there is nothing left to be closed, but it was paid for."""
+        if self.opened:
+            self.opened.attempt.lost = tokens_of(self.recording, len(self.opened.chunks))
 
 
-async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> AsyncGenerator[Event]:
-    """Head, Chunks, Done, of one of the two. Raises what the strong one raises. To be closed.
+async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> Opened:
+    """One of the two. Raises what the strong one raises.
 
     fast, strong: two askings of one request. What it saved and cost is in `trace.speculation`, and counted.
     """
@@ -71,14 +77,11 @@ async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculati
         fast.terms.hedges.budget.earn()
     trace.counts["speculations"] += 1
     with trace.step(Step.UPSTREAM):
-        chosen = await _decide(fast, strong, trace, terms)
-    async with aclosing(_again(chosen, trace) if isinstance(chosen, _Fast) else told(chosen, trace)) as events:
-        async for event in events:
-            yield event
+        return await _decide(fast, strong, trace, terms)
 
 
-async def _decide(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> _Fast | Opened:
-    quick = asyncio.create_task(_whole(fast, terms))
+async def _decide(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> Opened:
+    quick = asyncio.create_task(_judged(fast, terms))
     sure: asyncio.Task[Opened] | None = None
     kept: object = None
     try:
@@ -88,8 +91,10 @@ async def _decide(fast: Asking, strong: Asking, trace: Trace, terms: Speculation
             await _wait(quick, sure, terms.grace)
         if _does(quick):
             kept = quick
-            _note(trace, quick.result(), strong_asked=sure is not None)
-            return quick.result()
+            accepted = quick.result()
+            _note(trace, accepted, strong_asked=sure is not None)
+            assert accepted.opened
+            return accepted.opened
         assert sure
         refused = quick.result() if quick.done() else None  # an answer that ends from now on is too late
         await asyncio.wait((sure,))
@@ -113,36 +118,24 @@ def _does(quick: asyncio.Task[_Fast]) -> bool:
     return quick.done() and quick.result().refused is None
 
 
-async def _whole(fast: Asking, terms: Speculation) -> _Fast:
-    """The fast model's answer, judged. Its failure is a refusal."""
-    events: list[Event] = []
+async def _judged(fast: Asking, terms: Speculation) -> _Fast:
+    """The fast model's answer. Its failure is a refusal."""
     try:
         opened = await fast.opened()
-        async with aclosing(opened.events()) as coming:
-            async for event in coming:
-                events.append(event)  # noqa: PERF401 -- an async comprehension would lose them when it is cancelled
-        answer = events[-1]
-        assert isinstance(answer, Done)
-        return _Fast(opened, events, await terms.verifier(fast.call, answer.answer))
+        try:
+            return _Fast(opened, await terms.verifier(fast.call, await opened.heard()))
+        except asyncio.CancelledError:
+            await opened.aclose()
+            raise
     except SubsecondError as error:
-        return _Fast(None, events, f"failed: {type(error).__name__}")
-
-
-async def _again(fast: _Fast, trace: Trace) -> AsyncGenerator[Event]:
-    assert fast.opened
-    trace.first_byte()
-    trace.model = fast.opened.candidate.name
-    trace.usage = fast.opened.transcript.usage
-    for event in fast.events:
-        yield event
+        return _Fast(None, f"failed: {type(error).__name__}")
 
 
 def _note(trace: Trace, fast: _Fast | None, *, strong_asked: bool) -> None:
     """fast: None where it was not waited for any longer."""
     refused = "too late" if fast is None else fast.refused
     accepted = refused is None
-    usage = fast.opened.transcript.usage if fast and fast.opened else None
-    wasted = 0 if accepted or not usage else usage.get("total_tokens", 0)
+    wasted = 0 if accepted or fast is None else _total(fast.recording)
     trace.speculation = {
         "accepted": accepted,
         "refused": refused,
@@ -152,28 +145,25 @@ def _note(trace: Trace, fast: _Fast | None, *, strong_asked: bool) -> None:
     trace.counts["speculations_accepted" if accepted else "speculations_refused"] += 1
     if accepted and strong_asked:
         trace.counts["speculation_strong_closed"] += 1
-    if fast and fast.opened and not accepted:
-        said = (usage or {}).get("completion_tokens")
-        fast.opened.attempt.lost = said if isinstance(said, int) else len(fast.events)
-    if isinstance(wasted, int) and wasted:
+    if wasted:
         trace.counts["speculation_tokens"] += wasted
+
+
+def _total(recording: Recording | None) -> int:
+    total = ((recording and recording.usage) or {}).get("total_tokens", 0)
+    return total if isinstance(total, int) else 0
 
 
 def yes_or_no(judge: Callable[[Call], Asking], model: str) -> Verifier:
     """A verifier that asks a model whether the answer will do. `judge`: the asking for a call. It costs a call, and the
     time of one: worth it only where the judge is much faster than the strong model."""
 
-    async def verify(call: Call, answer: Answer) -> str | None:
+    async def verify(call: Call, answer: Recording) -> str | None:
         if found := flaw(call, answer):
             return found
         asking = judge(question(call, answer, model))
-        opened = await asking.opened()
-        said = ""
-        async with aclosing(opened.events()) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    said = text_of(event.answer)
-        asking.trace.counts["speculation_tokens"] += (opened.transcript.usage or {}).get("total_tokens", 0)
-        return None if said.strip().lower().startswith("yes") else "the judge says no"
+        said = await (await asking.opened()).heard()
+        asking.trace.counts["speculation_tokens"] += _total(said)
+        return None if said.text.strip().lower().startswith("yes") else "the judge says no"
 
     return verify

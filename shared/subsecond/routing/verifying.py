@@ -1,4 +1,5 @@
-"""What is wrong with an answer, as far as it shows without asking anybody."""
+"""What is wrong with an answer, as far as it shows without asking anybody: that there is nothing in it, for every
+answer of a candidate; and whether a fast model's will do."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from subsecond.model import Answer, Call
+from subsecond.cache.recording import EMPTY, FILTERED, REFUSED, finish_word
+from subsecond.model import Call, Recording
+from subsecond.streaming.convert import to_whole
+from subsecond.streaming.events import choices_of, parsed, part_of, text_in
 
 # Where a refusal says so, it does in its first words. English only: others pass, as before.
 OPENING = 160
@@ -18,6 +22,8 @@ REFUSAL = re.compile(
     r"|\bI'm unable to\b|\bas an AI(?: language)? model\b",
     re.IGNORECASE | re.DOTALL,
 )
+# Finish reasons that explain why nothing was said.
+CUT = frozenset({"length", FILTERED, REFUSED})
 # Nats by which a token must be likelier than the next one; the share of tokens that may be below it.
 MARGIN, UNSURE = 0.5, 0.2
 JUDGE = (
@@ -28,47 +34,69 @@ JUDGE = (
 MOST_STEPS = 20_000
 
 
-def flaw(call: Call, answer: Answer) -> str | None:
+def tells(payload: bytes) -> bool:
+    """Whether a choice in it says anything: text, a thought, a call, a sound. That it has ended is nothing."""
+    return any(map(_tells, choices_of(parsed(payload))))
+
+
+def _tells(choice: Mapping[str, Any]) -> bool:
+    return bool(choice.get("text")) or any(value for name, value in part_of(dict(choice)).items() if name != "role")
+
+
+def is_hollow(recording: Recording) -> bool:
+    """Whether nothing is said in any choice, and neither the request's own limit nor a filter is why."""
+    if recording.text or recording.acts:
+        return False
+    choices = [choice for payload in recording.payloads for choice in choices_of(parsed(payload))]
+    return not any(_tells(choice) or finish_word(choice.get("finish_reason")) in CUT for choice in choices)
+
+
+def flaw(call: Call, recording: Recording) -> str | None:
     """The first flaw that is found, None where there is none."""
-    if answer.finish not in ("stop", "tool_calls", "function_call"):
-        return f"finished: {answer.finish}"
+    if recording.finish in (REFUSED, EMPTY):
+        return recording.finish
+    if recording.finish not in ("stop", "tool_calls", "function_call"):
+        return f"finished: {recording.finish}"
     try:
-        flaws = [_flaw(call, choice) for choice in json.loads(answer.body).get("choices") or [{}]]
+        flaws = [_flaw(call, choice) for choice in _choices(call, recording)]
     except (AttributeError, KeyError, TypeError, ValueError):
         # The answer's log probabilities and the client's schema come as they are: they may be anything.
         return "unreadable"
     return next(filter(None, flaws), None)
 
 
+def _choices(call: Call, recording: Recording) -> Sequence[Mapping[str, Any]]:
+    """As a whole reply has them; of a stream that does not convert, what is known of the first one."""
+    whole = recording.form == "whole"
+    body = b"".join(recording.payloads) if whole else to_whole(call.endpoint, recording.payloads)
+    if body is None:
+        return [{"text": recording.text, "message": {"tool_calls": recording.acts}}]
+    return choices_of(parsed(body))
+
+
 def _flaw(call: Call, choice: Mapping[str, Any]) -> str | None:
     message = choice.get("message") or {}
-    text = message.get("content") or choice.get("text") or ""
+    text = text_in(message.get("content")) or choice.get("text") or ""
     if message.get("refusal"):
-        return "refusal"
+        return REFUSED
     if message.get("tool_calls") or message.get("function_call"):
         return None
-    if not isinstance(text, str) or not text.strip():
-        return "empty"
+    if not text.strip():
+        return EMPTY
     if REFUSAL.search(text[:OPENING].replace("\u2019", "'")):
-        return "refusal"
+        return REFUSED
     if is_unsure(choice.get("logprobs")):
         return "unsure"
     return _format_flaw(call.body.get("response_format"), text)
 
 
-def text_of(answer: Answer) -> str:
-    """The first choice's text."""
-    choices = json.loads(answer.body).get("choices") or [{}]
-    return str((choices[0].get("message") or choices[0]).get("content") or choices[0].get("text") or "")
-
-
-def question(call: Call, answer: Answer, model: str) -> Call:
+def question(call: Call, answer: Recording, model: str) -> Call:
     """The call that asks `model` whether the answer will do: yes or no, in one word."""
     asked = json.dumps(call.body.get("messages") or call.body.get("prompt"), ensure_ascii=False)
-    told = f"<request>\n{asked}\n</request>\n<answer>\n{text_of(answer)}\n</answer>"
+    told = f"<request>\n{asked}\n</request>\n<answer>\n{answer.text}\n</answer>"
     messages = [{"role": "system", "content": JUDGE}, {"role": "user", "content": told}]
     body = {"model": model, "messages": messages, "max_tokens": 4, "temperature": 0}
-    return replace(call, endpoint="chat", model=model, body=body)
+    return replace(call, endpoint="chat", model=model, body=body, form="whole", stream_options=None, raw=None)
 
 
 def is_unsure(logprobs: object) -> bool:

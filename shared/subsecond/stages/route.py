@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Event, Head, Tenant
+from subsecond.model import Call, Event, Tenant
 from subsecond.ports import Upstream
-from subsecond.routing.attempts import Asking, Candidate, Terms, answer
+from subsecond.routing.attempts import Asking, Candidate, Opened, Terms, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
 from subsecond.routing.router import Route, Router, Wish
@@ -41,24 +42,21 @@ class Routed:
         """As `Models.ask`. within: the deadline of the request that leads. Raises NotFound, Unavailable too."""
         wish = Wish(call.quality, call.floor, call.prefer)
         with trace.step(Step.ROUTE):
-            route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, wish)
+            predict = partial(self.terms.health.predict, form=call.form)
+            route = self.router.route(replace(call, deadline=within), tenant, predict, wish)
         trace.route = route.public()
         try:
-            async with aclosing(self._events(tenant, route, call, trace, optimised)) as events:
+            # Until a model answers, nobody knows which one it will be.
+            opened = await self._opened(tenant, route, call, trace, optimised)
+            line = route.line(trace.attempts, opened.candidate.name)
+            async with aclosing(opened.events(line)) as events:
                 async for event in events:
-                    # Not before: until a model speaks, nobody knows which one it will be.
-                    yield (
-                        replace(event, route=route.line(trace.attempts, event.model))
-                        if isinstance(event, Head)
-                        else event
-                    )
+                    yield event
         except SubsecondError as error:
             error.route = route.line(trace.attempts, None)
             raise
 
-    def _events(
-        self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised
-    ) -> AsyncGenerator[Event]:
+    async def _opened(self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised) -> Opened:
         models = {one.name: one for one in (route.choice.model, *route.choice.fallbacks)}
 
         async def sent(asked: Call, candidate: Candidate) -> Call:
@@ -69,13 +67,13 @@ class Routed:
         fast = [one for one in candidates if models[one.name].tier < route.choice.model.tier]
         if self.speculation and fast and route.alias and may_double(call, tools=False):
             strong = [one for one in candidates if one not in fast]
-            return speculate(
+            return await speculate(
                 Asking(fast[:1], call, trace, self.terms, sent, "fast"),
                 Asking(strong, call, trace, self.terms, sent, "strong"),
                 trace,
                 self._judged(self.speculation, tenant, trace),
             )
-        return answer(candidates, call, trace, self.terms, sent)
+        return await answer(candidates, call, trace, self.terms, sent)
 
     def _judged(self, speculation: Speculation, tenant: Tenant, trace: Trace) -> Speculation:
         """With a judge, where one is named. Its call is one of the request's attempts."""
@@ -88,4 +86,4 @@ class Routed:
     def _candidate(self, model: Model, tenant: Tenant) -> Candidate:
         lists = self.lists.get(model.server) if model.list_prompts else None
         upstream = lists.of(tenant.partition) if lists else self.upstreams[model.server]
-        return Candidate(model.name, upstream, model.served or model.name, model.group)
+        return Candidate(model.name, upstream, model.served or model.name, model.group, model.window)

@@ -1,26 +1,26 @@
-"""Several `/completions` calls as one: `prompt: [...]`, for upstreams that answer a list's prompts side by side.
+"""Several whole `/completions` calls as one: `prompt: [...]`, for upstreams that answer a list's prompts side by side.
 
-What `batcher.py` does for vectors does not fit here: an answer is a stream, calls differ in their parameters, and a
-model must not go on for callers who have left. So each caller has a seat in a list, and the chunks are dealt out by
-their `index`. Nothing is dealt before every index has spoken: until then a server that misnumbers its choices, leaves
-some out or refuses the list has harmed nobody, and each caller asks for itself. That costs a first token the wait for
-the list's slowest one.
+What `batcher.py` does for vectors does not fit here: calls differ in their parameters, and a model must not go on for
+callers who have left. So each caller has a seat in a list, and the choices are dealt out by their `index`, each as a
+reply of its own. A server that misnumbers its choices, leaves some out, breaks off or refuses the list has harmed
+nobody: each caller asks for itself. Streams go alone: in a list their first token would wait for the slowest one's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Hashable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
-from subsecond.errors import SubsecondError, Unavailable, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.errors import SubsecondError, Unavailable, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Call
-from subsecond.ports import Reply, Upstream
+from subsecond.ports import EventStream, Reply, Upstream
+from subsecond.streaming.disguise import not_an_answer
+from subsecond.streaming.events import choices_of, parsed
 from subsecond.streaming.json_bytes import dump
 
 # Seconds that the first call of a batch waits for the others: their leases are written one by one, each in its own
@@ -34,7 +34,7 @@ REST = 600.0
 # (`stop`, `echo`, `suffix`, `logprobs`), that promise a repetition (`seed`), or that nobody knows keep a call alone.
 SAFE = frozenset({"max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "user"})
 # Statuses of an upstream that has no time now: to ask it eight times instead helps nobody.
-BUSY = frozenset({408, 425, 429})
+BUSY = frozenset({408, 425, 429, 529})
 
 
 class Lists:
@@ -54,25 +54,21 @@ class Lists:
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         return await self._upstream.fetch(path, body, deadline)
 
-    async def stream(self, partition: str, call: Call) -> AsyncGenerator[bytes]:
-        """As the port, except that an answer ends with its own `finish_reason` where others of its list go on."""
-        trial: _Trial | None = None
-        if seat := self._seat(partition, call):
-            try:
-                while (payload := await seat.next()) is not None:
-                    yield payload
-            except _Alone as alone:
-                trial = alone.trial
-            else:
-                return
-            finally:
-                await seat.leave()
-        async with aclosing(self._upstream.stream(call)) as payloads:
-            async for payload in payloads:
-                if trial and trial.passed():
-                    self._rest()
-                trial = None
-                yield payload
+    async def ask(self, partition: str, call: Call) -> Reply | EventStream:
+        """As the port, except that the usage is estimated."""
+        seat = self._seat(partition, call)
+        if seat is None:
+            return await self._upstream.ask(call)
+        try:
+            return await seat.reply
+        except _Alone as alone:
+            trial = alone.trial
+        finally:
+            await seat.leave()
+        found = await self._upstream.ask(call)
+        if trial and trial.passed():
+            self._rest()
+        return found
 
     def _seat(self, partition: str, call: Call) -> _Seat | None:
         """None where the call must go alone."""
@@ -101,31 +97,21 @@ class Lists:
         ready.timer.cancel()
         ready.seats = [seat for seat in ready.seats if not seat.gone]
         if len(ready.seats) == 1:
-            ready.seats[0].give(_Alone(None))
+            ready.give_up(_Alone(None))
         elif ready.seats:
             ready.task = asyncio.create_task(self._run(ready))
 
     async def _run(self, asked: _List) -> None:
         try:
-            async with aclosing(self._upstream.stream(asked.call())) as payloads:
-                async for payload in payloads:
-                    asked.deal(payload)
-            asked.finish()
+            asked.deal(await self._upstream.ask(asked.call()))
         except BaseException as error:
-            self._fail(asked, error)
-            if isinstance(error, Exception):
-                return
-            raise
-
-    def _fail(self, asked: _List, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            error = UpstreamUnreachable("The call was cancelled.")
-        elif not asked.open and not _is_of_the_moment(error):
-            asked.give_up(_Alone(_Trial(sum(not seat.gone for seat in asked.seats))))
-            return
-        elif isinstance(error, _Misnumbered):
-            self._rest()
-        asked.give_up(error)
+            if not isinstance(error, Exception):
+                asked.give_up(UpstreamUnreachable("The call was cancelled."))
+                raise
+            if _is_of_the_moment(error):
+                asked.give_up(error)
+            else:
+                asked.give_up(_Alone(_Trial(sum(not seat.gone for seat in asked.seats))))
 
     def _rest(self) -> None:
         self._rests_until = self._ticks() + REST
@@ -138,15 +124,11 @@ class _Partition:
     lists: Lists
     partition: str
 
-    def stream(self, call: Call) -> AsyncGenerator[bytes]:
-        return self.lists.stream(self.partition, call)
+    async def ask(self, call: Call) -> Reply | EventStream:
+        return await self.lists.ask(self.partition, call)
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         return await self.lists.fetch(path, body, deadline)
-
-
-class _Misnumbered(UpstreamUnreachable):
-    """Nobody can say whose answer is whose."""
 
 
 class _Alone(Exception):
@@ -175,29 +157,8 @@ class _Seat:
 
     asked: _List
     call: Call
+    reply: asyncio.Future[Reply] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     gone: bool = False
-    ended: bool = False
-    head: dict[str, Any] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
-    items: asyncio.Queue[bytes | Exception | None] = field(default_factory=asyncio.Queue)
-
-    async def next(self) -> bytes | None:
-        """None at the end. Raises what the list met."""
-        item = await self.items.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    def give(self, item: bytes | Exception | None) -> None:
-        """Nothing comes after an error or the end."""
-        if not self.ended and not self.gone:
-            self.ended = not isinstance(item, bytes)
-            self.items.put_nowait(item)
-
-    def end(self) -> None:
-        if not self.ended and not self.gone:
-            self.give(dump({**self.head, "choices": [], "usage": _usage(self.call, "".join(self.texts))}))
-        self.give(None)
 
     async def leave(self) -> None:
         """Who leaves last ends the upstream's call."""
@@ -209,17 +170,13 @@ class _Seat:
 
 
 class _List:
-    """Seats in the order of their prompts. open: every index has spoken, and the chunks are dealt as they come."""
+    """Seats in the order of their prompts."""
 
     def __init__(self, timer: asyncio.Handle) -> None:
         self.timer = timer
         self.seats: list[_Seat] = []
         self.bytes = 0
         self.task: asyncio.Task[None] | None = None
-        self.open = False
-        self._held: list[tuple[_Seat, bytes]] = []
-        self._spoken: set[int] = set()
-        self._finished: set[int] = set()
 
     def take(self, call: Call, size: int) -> _Seat:
         seat = _Seat(self, call)
@@ -231,62 +188,49 @@ class _List:
         first = self.seats[0].call
         return replace(first, body={**first.body, "prompt": [seat.call.body["prompt"] for seat in self.seats]})
 
-    def deal(self, payload: bytes) -> None:
-        """Raises UpstreamError for what is no chunk of an answer to this list."""
-        chunk = _parsed(payload)
-        head = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
-        for choice in chunk.get("choices") or ():
-            self._deal(head, choice)
-        if not self.open and len(self._spoken) == len(self.seats):
-            self.open = True
-            for seat, held in self._held:
-                seat.give(held)
-            self._held.clear()
-        if self.open and any(not seat.gone for at, seat in enumerate(self.seats) if at not in self._finished):
-            for at in self._finished:
-                self.seats[at].end()
-
-    def _deal(self, head: dict[str, Any], choice: dict[str, Any]) -> None:
-        at, text = choice.get("index"), choice.get("text") or ""
-        if not isinstance(at, int) or not 0 <= at < len(self.seats):
-            raise _Misnumbered(f"The model's answer to a list of prompts broke off: it has no place {at!r:.20}.")
-        if at in self._finished:
-            if text:
-                raise _Misnumbered("The model's answer to a list of prompts broke off: it answered one of them twice.")
-            return
-        seat = self.seats[at]
-        # Answers are stored and shown one by one: each has an id of its own.
-        seat.head = {**head, "id": f"{head['id']}-{at}"} if isinstance(head.get("id"), str) else head
-        seat.texts.append(text)
-        self._spoken.add(at)
-        if choice.get("finish_reason"):
-            self._finished.add(at)
-        own = dump({**seat.head, "choices": [{**choice, "index": 0}]})
-        if self.open:
-            seat.give(own)
-        else:
-            self._held.append((seat, own))
-
-    def finish(self) -> None:
-        """The upstream said `[DONE]`. Raises when it has left somebody out."""
-        if not self.open:
-            raise _Misnumbered("The model's answer to a list of prompts broke off: it left some out.")
-        for seat in self.seats:
-            seat.end()
+    def deal(self, found: Reply | EventStream) -> None:
+        """To each its choice. Raises UpstreamError for what is no answer to this list."""
+        if not isinstance(found, Reply):
+            found.close()
+            raise UpstreamUnreachable("The model streamed a list that was asked for whole.")
+        if error := not_an_answer("text", found.body):
+            raise error
+        answer = parsed(found.body)
+        choices = {choice.get("index"): choice for choice in choices_of(answer)}
+        if len(answer["choices"]) != len(self.seats) or choices.keys() != set(range(len(self.seats))):
+            raise UpstreamUnreachable("The model's answer to a list of prompts is misnumbered, or leaves some out.")
+        for at, seat in enumerate(self.seats):
+            if not seat.reply.done():
+                seat.reply.set_result(replace(found, body=_own(answer, choices[at], seat.call)))
 
     def give_up(self, error: Exception) -> None:
         for seat in self.seats:
+            if seat.reply.done():
+                continue
             own = error
             if isinstance(error, SubsecondError):
                 own = copy(error)
                 own.__cause__ = error
-            seat.give(own)
+            seat.reply.set_exception(own)
+
+
+def _own(answer: Mapping[str, Any], choice: Mapping[str, Any], call: Call) -> bytes:
+    """One choice as a reply of its own: answers are stored and shown one by one, so each has its own id."""
+    at, name = choice["index"], answer.get("id")
+    own = {"id": f"{name}-{at}"} if isinstance(name, str) else {}
+    usage = _usage(call, str(choice.get("text") or ""))
+    return dump({**answer, **own, "choices": [{**choice, "index": 0}], "usage": usage})
 
 
 def may_share(call: Call) -> bool:
-    """Whether a list can hold it: one text, one choice, and nothing asked for that a list could answer otherwise."""
+    """Whether a list can hold it: whole, one text, one choice, and nothing that a list could answer otherwise."""
     body = call.body
-    if call.endpoint != "text" or not isinstance(body.get("prompt"), str) or body.get("n") not in (None, 1):
+    if (
+        call.endpoint != "text"
+        or call.form != "whole"
+        or not isinstance(body.get("prompt"), str)
+        or body.get("n") not in (None, 1)
+    ):
         return False
     return all(name in SAFE or value is None for name, value in body.items() if name not in ("model", "prompt", "n"))
 
@@ -295,25 +239,6 @@ def _parameters(call: Call) -> str:
     """Equal for calls that differ in their prompt alone."""
     told = {name: value for name, value in call.body.items() if name not in ("model", "prompt")}
     return json.dumps(told, sort_keys=True)
-
-
-def _parsed(payload: bytes) -> dict[str, Any]:
-    try:
-        chunk = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise UpstreamUnreachable("The model's stream broke off: an event is not JSON.") from None
-    if isinstance(chunk, dict) and (error := chunk.get("error")):
-        detail = error if isinstance(error, dict) else {"message": str(error)}
-        raise UpstreamError("The model reported an error.", error=detail)
-    if not isinstance(chunk, dict) or not _has_choices(chunk.get("choices")):
-        raise UpstreamUnreachable("The model's stream broke off: an event is no chunk of an answer.")
-    return chunk
-
-
-def _has_choices(choices: Any) -> bool:
-    if not isinstance(choices, list):
-        return choices is None
-    return all(isinstance(choice, dict) and isinstance(choice.get("text"), str | None) for choice in choices)
 
 
 def _is_of_the_moment(error: Exception) -> bool:

@@ -11,43 +11,21 @@ from subsecond.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
     InvalidRequest,
-    Overloaded,
     SubsecondError,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from subsecond.routing.attempts import answer, as_served, seconds_of, speaks, worth_another
+from subsecond.routing.attempts import answer, as_served
+from subsecond.routing.failures import worth_another
 from subsecond.routing.hedging import Budget, Hedges
 from subsecond.stats.trace import Trace
 from subsecond.upstreams.admission import Limits
 from tests.support import virtual
-from tests.support.virtual import Server, call, candidate, collected
+from tests.support.virtual import Server, ask, call, candidate, collected, outcomes
 from tests.support.virtual_time import run
 
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
-
-
-def ask(*servers, deadline=None, terms=None, trace=None, group="", sent=as_served, **fields):
-    """(what came of it, the trace); an error is given back. `deadline`: seconds from now."""
-    trace = trace or Trace()
-
-    async def main():
-        until = None if deadline is None else virtual.now() + deadline
-        candidates = [candidate(f"m{at}", server, group) for at, server in enumerate(servers)]
-        begun = virtual.now()
-        try:
-            found = await collected(answer(candidates, call(until, **fields), trace, (terms or virtual.terms)(), sent))
-        except SubsecondError as error:
-            error.after = virtual.now() - begun
-            return error
-        return found
-
-    return run(main()), trace
-
-
-def outcomes(trace):
-    return [(attempt.model, attempt.kind, attempt.outcome) for attempt in trace.attempts]
 
 
 def test_the_first_that_answers_is_the_only_one_that_is_asked():
@@ -106,11 +84,6 @@ def test_no_other_model_is_asked_after(error):
     assert not worth_another(error)
 
 
-def test_what_is_no_error_of_the_models_is_no_reason():
-    assert not worth_another(ValueError())
-    assert worth_another(Overloaded(1))
-
-
 def test_when_all_fail_the_last_error_is_the_answer():
     last = UpstreamError("still down", status=503)
     found, trace = ask(Server(lambda _: (0.1, DOWN)), Server(lambda _: (0.1, last)))
@@ -120,7 +93,7 @@ def test_when_all_fail_the_last_error_is_the_answer():
 
 def test_a_model_that_says_nothing_is_given_up_when_another_is_left():
     servers = Server(60.0), Server(0.2)
-    (head, _, first, _), trace = ask(*servers, terms=lambda: virtual.terms(patience=5.0))
+    (head, _, first, _), trace = ask(*servers, made=lambda: virtual.terms(patience=5.0))
     assert (head.model, round(first, 6)) == ("m1", 5.2)
     assert servers[0].closed == 1
     assert outcomes(trace)[0] == ("m0", "first", "504 UpstreamTimeout")
@@ -145,7 +118,7 @@ def test_a_model_that_hangs_is_left_however_short_the_setting_is():
 
 
 def test_each_attempts_time_is_its_own():
-    _, trace = ask(Server(60.0), Server(0.2, "abc", gap=0.5), terms=lambda: virtual.terms(patience=2.0))
+    _, trace = ask(Server(60.0), Server(0.2, "abc", gap=0.5), made=lambda: virtual.terms(patience=2.0))
     assert [(round(one.seconds, 3), round(one.total, 3)) for one in trace.attempts] == [(2.0, 2.0), (0.2, 1.2)]
 
 
@@ -155,13 +128,37 @@ def test_what_breaks_off_has_a_time_too_and_what_was_closed_or_refused_has_none(
     _, refused = ask(Server(lambda _: (0.1, UpstreamError("bad", status=400))))
     assert refused.attempts[0].total is None
     hedges = lambda: virtual.terms(Hedges(Budget(1.0, 5.0), 0.5, tools=False))  # noqa: E731
-    _, hedged = ask(Server(9.0), Server(0.1), group="g", terms=hedges)
+    _, hedged = ask(Server(9.0), Server(0.1), group="g", made=hedges)
     assert [(one.kind, one.total is None) for one in hedged.attempts] == [("first", True), ("hedge", False)]
 
 
 def test_the_last_one_is_waited_for():
-    (head, _, first, _), _ = ask(Server(40.0), terms=lambda: virtual.terms(patience=5.0))
+    (head, _, first, _), _ = ask(Server(40.0), made=lambda: virtual.terms(patience=5.0))
     assert (head.model, round(first, 6)) == ("m0", 40.0)
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_whole_reply_that_breaks_off_is_another_models_to_give(after):
+    servers = Server(0.1, broken=(after, DOWN)), Server(0.1)
+    (head, text, _, _), trace = ask(*servers, form="whole")
+    assert (head.model, text) == ("m1", "ab")
+    assert outcomes(trace)[0] == ("m0", "first", "502 UpstreamUnreachable")
+
+
+def test_a_whole_reply_that_takes_long_is_waited_for():
+    """Fifteen seconds for a first token; and at 50 tokens a second those of the longest answer."""
+    servers = Server(0.5, "a" * 60, gap=1.0), Server(0.1)
+    (head, *_), _ = ask(*servers, form="whole")
+    assert (head.model, servers[1].begun) == ("m0", 0)
+
+
+@pytest.mark.parametrize(("most", "seconds"), [({"max_tokens": 100}, 17.0), ({}, 15.0 + 4_096 / 50)])
+def test_a_whole_call_that_hangs_is_left_when_no_answer_takes_so_long(most, seconds):
+    servers = Server(1_000.0), Server(0.1)
+    (head, _, first, _), trace = ask(*servers, form="whole", **most)
+    assert head.model == "m1"
+    assert first == pytest.approx(seconds + 0.1, rel=0.05)
+    assert outcomes(trace)[0] == ("m0", "first", "504 UpstreamTimeout")
 
 
 def test_an_answer_that_breaks_off_is_never_continued_by_another_model():
@@ -177,27 +174,33 @@ def test_a_role_alone_promises_nothing():
     servers = Server(lambda _: (0.1, DOWN), role_first=True), Server(0.1, role_first=True)
     (head, text, _, _), _ = ask(*servers)
     assert (head.model, text) == ("m1", "ab")
-    assert not speaks(virtual.chunk({"role": "assistant", "content": ""}))
-    assert speaks(virtual.chunk({"reasoning_content": "Hm"}))
-    assert speaks(virtual.chunk({}, "stop"))
-    assert speaks(b'{"choices":[{"index":0,"text":"a"}]}')
-    assert not speaks(b'{"choices":[],"usage":{}}')
 
 
-def test_an_answer_without_words_is_an_answer():
-    (_, text, _, _), _ = ask(Server(0.1, ()))
-    assert text == ""
+def test_what_a_server_says_before_its_first_text_is_told_with_it():
+    role = virtual.chunk({"role": "assistant", "content": ""})
+    payloads = (virtual.COMMENT, role, virtual.COMMENT, virtual.chunk({"content": "a"}), virtual.chunk({}, "stop"))
+
+    async def main():
+        opened = await answer([candidate("m", Server(0.1, payloads=payloads))], call(), Trace(), virtual.terms())
+        return [event async for event in opened.events("the route")]
+
+    head, *told, _ = run(main())
+    assert (head.route, head.headers) == ("the route", virtual.HEADERS)
+    assert [chunk.comment for chunk in told] == [True, False, True, False, False]
 
 
-def test_a_stream_without_an_event_is_none():
-    class Silent(Server):
-        async def stream(self, call):
-            self.closed += 1
-            return
-            yield
+def test_a_whole_reply_is_told_as_it_came():
+    body = b'{ "choices": [{"index": 0, "message": {"content": "a\\u00e9"}, "finish_reason": "end"}]}\n'
 
-    found, _ = ask(Silent())
-    assert isinstance(found, UpstreamUnreachable)
+    async def main():
+        candidates = [candidate("m", Server(0.1, payloads=(body,))), candidate("n", Server())]
+        opened = await answer(candidates, call(form="whole"), Trace(), virtual.terms())
+        return [event async for event in opened.events()]
+
+    head, chunk, done = run(main())
+    assert (head.model, head.headers) == ("m", virtual.HEADERS)
+    assert chunk.data == body
+    assert done.recording.payloads == (body,)
 
 
 def test_the_deadline_bounds_all_attempts_together():
@@ -289,7 +292,7 @@ def test_who_leaves_closes_the_call():
 
     async def main():
         terms, trace = virtual.terms(), Trace()
-        events = answer([candidate("m", server)], call(), trace, terms)
+        events = (await answer([candidate("m", server)], call(), trace, terms)).events()
         assert (await anext(events)).model == "m"
         await events.aclose()
         return terms
@@ -299,23 +302,11 @@ def test_who_leaves_closes_the_call():
     assert terms.admission.running == 0
 
 
-def test_usage_is_passed_on_and_kept():
-    class Counting(Server):
-        async def stream(self, call):
-            async for payload in super().stream(call):
-                yield payload
-            yield b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
-
-    _, trace = ask(Counting())
-    assert trace.usage == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"),
-    [(None, None), ("3", 3.0), ("0.5", 0.5), ("-1", 0.0), ("soon", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
-)
-def test_retry_after_is_seconds_or_a_date(said, seconds):
-    assert seconds_of(said) == seconds
+@pytest.mark.parametrize("form", ["stream", "whole"])
+def test_usage_is_kept(form):
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    _, trace = ask(Server(usage=usage), form=form)
+    assert trace.usage == usage
 
 
 def plans():
@@ -326,8 +317,13 @@ def plans():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(plans(), min_size=1, max_size=4), st.none() | st.floats(0.0, 5.0), st.booleans())
-def test_whatever_happens_one_answer_in_time_and_everything_closed(planned, deadline, hedged):
+@given(
+    st.lists(plans(), min_size=1, max_size=4),
+    st.none() | st.floats(0.0, 5.0),
+    st.booleans(),
+    st.sampled_from(["stream", "whole"]),
+)
+def test_whatever_happens_one_answer_in_time_and_everything_closed(planned, deadline, hedged, form):
     names = "abcd"
     servers = [
         Server(lambda _, wait=wait: wait, names[at] * 3, broken=broken) for at, (wait, broken) in enumerate(planned)
@@ -339,7 +335,7 @@ def test_whatever_happens_one_answer_in_time_and_everything_closed(planned, dead
         made.append(virtual.terms(hedges, patience=4.0))
         return made[0]
 
-    found, trace = ask(*servers, deadline=deadline, terms=terms, group="g")
+    found, trace = ask(*servers, deadline=deadline, made=terms, group="g", form=form)
     assert all(server.begun == server.closed for server in servers)
     assert made[0].admission.running == 0
     assert len(trace.attempts) == sum(server.begun for server in servers)

@@ -80,6 +80,38 @@ def test_without_any_usage_the_losers_prompt_is_counted_by_ourselves():
     assert prompt > 0
 
 
+# With the priors above and no calls yet, a whole reply is late after 0.25 s and 256 tokens at 50 a second.
+LATE = 0.25 + 256 / 50
+
+
+def test_a_whole_reply_is_late_by_other_whole_replies():
+    servers = Server(4.0), Server(0.1)
+    ask(*servers, form="whole")
+    assert servers[1].begun == 0
+    servers = Server(60.0), Server(0.1)
+    (head, text, first, _), trace = ask(*servers, form="whole")
+    assert (head.model, text) == ("m1", "ab")
+    assert first == pytest.approx(LATE + 0.1, rel=0.1)
+    assert (servers[0].closed, servers[0].complete) == (1, 0)
+    assert outcomes(trace) == [("m0", "first", "cancelled"), ("m1", "hedge", "answered")]
+
+
+@pytest.mark.parametrize(("most", "lost"), [({}, 265), ({"max_tokens": 40}, 40)])
+def test_a_whole_reply_that_is_given_up_had_words_in_it_already(most, lost):
+    _, trace = ask(Server(60.0), Server(0.1), form="whole", **most)
+    assert trace.attempts[0].lost == pytest.approx(lost, rel=0.1)
+
+
+@pytest.mark.parametrize("form", ["stream", "whole"])
+def test_an_empty_answer_is_no_winner(form):
+    reply = virtual.whole([]) if form == "whole" else virtual.chunk({}, "stop")
+    wait = LATE if form == "whole" else 0.25
+    servers = Server(wait + 0.4), Server(0.1, payloads=(reply,))
+    (head, text, *_), trace = ask(*servers, form=form)
+    assert (head.model, text) == ("m0", "ab")
+    assert outcomes(trace)[1] == ("m1", "hedge", "502 UpstreamError")
+
+
 def test_the_first_call_may_still_win():
     servers = Server(0.4), Server(5.0)
     (head, _, first, _), trace = ask(*servers)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from subsecond.cache.recording import recorded
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError, UpstreamError, UpstreamUnreachable
-from subsecond.model import Answer
 from subsecond.routing.attempts import Asking
 from subsecond.routing.speculation import Speculation, checks, speculate, yes_or_no
 from subsecond.routing.verifying import flaw, is_valid
@@ -18,6 +18,7 @@ from tests.support.virtual import Server, call, candidate, collected
 from tests.support.virtual_time import run
 
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 SORRY = ("I'm sorry, ", "but I can't help with that.")
 
 
@@ -59,8 +60,20 @@ def test_seed_58_both_run_side_by_side():
 def test_both_models_calls_count_as_spent_whichever_of_them_is_heard():
     _, refused = ask(Server(0.1, SORRY), Server(0.15))
     _, accepted = ask(Server(0.1, gap=0.1), Server(5.0))
-    lost = [{one.kind: one.lost is not None for one in trace.attempts} for trace in (refused, accepted)]
-    assert lost == [{"fast": True, "strong": False}, {"fast": False, "strong": True}]
+    _, late = ask(Server(0.1, "a" * 100, gap=1.0), Server(0.2))
+    lost = [{one.kind: one.lost is not None for one in trace.attempts} for trace in (refused, accepted, late)]
+    assert lost == [{"fast": True, "strong": False}, {"fast": False, "strong": True}, {"fast": True, "strong": False}]
+
+
+@pytest.mark.parametrize("form", ["stream", "whole"])
+def test_both_are_asked_in_the_clients_form_and_told_in_it(form):
+    for said, heard in (("ab", "fast"), (SORRY, "strong")):
+        fast, strong = Server(0.1, said, usage=USAGE), Server(0.2)
+        (head, text, first, _), trace = ask(fast, strong, form=form)
+        assert (head.model, head.headers, text) == (heard, virtual.HEADERS, "ab")
+        assert first == pytest.approx(0.1 if heard == "fast" else 0.2)
+        assert {one.form for server in (fast, strong) for one in server.calls} == {form}
+        assert trace.usage == (USAGE if heard == "fast" else None)
 
 
 def test_a_fast_answer_that_will_do_is_given_and_the_strong_call_closed():
@@ -135,16 +148,12 @@ def test_an_answer_that_breaks_off_is_refused():
     assert trace.speculation["refused"] == "failed: UpstreamUnreachable"
 
 
-def test_what_a_refused_answer_cost_is_said():
-    class Counting(Server):
-        async def stream(self, call):
-            async for payload in super().stream(call):
-                yield payload
-            yield b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
-
-    _, trace = ask(Counting(0.1, SORRY), Server(0.2))
+@pytest.mark.parametrize("form", ["stream", "whole"])
+def test_what_a_refused_answer_cost_is_said(form):
+    _, trace = ask(Server(0.1, SORRY, usage=USAGE), Server(0.2), form=form)
     assert trace.speculation["wasted_tokens"] == trace.counts["speculation_tokens"] == 5
     assert trace.usage is None
+    assert trace.attempts[0].lost == 2
 
 
 def test_who_leaves_closes_both():
@@ -175,7 +184,7 @@ def test_a_judge_may_be_asked():
 def answer(text="fine", finish="stop", **message):
     choice = {"index": 0, "finish_reason": finish, "logprobs": message.pop("logprobs", None)}
     body = {"choices": [{**choice, "message": {"role": "assistant", "content": text, **message}}]}
-    return Answer(json.dumps(body).encode(), (), finish, "m")
+    return recorded("chat", "whole", [json.dumps(body).encode()])
 
 
 def hesitant(share, n=20):
@@ -201,11 +210,33 @@ def hesitant(share, n=20):
         (answer(logprobs=hesitant(0.1)), None),
         (answer(logprobs=hesitant(0.5)), "unsure"),
         (answer(logprobs={"content": [{"logprob": -3}]}), None),
-        (Answer(b"{}", (), "stop", "m"), "empty"),
+        (answer([{"type": "text", "text": "fine"}]), None),
+        (recorded("chat", "whole", [b"{}"]), "finished: unknown"),
     ],
 )
 def test_what_is_wrong_with_an_answer_is_named(given_answer, found):
     assert flaw(call(), given_answer) == found
+
+
+def streamed(*deltas, finish="stop", **more):
+    payloads = [virtual.chunk(delta) for delta in deltas] + [virtual.chunk({}, finish)]
+    return recorded("chat", "stream", [json.dumps({**json.loads(one), **more}).encode() for one in payloads])
+
+
+@pytest.mark.parametrize("more", [{}, {"timings": {"predicted_ms": 3}}], ids=["converts", "does not convert"])
+@pytest.mark.parametrize(
+    ("deltas", "finish", "found"),
+    [
+        (["fine"], "stop", None),
+        (["fine"], "length", "finished: length"),
+        ([""], "stop", "empty"),
+        (SORRY, "stop", "refusal"),
+    ],
+)
+def test_what_is_wrong_with_a_stream_is_found_too(deltas, finish, found, more):
+    given_answer = streamed(*({"content": text} for text in deltas), finish=finish, **more)
+    assert flaw(call(), given_answer) == found
+    assert flaw(call(response_format={"type": "json_object"}), given_answer) == (found or "no JSON")
 
 
 SCHEMA = {

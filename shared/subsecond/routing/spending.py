@@ -1,0 +1,46 @@
+"""What calls cost of which no usage is known: they were given up, or their server does not count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from subsecond.model import Call, Recording
+
+if TYPE_CHECKING:
+    from subsecond.routing.health import Prediction
+    from subsecond.routing.watch import Watch
+
+# Of prose, to a token.
+CHARACTERS = 4
+
+
+def prompt_tokens(call: Call) -> int:
+    """Estimated: for calls that tell no usage."""
+    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
+
+    tokens, body = Tokens(), call.body
+    counter = tokens.counter(call.model)
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        told = sum(tokens.message(counter, one) for one in messages if isinstance(one, dict))
+        return told + tokens.frame(counter, body)
+    return counter.count(str(body.get("prompt") or ""))
+
+
+def tokens_of(recording: Recording | None, chunks: int) -> int:
+    """Of the answer, as the upstream counts them; where it does not, a chunk of a stream is about one. recording: None
+    where the answer goes on."""
+    if recording is None:
+        return chunks
+    count = (recording.usage or {}).get("completion_tokens")
+    if isinstance(count, int):
+        return count
+    return chunks if recording.form == "stream" else len(recording.text) // CHARACTERS
+
+
+def tokens_lost(watch: Watch, known: Prediction, most: int) -> int:
+    """Of a call that was given up before anything came of it: a stream has said nothing, a whole reply was being
+    written since its first token. known: of a stream."""
+    if watch.form == "stream":
+        return 0
+    return min(most, int(max(0.0, watch.seconds - known.ttft_p50) * known.tokens_per_second))
