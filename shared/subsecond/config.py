@@ -100,8 +100,10 @@ class Settings:
     default_model: str = ""
     upstream_connections: int = 256
     connect_timeout: float = 5.0
-    first_token_timeout: float = 60.0
-    idle_timeout: float = 30.0
+    # The ten minutes that OpenAI's own client waits, for the first token (or a whole reply), and between two signs of
+    # life: a model that thinks may say its role at once, and nothing more until it has thought.
+    first_token_timeout: float = 600.0
+    idle_timeout: float = 600.0
     total_timeout: float = 600.0
     upstream_retries: int = 2
     # Calls at once of one model, and of one tenant; how many more may wait, and how long. Past that: 429.

@@ -21,11 +21,15 @@ STORES = ("secretsmanager", "ssm")
 RETRY = 10.0
 # Seconds for a connection and for a reply; a client waits meanwhile.
 PATIENCE = 2.0
+# Seconds between two readings because the upstream refused what was read: each refused call would cost one.
+REREAD = 60.0
 
 log = logging.getLogger("subsecond")
 
 # By reference: the secret, when it was read, and for how many seconds it is believed.
 _known: dict[str, tuple[str, float, float]] = {}
+# By reference: when it was last forgotten, on the same clock.
+_forgotten: dict[str, float] = {}
 _reading = Lock()
 
 
@@ -48,6 +52,7 @@ def forget(reference: str) -> None:
 def forget_all() -> None:
     """Know nothing any more: a snapshot holds no secret, and after one each may have been rotated."""
     _known.clear()
+    _forgotten.clear()
 
 
 def parse(reference: str) -> tuple[str, str, str]:
