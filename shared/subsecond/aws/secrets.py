@@ -43,9 +43,11 @@ async def secret(reference: str, max_age: float) -> str:
 
 
 def forget(reference: str) -> None:
-    """Ask the store next time: the upstream refuses what we know, so it may have been rotated."""
-    known = _known.get(reference)
-    if known:
+    """Ask the store next time: the upstream refuses what we know, so it may have been rotated. At most once in REREAD:
+    a key that is simply wrong is refused with every call."""
+    known, now = _known.get(reference), time.time()
+    if known and not 0 <= now - _forgotten.get(reference, -REREAD) < REREAD:
+        _forgotten[reference] = now
         _known[reference] = (known[0], 0.0, 0.0)
 
 

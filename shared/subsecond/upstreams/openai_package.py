@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -105,14 +105,20 @@ class _Arriving:
 
     resent = False
 
-    def __init__(self, response: httpx2.Response, later: Any) -> None:
+    def __init__(self, response: httpx2.Response, later: Callable[[Coroutine[Any, Any, None]], None]) -> None:
         self.status = response.status_code
         read = response.is_stream_consumed
         fields = [(name.lower(), value) for name, value in response.headers.raw]
-        self.headers: Fields = [one for one in fields if not read or one[0] != b"content-encoding"]
+        # What the package has read it has decoded, too, but for the one name that it does not know.
+        self.headers: Fields = [
+            (name, value)
+            for name, value in fields
+            if not read or name != b"content-encoding" or value.lower() == b"x-gzip"
+        ]
         self.complete = read
         self._data = response.content if read else b""
         self._lost = False
+        self._left = False  # by its reader
         self._response = response
         self._pieces: AsyncIterator[bytes] = response.aiter_raw()
         self._later = later
@@ -137,13 +143,15 @@ class _Arriving:
             self._lost = True
 
     def finish(self) -> None:
-        if not self.complete:
-            self._later(self._drain())
+        self._leave(self._drain)
 
     def close(self) -> None:
-        if not self.complete:
-            self.complete = True
-            self._later(self._response.aclose())
+        self._leave(self._response.aclose)
+
+    def _leave(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if not (self.complete or self._left):
+            self._left = True
+            self._later(end())
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -16,7 +16,7 @@ MAX_ERROR = 1024 * 1024
 # A key shorter than that is no secret: local servers are given words like `none` or `EMPTY`, which answers may hold.
 SECRET = 16
 
-# Characters of an upstream's words in the log, and of an error that is no JSON.
+# Characters of an upstream's words in the log, and of an error that is not in OpenAI's form.
 _LOGGED, _SHOWN = 300, 2000
 # Words of servers that refuse the key with another status than 401: Google's 400, xAI's, proxies'.
 _OF_A_KEY = re.compile(
@@ -56,14 +56,15 @@ def refusal(status: int, fields: Fields, body: bytes, secret: bytes) -> Upstream
 
 def _told(status: int, body: bytes) -> UpstreamError:
     value = parsed(body)
+    text = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()[:_SHOWN]
     if not isinstance(value, dict | list):
-        value = body[: 4 * _SHOWN].decode("utf-8", "replace").strip()[:_SHOWN]
+        value = text
     error = error_in(value, b"error")
     found = (error and error.error) or completed(value)
     failed = status >= 500  # noqa: PLR2004 - the server's
     if not words_of(value):
-        text = f"The upstream failed with HTTP {status}." if failed else "The upstream refused the request."
-        found = {**found, "message": text}
+        silent = f"The upstream failed with HTTP {status}." if failed else "The upstream refused the request."
+        found = {**found, "message": text if value and isinstance(value, dict | list) else silent}
     if failed:
         log.warning("the upstream failed with HTTP %d: %s", status, " ".join(found["message"][:_LOGGED].split()))
     return UpstreamError(found["message"], status=status, error=found)

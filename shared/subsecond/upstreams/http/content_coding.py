@@ -10,9 +10,8 @@ from subsecond.upstreams.http.exchange import Fields, Incoming, tokens
 PORTION = 1024 * 1024
 
 _PLAIN = frozenset({b"", b"identity"})
-_ZLIB = frozenset({b"gzip", b"x-gzip", b"deflate"})
-_RAW = -zlib.MAX_WBITS
-_ANY_HEADER = zlib.MAX_WBITS | 32  # zlib's or gzip's
+_GZIP = frozenset({b"gzip", b"x-gzip"})
+_RAW, _ZLIB, _WITH_HEADER = -zlib.MAX_WBITS, zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 
 
 class UnknownCoding(Exception):
@@ -24,22 +23,23 @@ def decoded(incoming: Incoming) -> Incoming:
     codings = [one for one in tokens(incoming.headers, b"content-encoding") if one not in _PLAIN]
     if not codings:
         return incoming
-    if len(codings) > 1 or codings[0] not in _ZLIB:
+    if len(codings) > 1 or codings[0] not in {*_GZIP, b"deflate"}:
         raise UnknownCoding(b", ".join(codings).decode("latin-1")[:40])
-    return _Inflated(incoming)
+    return _Inflated(incoming, gzip=codings[0] in _GZIP)
 
 
 class _Inflated:
     """Whatever the bytes that came say is given out at once: no delta of a stream is held back."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: Incoming, *, gzip: bool) -> None:
         self.status = incoming.status
         self.headers: Fields = incoming.headers
         self.resent = incoming.resent
         self._incoming = incoming
+        self._gzip = gzip
+        self._head = b""  # less than what says how it is compressed
         self._rest = b""  # came, and is not decoded yet
-        self._inflate = zlib.decompressobj(_ANY_HEADER)
-        self._begun = False
+        self._inflate: zlib._Decompress | None = None
 
     @property
     def complete(self) -> bool:
@@ -47,28 +47,26 @@ class _Inflated:
 
     def take(self) -> bytes:
         """As Incoming's, at most PORTION. ConnectionError where the bytes are no such coding, or end within it."""
-        data = self._rest + self._incoming.take()
+        data = self._head + self._rest + self._incoming.take()
+        self._head = self._rest = b""
         if not data:
-            if self.complete and self._begun and not self._inflate.eof:
+            if self._incoming.complete and self._inflate is not None and not self._inflate.eof:
                 raise ConnectionError("the compressed answer broke off")
             return b""
-        if self._inflate.eof:
-            self._inflate = zlib.decompressobj(_ANY_HEADER)  # gzip's members may follow each other
+        if len(data) == 1 and self._inflate is None and not self._incoming.complete:
+            self._head = data
+            return b""
         try:
-            found = self._first(data) if not self._begun else self._inflate.decompress(data, PORTION)
+            return self._unpacked(data)
         except zlib.error as error:
             raise ConnectionError("the answer is not compressed as it says") from error
-        self._begun = True
+
+    def _unpacked(self, data: bytes) -> bytes:
+        if self._inflate is None or self._inflate.eof:  # gzip's members may follow each other
+            self._inflate = zlib.decompressobj(_WITH_HEADER if self._gzip else _ZLIB if _has_header(data) else _RAW)
+        found = self._inflate.decompress(data, PORTION)
         self._rest = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
         return found
-
-    def _first(self, data: bytes) -> bytes:
-        try:
-            return self._inflate.decompress(data, PORTION)
-        except zlib.error:
-            # `deflate` is to have zlib's header; some servers leave it out.
-            self._inflate = zlib.decompressobj(_RAW)
-            return self._inflate.decompress(data, PORTION)
 
     async def wait(self, until: float | None = None) -> None:
         if not self._rest:
@@ -79,3 +77,8 @@ class _Inflated:
 
     def close(self) -> None:
         self._incoming.close()
+
+
+def _has_header(data: bytes) -> bool:
+    """Of zlib (RFC 1950, section 2.2), which `deflate` is to have and some servers leave out."""
+    return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
