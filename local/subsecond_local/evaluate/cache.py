@@ -54,7 +54,7 @@ class Cache:
 
     async def find(self, asked: Asked, vector: Vector | None, trace: Trace) -> Hit | None:
         """The semantic stage alone."""
-        entry = await self.semantic.find(self.store, asked.call, TENANT, asked.prompt, vector, trace)
+        entry = await self.semantic.find(self.store, asked.request(trace), vector)
         return Hit(entry.prompt.key, trace.similarity) if entry else None
 
     async def keep(self, asked: Asked, vector: Vector | None) -> Entry | None:
@@ -66,7 +66,7 @@ class Cache:
 
     async def put(self, asked: Asked, vector: Vector | None) -> Entry | None:
         """As `keep`, without the index."""
-        made = entry_of(self._settings, asked.call, TENANT, asked.prompt, ANSWER)
+        made = entry_of(self._settings, asked.request(Trace()), ANSWER)
         entry = made and self.semantic.with_vector(made, vector)
         if entry:
             await self.store.put(entry)

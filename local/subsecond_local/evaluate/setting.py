@@ -12,9 +12,10 @@ from subsecond.cache.cacheability import may_compare
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import CacheRules, Call, Prompt, Recording, Tenant
+from subsecond.model import CacheRules, Call, Prompt, Recording, Request, Tenant
 from subsecond.ports import Embedder, Policy
 from subsecond.stages.exact import entry_of
+from subsecond.stats.trace import Trace
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate.progress import Bars, silent
 
@@ -59,9 +60,13 @@ class Asked:
     call: Call
     prompt: Prompt
 
+    def request(self, trace: Trace) -> Request:
+        """As it travels through the stages."""
+        return Request(TENANT, self.call, self.prompt, trace)
+
     def is_kept(self, settings: Settings) -> bool:
         """Whether the answer to it is stored at all."""
-        return entry_of(settings, self.call, TENANT, self.prompt, ANSWER) is not None
+        return entry_of(settings, self.request(Trace()), ANSWER) is not None
 
     def is_comparable(self, embedder: Embedder) -> bool:
         text = self.prompt.text

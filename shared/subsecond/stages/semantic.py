@@ -90,7 +90,7 @@ class SemanticCache:
         reads = [self._read(store, request, one) for one in near]
         chars = 0
         for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
-            entry = self._servable(read, tenant, prompt, neighbour)
+            entry = self._servable(read, request, neighbour)
             if entry is None:
                 continue
             pair = len(prompt.text) + len(entry.prompt.text)
@@ -127,15 +127,22 @@ class SemanticCache:
         read = _read(store, request.tenant.partition, neighbour.key, request.call.form)
         return await fail_open(request.trace, "semantic", read, 4 * self.box)
 
-    def _servable(self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour) -> Entry | None:
+    def _servable(self, read: Read | None, request: Request, neighbour: Neighbour) -> Entry | None:
         """The entry that was read, where it is still what the index says; else the index forgets it."""
         if read is None:  # the store is away: the entry may well be there
             return None
-        (entry,) = read
-        if entry is None or entry.prompt.scope != prompt.scope or (self.rules and self.rules.cover(entry)):
-            self.reader.forget(tenant.partition, neighbour.key, prompt.scope, neighbour.created)
+        (entry,), prompt = read, request.prompt
+        if entry is None or entry.prompt.scope != prompt.scope or self._is_covered(entry, neighbour.created):
+            self.reader.forget(request.tenant.partition, neighbour.key, prompt.scope, neighbour.created)
             return None
-        return entry
+        # The index's row is of both forms, and dated by the newer one. This one may be older, or have ended otherwise.
+        if self._is_covered(entry, entry.created) or not young_enough(entry.created, request.call):
+            return None
+        return entry if may_serve_others(entry.recording) else None
+
+    def _is_covered(self, entry: Entry, created: float) -> bool:
+        """Whether it would be invalid, had it been created then."""
+        return self.rules is not None and self.rules.cover(replace(entry, created=created))
 
     def _may_answer(self, entry: Entry, prompt: Prompt, neighbour: Neighbour, trace: Trace) -> bool:
         """Whether the policy lets the entry answer. The trace keeps the verdict."""
