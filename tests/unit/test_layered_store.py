@@ -41,8 +41,8 @@ async def test_a_form_that_another_environment_recorded_is_found_behind_the_othe
     environments, table, entry
 ):
     here, there = environments
-    await here.put(entry(created=0, expires=9))
-    await there.put(entry(created=1, expires=9, form="stream"))
+    await here.put(entry(created=1, expires=9))
+    await there.put(entry(created=0, expires=9, form="stream"))
     assert [(await here.get("acme:prod", "k", "stream")).recording.form for _ in range(3)] == ["stream"] * 3
     assert table.reads == 1, "then it is in memory, beside the first"
     assert (await here.get("acme:prod", "k", "whole")).recording.form == "whole"

@@ -1,24 +1,27 @@
-"""The semantic stage on stores in memory: what one request may have judged."""
+"""The semantic stage on stores in memory: what one request may have judged, and which form of an answer serves."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
+from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
-from subsecond.model import Answer, Call, Entry, Prompt, Tenant
+from subsecond.model import CacheRules, Call, Entry, Prompt, Recording, Request, Rule, Tenant
 from subsecond.ports import TOO_LONG, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.policies.guarded import build
 from subsecond.stages.semantic import CANDIDATES, JUDGED_CHARS, SemanticCache
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
+from subsecond.stores.memory.invalidations import MemoryInvalidations
 from subsecond.stores.memory.objects import MemoryObjects
 
 TENANT = Tenant("acme", "prod", "k")
 CALL = Call("chat", "m", {})
 SCOPE = "5c" * 32
+RECORDING = Recording("whole", (b"{}",), "stop", "m", text="Yes.")
 DIM = 16
 # In the middle of every text's vector: the nearest is the one that was stored first.
 QUESTION = np.eye(1, DIM, dtype=np.float32)[0]
@@ -51,7 +54,7 @@ async def stage(policy, texts):
         vector[1] = 0.1 * (rank + 1)
         vector /= np.linalg.norm(vector)
         prompt = Prompt(f"{rank:064x}", SCOPE, text)
-        entry = Entry(TENANT.partition, prompt, Answer(b"{}", (), "stop", "m"), time.time(), time.time() + 99)
+        entry = Entry(TENANT.partition, prompt, RECORDING, time.time(), time.time() + 99)
         entry = made.with_vector(entry, vector)
         await store.put(entry)
         made.learn(entry, vector)
@@ -61,8 +64,11 @@ async def stage(policy, texts):
 async def find(policy, asked, texts):
     store, made = await stage(policy, texts)
     trace = Trace()
-    found = await made.find(store, CALL, TENANT, Prompt("ab" * 32, SCOPE, asked), QUESTION, trace)
-    return found, trace
+    return await made.find(store, request(CALL, asked, trace), QUESTION), trace
+
+
+def request(call, asked="How?", trace=None):
+    return Request(TENANT, call, Prompt("ab" * 32, SCOPE, asked), trace or Trace())
 
 
 @pytest.mark.parametrize(
@@ -100,3 +106,52 @@ async def test_a_miss_because_of_the_length_is_counted():
     found, trace = await find(policy, long, [long.upper()])
     assert found.prompt.text == long.upper()
     assert not trace.counts
+
+
+# One question, recorded whole some time ago and as a stream just now: one row of the index, of the stream's date.
+
+AGO = 100.0
+STREAMED = replace(CALL, form="stream")
+
+
+@pytest.fixture
+async def both():
+    """`await both(whole="length")`: the store and the stage, with these finish reasons."""
+
+    async def make(**finishes):
+        store, made = await stage(Noting("hit"), ["What?"])
+        first = store.in_memory(TENANT.partition)[0]
+        await store.drop(TENANT.partition, first.prompt.key, time.time())
+        for form, created in (("whole", time.time() - AGO), ("stream", time.time())):
+            told = replace(RECORDING, form=form, finish=finishes.get(form, "stop"))
+            entry = made.with_vector(replace(first, recording=told, created=created), QUESTION)
+            await store.put(entry)
+            made.learn(entry, QUESTION)
+        return store, made
+
+    return make
+
+
+@pytest.mark.parametrize(("cut", "other"), [("whole", "stream"), ("stream", "whole")])
+async def test_a_form_that_was_cut_by_a_limit_serves_nobody_and_the_other_does(both, cut, other):
+    store, made = await both(**{cut: "length"})
+    assert await made.find(store, request(replace(CALL, form=cut)), QUESTION) is None
+    assert (await made.find(store, request(replace(CALL, form=other)), QUESTION)).recording.form == other
+
+
+async def test_a_form_that_was_invalidated_does_not_take_the_newer_one_along(both):
+    store, made = await both()
+    rules = Rules(MemoryInvalidations(), 10_000.0)
+    made = replace(made, rules=rules)
+    await rules.add(TENANT.partition, Rule("namespace", "", time.time() - AGO / 2, time.time() + 99))
+    for _ in range(2):
+        assert await made.find(store, request(CALL), QUESTION) is None
+        assert (await made.find(store, request(STREAMED), QUESTION)).recording.form == "stream"
+
+
+async def test_the_age_that_counts_is_the_forms_own(both):
+    store, made = await both()
+    young = CacheRules(max_age=AGO / 2)
+    assert await made.find(store, request(replace(CALL, rules=young)), QUESTION) is None
+    assert await made.find(store, request(replace(STREAMED, rules=young)), QUESTION)
+    assert await made.find(store, request(CALL), QUESTION)
