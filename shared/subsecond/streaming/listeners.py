@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from subsecond.streaming.events import choices_of, text_in
 from subsecond.streaming.sentences import Sentences
+from subsecond.streaming.sse import is_done
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -85,14 +87,14 @@ def text_of(chunk: bytes | Mapping[str, Any]) -> str:
     Bytes are the payload of a `data:` line; ValueError when they are not a JSON object (`[DONE]` is empty).
     """
     choice = _choice(_parsed(chunk))
-    text = (choice.get("delta") or {}).get("content") or choice.get("text")
-    return text if isinstance(text, str) else ""
+    delta = choice.get("delta")
+    return text_in(delta.get("content") if isinstance(delta, dict) else None) or text_in(choice.get("text"))
 
 
 def _parsed(chunk: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(chunk, Mapping):
         return chunk
-    if chunk.strip() == b"[DONE]":
+    if is_done(chunk):
         return {}
     found = json.loads(chunk)
     if not isinstance(found, dict):
@@ -101,8 +103,7 @@ def _parsed(chunk: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
-    choices = chunk.get("choices") or [{}]
-    return choices[0] or {}
+    return next(iter(choices_of(chunk)), {})
 
 
 class _Meter:
