@@ -21,6 +21,7 @@ from subsecond.api.wire import parse
 from subsecond.cache.cacheability import lifetime, may_compare
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import prepare
+from subsecond.cache.recording import recorded
 from subsecond.config import Settings
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
@@ -37,9 +38,11 @@ from subsecond.semantic.embedders.support.hashed import plain
 from subsecond.semantic.guards.reading import read
 from subsecond.semantic.guards.timebound import timebound
 from subsecond.semantic.policies.guarded import build
+from subsecond.streaming.convert import to_stream, to_whole
+from subsecond.streaming.disguise import error_in
+from subsecond.streaming.json_bytes import dump
 from subsecond.streaming.sentences import Sentences
 from subsecond.streaming.sse import Splitter
-from subsecond.streaming.transcript import Transcript
 
 # A window that no text here fits into, so that all are cut.
 SETTINGS = Settings(context_windows="small=100")
@@ -166,6 +169,10 @@ def split(text):
         splitter.feed(raw[at : at + 16])
 
 
+def answer(text):
+    return dump({"choices": [{"message": {"content": text}, "finish_reason": "stop", "odd": None}]})
+
+
 def level(name):
     def optimised(text):
         with suppress(ContextLengthExceeded):
@@ -201,6 +208,9 @@ ROUTINES = {
     "sentences": (lambda text: read_in(text, 4), 4_000),
     "sentences at once": (lambda text: read_in(text, len(text)), 10_000),
     "events": (split, 10_000),
+    "recorded": (lambda text: recorded("chat", "whole", [answer(text)]), 10_000),
+    "converted": (lambda text: to_whole("chat", to_stream("chat", answer(text))), 10_000),
+    "an error's words": (lambda text: error_in({"error": {"message": text, "code": text}}), 10_000),
     "pieces": (PIECES.spell, 5_000),
     "static embedder": (STATIC.vector, 5_000),
     "hashing embedder": (lambda text: asyncio.run(HashingEmbedder().embed([text])), 500),
@@ -245,15 +255,19 @@ def test_four_times_the_text_costs_about_four_times_as_much(name):
     assert not {family: round(times, 1) for family, times in grown.items() if times >= MOST}
 
 
-@pytest.mark.parametrize("field", ["logprobs", "tool_calls"])
-def test_an_answer_costs_what_its_chunks_cost(field):
+@pytest.mark.parametrize("field", ["logprobs", "tool_calls", "annotations", "content"])
+@pytest.mark.parametrize("routine", [to_whole, lambda endpoint, payloads: recorded(endpoint, "stream", payloads)])
+def test_an_answer_costs_what_its_chunks_cost(field, routine):
+    token = {"token": "a", "logprob": -0.1}
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "a"}}
+    deltas = {"tool_calls": [call], "annotations": [{"url": "a"}], "content": "a"}
+    choice = {"logprobs": {"content": [token]}} if field == "logprobs" else {"delta": {field: deltas[field]}}
+
     def told(text):
-        transcript = Transcript("chat")
-        token = {"token": "a", "logprob": -0.1}
-        call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "a"}}
-        choice = {"logprobs": {"content": [token]}} if field == "logprobs" else {"delta": {"tool_calls": [call]}}
-        payload = json.dumps({"id": "1", "choices": [{"index": 0, **choice}]}).encode()
-        for _ in text:
-            transcript.add(payload)
+        chunks = [{"id": "1", "choices": [{"index": 0, **choice}]} for _ in text]
+        if field == "annotations":
+            for at, chunk in enumerate(chunks):
+                chunk["choices"] = [{"index": 0, "delta": {"annotations": [{"url": str(at)}]}}]
+        routine("chat", map(dump, chunks))
 
     assert growth(told, repeated("a"), 1_500) < MOST

@@ -16,6 +16,8 @@ from subsecond.streaming.events import choices_of, looks_like_a_chunk, parsed
 from subsecond.streaming.json_bytes import dump
 
 _FIRST_ERROR, _LAST_ERROR = 400, 599
+# Characters of a code or kind: a message in its place is none.
+_WORD = 100
 # Objects and lists around an error's words: more than any server has, less than any stack.
 _DEPTH = 8
 _UNAUTHORIZED, _BAD_GATEWAY = 401, 502
@@ -243,7 +245,7 @@ def _said(found: object) -> Iterator[str]:
         return
     for name in _STATUS_FIELDS:
         if isinstance(word := found.get(name), int | str):
-            yield str(word)
+            yield str(word)[:_WORD]
         elif name == "code" and isinstance(word, float):
             yield f"{word:g}"
 

@@ -103,7 +103,7 @@ def _parsed(chunk: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next(iter(choices_of(chunk)), {})
+    return next(iter(choices_of(dict(chunk))), {})
 
 
 class _Meter:
