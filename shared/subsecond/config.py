@@ -184,8 +184,8 @@ class Settings:
     difficulty: str = "default"
     expected_answer: int = 256
 
-    # Routing, with a catalogue only: how long a first token may take while another
-    # model is left to be tried.
+    # Routing, with a catalogue only: how long a first token may take while another model is left to be tried; a whole
+    # reply has beside that the time for all tokens that it may have.
     fallback_after: float = 15.0
     # A second call to an equivalent deployment once this share of first tokens would have come: at most for
     # `hedge_share` of all requests (0: never), `hedge_allowance` at first. With tools only where allowed.

@@ -150,7 +150,7 @@ async def test_a_route_that_ended_in_an_error_is_told_too(routed):
     seen = await client.chat(EASY, model="broken")
     assert seen.status == 502
     line = seen.headers["x-subsecond-route"]
-    assert line.startswith("none; tried broken (503 UpstreamError), torn (broke off: UpstreamUnreachable); ")
+    assert line.startswith("none; tried broken (503 UpstreamError), torn (502 UpstreamUnreachable); ")
     refused = model("refused", "fast", "sim-t0-i0-n4-fstatus400")
     seen = await (await routed(refused)).chat(EASY, model="refused", stream=True)
     assert (seen.status, seen.headers["x-subsecond-route"].partition(";")[0]) == (400, "none")
@@ -172,6 +172,14 @@ async def test_a_fast_answer_that_stands_in_for_the_strong_model_is_named_as_suc
     assert seen.headers["x-subsecond-route"].startswith("fast; in place of strong (not asked); auto -> quality")
 
 
+async def test_a_whole_reply_that_breaks_off_is_another_models_to_give(routed):
+    torn = model("torn", "fast", "sim-t0-i0-n8-ftruncate3", fallbacks=["strong"])
+    client = await routed(torn, STRONG)
+    seen = await client.chat(EASY, model="torn")
+    assert (seen.status, seen.json["usage"]["completion_tokens"]) == (200, 8)
+    assert seen.headers["x-subsecond-route"].startswith("strong; in place of torn (502 UpstreamUnreachable); ")
+
+
 async def test_a_model_that_breaks_off_in_its_answer_is_not_mixed_with_another(routed):
     torn = model("torn", "fast", "sim-t0-i0-n8-ftruncate3", fallbacks=["strong"])
     client = await routed(torn, STRONG)
@@ -186,13 +194,15 @@ async def test_a_request_at_fault_is_not_tried_elsewhere(routed):
     assert (await client.chat(EASY, model="refused")).status == 400
 
 
-async def test_a_slow_deployment_is_hedged_by_its_equal(routed):
-    slow = model("slow", "fast", "sim-t5000-i0-n4", group="g", ttft_ms=50)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_slow_deployment_is_hedged_by_its_equal(routed, stream):
+    slow = model("slow", "fast", "sim-t5000-i0-n4", group="g", ttft_ms=50, tokens_per_second=5_000)
     quick = model("quick", "fast", "sim-t0-i0-n4-b", group="g", ttft_ms=60)
     client = await routed(slow, quick, hedge_share=0.5, hedge_allowance=5.0)
-    seen = await client.chat(EASY, model="slow", x_subsecond_trace="1")
+    seen = await client.chat(EASY, model="slow", stream=stream, x_subsecond_trace="1")
     assert seen.headers["x-subsecond-route"].startswith("quick; in place of slow (cancelled); ")
-    kinds = {one["model"]: (one["kind"], one["outcome"]) for one in seen.json["subsecond"]["attempts"]}
+    trace = (seen.chunks[-1] if stream else seen.json)["subsecond"]
+    kinds = {one["model"]: (one["kind"], one["outcome"]) for one in trace["attempts"]}
     assert kinds == {"slow": ("first", "cancelled"), "quick": ("hedge", "answered")}
 
 

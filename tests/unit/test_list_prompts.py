@@ -60,7 +60,7 @@ class Server:
             self.running -= 1
 
     def _answer(self, prompts, fault):
-        if fault in ("400", "429", "504", "529"):
+        if fault in ("400", "429", "503", "504", "529"):
             raise DeadlineExceeded("late") if fault == "504" else UpstreamError("no lists", status=int(fault))
         if fault == "break":
             raise UpstreamUnreachable("The connection died.")
@@ -286,7 +286,7 @@ def test_a_list_that_fails_has_harmed_nobody_and_is_asked_for_one_by_one(fault):
     virtual.run(main())
 
 
-@pytest.mark.parametrize("fault", ["429", "504", "529"])
+@pytest.mark.parametrize("fault", ["429", "503", "504", "529"])
 def test_an_upstream_that_is_busy_or_late_is_not_asked_again_for_each(fault):
     async def main():
         server = Server(fault)

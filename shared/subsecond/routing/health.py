@@ -8,7 +8,7 @@ Where there is little data, the prior counts as two calls.
     resting --> when its time is over, ONE call at a time tries it (half-open): two good -> well, a bad one -> resting
 
 A whole reply may take long because it is long: it is slow when it took more than four medians and spoke at less than a
-quarter of the usual speed. One that is still out says nothing, because nobody knows how long it will be.
+quarter of the usual speed. One that is still out, and may be a long one, is late after twice what 95 in 100 take.
 
 Decay alone would be too slow for that: after a busy minute, hundreds of good calls outvote the bad ones of now. A model
 that nobody has called for a while is predicted no worse than its prior: so it is tried again, and judged anew.
@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
 from typing import Literal
 
@@ -42,9 +43,10 @@ from subsecond.routing.histories import (
 from subsecond.routing.watch import Watch
 from subsecond.stats.histogram import bucket_of
 
-# A first token is slow when it takes so many times the median; below so many milliseconds nobody minds. A second call
-# leaves after so many medians at the latest.
+# A first token is slow when it takes so many times the median, a whole reply that is out so many times what 95 in 100
+# take; below so many milliseconds nobody minds. A second call leaves after so many medians at the latest.
 SLOW = 4.0
+OUT = 2.0
 UNNOTICED = 100.0
 LATEST = 8.0
 # So many of the last ones slow: a spell. So many failed in a row: it is down.
@@ -104,7 +106,7 @@ class _Model:
 
     prior: Prior
     recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=LAST))
-    flying: dict[Watch, None] = field(default_factory=dict)
+    flying: dict[Form, dict[Watch, None]] = field(default_factory=lambda: {"stream": {}, "whole": {}})
     failures: int = 0
     touched: float = 0.0
     forgotten: int = 0
@@ -175,7 +177,7 @@ class Health:
         model = self._model(name)
         watch = Watch(self, name, form, now, self.ticks())
         watch.trial = not model.rest and self._may_be_better(model, self._view(name, model, now), now)
-        model.flying[watch] = None
+        model.flying[form][watch] = None
         model.touched = now
         if model.rest and now >= model.rest.until and model.rest.probe is None:
             model.rest.probe = watch
@@ -245,21 +247,24 @@ class Health:
     def left(self, watch: Watch) -> None:
         model = self._model(watch.model)
         waited = watch.seconds * 1_000
-        if watch in model.flying and waited >= self._view(watch.model, model, self._clock()).times[watch.form].p95:
+        if (
+            watch in model.flying[watch.form]
+            and waited >= self._view(watch.model, model, self._clock()).times[watch.form].p95
+        ):
             self.spoke(watch, waited)
-        model.flying.pop(watch, None)
+        model.flying[watch.form].pop(watch, None)
         if model.rest and model.rest.probe is watch:
             model.rest.probe = None
 
     # What is made of it.
 
     def _judge(self, watch: Watch, model: _Model, now: float, *, bad: bool) -> None:
-        model.flying.pop(watch, None)
+        model.flying[watch.form].pop(watch, None)
         model.touched = now
         rest = model.rest
         if rest is None:
             model.recent.append((now, bad))
-            if self._is_spell(model, now, self._limit(watch.model, model, now)):
+            if self._is_spell(watch.model, model, now):
                 self._let_rest(watch.model, model, "slow", now)
         elif not bad and watch.begun >= rest.since:
             rest.good += 1
@@ -269,15 +274,17 @@ class Health:
         elif rest.probe is watch:
             self._renew(model, rest, now)
 
-    def _is_spell(self, model: _Model, now: float, limit: float) -> bool:
-        """Streams that wait longer than `limit` milliseconds already count: their outcome may take a minute."""
+    def _is_spell(self, name: str, model: _Model, now: float) -> bool:
+        """Calls that wait for longer than a limit already count: their outcome may take a minute."""
         bad = [was for when, was in model.recent if now - when < HALF_LIFE]
-        for watch in model.flying:
-            if watch.form == "whole":
-                continue
-            if watch.seconds * 1_000 <= limit or len(bad) >= 2 * LAST:
-                break
-            bad.append(True)
+        for form, flying in model.flying.items():
+            limit = self._limit(name, model, now, form)
+            if form == "whole":
+                limit = max(limit, OUT * self._view(name, model, now).times[form].usual)
+            for watch in islice(flying, LAST):
+                if watch.seconds * 1_000 <= limit:
+                    break
+                bad.append(True)
         return sum(bad[-LAST:]) >= BAD
 
     def _let_rest(self, name: str, model: _Model, reason: Reason, now: float) -> _Rest:
@@ -323,7 +330,7 @@ class Health:
             # The others' bad calls count as ours would, in proportion. Their good ones may be from before the spell.
             bad = round(min(LAST, news.calls) * news.slow(limit) / news.calls) if news.calls > 0 else 0
             model.recent.extend([(now, True)] * bad)
-            if self._is_spell(model, now, limit):
+            if self._is_spell(name, model, now):
                 self._let_rest(name, model, "slow", now)
         elif rest.probe is None and not (rest.reason == "limited" and now < rest.until):
             heard = Record()
@@ -336,13 +343,13 @@ class Health:
                 self._renew(model, rest, now)
 
     def _is_resting(self, name: str, model: _Model, now: float) -> bool:
-        if not model.rest and model.flying and self._is_spell(model, now, self._limit(name, model, now)):
+        if not model.rest and any(model.flying.values()) and self._is_spell(name, model, now):
             self._let_rest(name, model, "slow", now)
         return model.rest is not None and (now < model.rest.until or model.rest.probe is not None)
 
     def _may_be_better(self, model: _Model, view: View, now: float) -> bool:
         idle = now - max(model.touched, (view.newest + 1) * SLICE)
-        return model.rest is not None or (idle >= IDLE and not model.flying)
+        return model.rest is not None or (idle >= IDLE and not any(model.flying.values()))
 
     def _limit(self, name: str, model: _Model, now: float, form: Form = "stream") -> float:
         if model.rest:

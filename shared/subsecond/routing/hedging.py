@@ -1,6 +1,6 @@
 """A second call when the first one is later than usual, and a budget that keeps such calls rare.
 
-Whoever speaks first wins, the other is closed at once. A request with tools acts; whether asking for that twice is
+Late is a stream by its first token, a whole call by its reply. Whoever answers first wins, the other is closed at once. A request with tools acts; whether asking for that twice is
 harmless only its owner knows, so it is not done unless the settings allow it.
 """
 
@@ -51,7 +51,7 @@ class Budget:
 
 
 class Hedges:
-    """The rules. after: the share of first tokens that have come when a second call leaves."""
+    """The rules. after: the share of first tokens, or of whole replies, that have come when a second call leaves."""
 
     def __init__(self, budget: Budget, after: float, *, tools: bool) -> None:
         self.budget = budget

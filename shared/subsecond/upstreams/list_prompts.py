@@ -34,7 +34,7 @@ REST = 600.0
 # (`stop`, `echo`, `suffix`, `logprobs`), that promise a repetition (`seed`), or that nobody knows keep a call alone.
 SAFE = frozenset({"max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "user"})
 # Statuses of an upstream that has no time now: to ask it eight times instead helps nobody.
-BUSY = frozenset({408, 425, 429, 529})
+BUSY = frozenset({408, 425, 429, 503, 529})
 
 
 class Lists:

@@ -70,24 +70,33 @@ def test_failures_are_known_in_the_form_in_which_they_happened_and_add_up(clock)
     assert health.predict("m").error_rate == health.predict("m", "whole").error_rate > 0.4
 
 
-@pytest.mark.parametrize(("tokens", "rests"), [(2_000, False), (600, False), (30, True), (0, True)])
+@pytest.mark.parametrize(("tokens", "rests"), [(400, False), (120, False), (30, True), (0, True)])
 def test_long_answers_are_not_slow_and_short_ones_that_take_as_long_are(clock, tokens, rests):
     health = make(clock, m=Prior(0.3, 50.0))
     replies(health, clock, 30, 1.0, 30)
-    watches = [health.begin("m", "whole") for _ in range(6)]
-    clock.now += 40.0
-    for watch in watches:
-        watch.replied(tokens)
+    replies(health, clock, 6, 8.0, tokens)
     assert health.resting("m") is rests
 
 
-def test_a_whole_call_that_is_still_out_is_not_late_and_a_stream_is(clock):
-    for form, rests in (("whole", False), ("stream", True)):
-        health = make(clock, m=Prior(0.3))
-        for _ in range(8):
-            health.begin("m", form)
-        clock.now += 30
-        assert health.resting("m") is rests
+@pytest.mark.parametrize(
+    ("form", "seconds", "rests"), [("stream", 3, True), ("whole", 3, False), ("whole", 15, False), ("whole", 30, True)]
+)
+def test_a_whole_call_that_is_still_out_may_be_a_long_one(clock, form, seconds, rests):
+    health = make(clock, m=Prior(0.3))
+    for _ in range(8):
+        health.begin("m", form)
+    clock.now += seconds
+    assert health.resting("m") is rests
+
+
+def test_a_model_that_hangs_is_noticed_while_all_wait_whatever_else_is_out(clock):
+    health = make(clock, m=Prior(0.3))
+    replies(health, clock, 200, 0.5, 10)
+    health.begin("m")
+    for _ in range(6):
+        health.begin("m", "whole")
+    clock.now += 4
+    assert health.resting("m")
 
 
 def test_whole_calls_that_fail_let_it_rest_and_good_ones_end_that(clock):
