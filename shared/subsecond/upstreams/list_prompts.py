@@ -104,14 +104,12 @@ class Lists:
     async def _run(self, asked: _List) -> None:
         try:
             asked.deal(await self._upstream.ask(asked.call()))
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                asked.give_up(UpstreamUnreachable("The call was cancelled."))
-                raise
-            if _is_of_the_moment(error):
-                asked.give_up(error)
-            else:
-                asked.give_up(_Alone(_Trial(sum(not seat.gone for seat in asked.seats))))
+        except SubsecondError as error:
+            trial = _Trial(sum(not seat.gone for seat in asked.seats))
+            asked.give_up(error if _is_of_the_moment(error) else _Alone(trial))
+        except BaseException:
+            asked.give_up(UpstreamUnreachable("The call was given up."))
+            raise
 
     def _rest(self) -> None:
         self._rests_until = self._ticks() + REST
@@ -196,7 +194,7 @@ class _List:
         if error := not_an_answer("text", found.body):
             raise error
         answer = parsed(found.body)
-        choices = {choice.get("index"): choice for choice in choices_of(answer)}
+        choices = {at: choice for choice in choices_of(answer) if isinstance(at := choice.get("index"), int)}
         if len(answer["choices"]) != len(self.seats) or choices.keys() != set(range(len(self.seats))):
             raise UpstreamUnreachable("The model's answer to a list of prompts is misnumbered, or leaves some out.")
         for at, seat in enumerate(self.seats):
@@ -241,12 +239,10 @@ def _parameters(call: Call) -> str:
     return json.dumps(told, sort_keys=True)
 
 
-def _is_of_the_moment(error: Exception) -> bool:
+def _is_of_the_moment(error: SubsecondError) -> bool:
     """Whether it says nothing of the list: each prompt alone would meet the same now."""
     if isinstance(error, UpstreamTimeout | Unavailable):
         return True
-    if not isinstance(error, SubsecondError):
-        return False
     return error.status in BUSY or error.retry_after is not None or error.code == "upstream_auth"
 
 
