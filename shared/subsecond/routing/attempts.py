@@ -20,7 +20,7 @@ from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, Up
 from subsecond.model import Call, Chunk, Done, Event, Head, Recording
 from subsecond.ports import Upstream
 from subsecond.routing.deadlines import check, remaining
-from subsecond.routing.failures import is_full, is_the_models, seconds_of, worth_another
+from subsecond.routing.failures import is_full, is_the_models, wished_rest, worth_another
 from subsecond.routing.health import Health
 from subsecond.routing.hedging import Hedges, race
 from subsecond.routing.router import output_of
@@ -219,7 +219,8 @@ class Asking:
         patience = self.terms.patience
         if self.call.form == "whole":
             patience += health.seconds_for(candidate.name, self._most)
-        seconds = max(left / 2, left - health.predict(self._waiting[0].name, self.call.form).ttft_p95)
+        after = health.predict(self._waiting[0].name, self.call.form, output_of(self.call.body))
+        seconds = max(left / 2, left - after.ttft_p95)
         return Limit(now + min(patience, seconds), hurried=seconds < patience)
 
     async def _open(self, candidate: Candidate, kind: str, limit: Limit) -> Opened:
@@ -250,7 +251,7 @@ class Asking:
             attempt.seconds = self.terms.ticks() - begun
         attempt.outcome = "answered"
         attempt.total = attempt.seconds if opened.recording else None
-        _praise(opened)
+        _judge(opened)
         if kind == "hedge":
             self.trace.counts["hedges_won"] += 1
         return opened
@@ -336,11 +337,17 @@ def _awaited(call: Call) -> str:
     return "first token" if call.form == "stream" else "reply"
 
 
-def _praise(opened: Opened) -> None:
-    if opened.recording and opened.recording.form == "whole":
-        opened.watch.replied(tokens_of(opened.recording, 0))
+def _judge(opened: Opened) -> None:
+    """What its health hears of it: an empty answer is a failure, though nobody else is left to give another one."""
+    recording, watch = opened.recording, opened.watch
+    if recording is None:
+        watch.first()
+    elif is_hollow(recording):
+        watch.failed()
+    elif recording.form == "whole":
+        watch.replied(tokens_of(recording, 0))
     else:
-        opened.watch.first()
+        watch.first()
 
 
 def _give_up(watches: list[Watch]) -> None:
@@ -350,6 +357,6 @@ def _give_up(watches: list[Watch]) -> None:
 
 def _tell(watch: Watch, error: SubsecondError) -> None:
     if is_the_models(error):
-        watch.failed(seconds_of(error.retry_after))
+        watch.failed(wished_rest(error))
     else:
         watch.gone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from time import time
 
-from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondError
+from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondError, UpstreamError
 
 # Statuses below 500 that another model may not answer with: it was slow (408), too early (425) or busy (429).
 ELSEWHERE = frozenset({408, 425, 429})
@@ -54,9 +54,19 @@ def is_the_models(error: BaseException) -> bool:
     return worth_another(error) and not is_full(error)
 
 
+def wished_rest(error: SubsecondError) -> float | None:
+    """Seconds for which the server wants peace: `retry-after-ms` (OpenAI, Azure) is the exact one. None where it does
+    not say."""
+    said = dict(error.headers) if isinstance(error, UpstreamError) else {}
+    exact = seconds_of(said.get(b"retry-after-ms", b"").decode("latin-1"))
+    if exact is not None:
+        return exact / 1_000
+    return seconds_of(error.retry_after or said.get(b"retry-after", b"").decode("latin-1"))
+
+
 def seconds_of(retry_after: str | None) -> float | None:
     """`Retry-After` (RFC 9110, section 10.2.3): seconds or a date. None where there is none, or it is neither."""
-    if retry_after is None:
+    if not retry_after:
         return None
     try:
         return max(0.0, float(retry_after))

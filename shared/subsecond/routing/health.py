@@ -139,7 +139,9 @@ class Health:
         self._own: dict[int, dict[str, Record]] = {}
         self._merged = self._read = float("-inf")
 
-    def predict(self, name: str, form: Form = "stream") -> Prediction:
+    def predict(self, name: str, form: Form = "stream", tokens: int | None = None) -> Prediction:
+        """tokens: the most that the answer may have; a whole reply is no later than those take, where first tokens are
+        known, or nothing is."""
         now = self._clock()
         model = self._model(name)
         resting = self._is_resting(name, model, now)
@@ -151,8 +153,13 @@ class Health:
         elif self._may_be_better(model, view, now):
             _, _, prior, _, late = model.prior.times(form)
             p50, p95 = min(p50, prior), min(p95, late)
-        speed = view.speed if form == "stream" else inf
-        return Prediction(p50 / 1_000, p95 / 1_000, speed, view.error_rate, resting)
+        if form == "stream":
+            return Prediction(p50 / 1_000, p95 / 1_000, view.speed, view.error_rate, resting)
+        streams = view.times["stream"]
+        if tokens is not None and (streams.measured or not view.times["whole"].measured):
+            spoken = tokens * 1_000 / max(view.speed, 1e-3)
+            p50, p95 = min(p50, streams.p50 + spoken), min(p95, streams.p95 + spoken)
+        return Prediction(p50 / 1_000, p95 / 1_000, inf, view.error_rate, resting)
 
     def late(self, name: str, share: float, form: Form = "stream") -> float:
         """Seconds after which a first token is later than usual: that share of them had come by then. Never more than

@@ -1,7 +1,8 @@
 """A second call when the first one is later than usual, and a budget that keeps such calls rare.
 
-Late is a stream by its first token, a whole call by its reply. Whoever answers first wins, the other is closed at once. A request with tools acts; whether asking for that twice is
-harmless only its owner knows, so it is not done unless the settings allow it.
+Late is a stream by its first token, a whole call by its reply. Whoever answers first wins, the other is closed at once.
+A request with tools acts; whether asking for that twice is harmless only its owner knows, so it is not done unless the
+settings allow it.
 """
 
 from __future__ import annotations

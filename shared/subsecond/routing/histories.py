@@ -134,6 +134,11 @@ class Times:
     p95: float
     usual: float
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is anything but the prior in it."""
+        return self.came.count > PRETENDED * len(SPREAD)
+
     @classmethod
     def of(cls, came: Histogram, failed: int) -> Times:
         counts = dict(came.counts)

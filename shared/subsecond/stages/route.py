@@ -14,7 +14,7 @@ from subsecond.ports import Upstream
 from subsecond.routing.attempts import Asking, Candidate, Opened, Terms, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
-from subsecond.routing.router import Route, Router, Wish
+from subsecond.routing.router import Route, Router, Wish, output_of
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Step, Trace
 
@@ -42,7 +42,7 @@ class Routed:
         """As `Models.ask`. within: the deadline of the request that leads. Raises NotFound, Unavailable too."""
         wish = Wish(call.quality, call.floor, call.prefer)
         with trace.step(Step.ROUTE):
-            predict = partial(self.terms.health.predict, form=call.form)
+            predict = partial(self.terms.health.predict, form=call.form, tokens=output_of(call.body))
             route = self.router.route(replace(call, deadline=within), tenant, predict, wish)
         trace.route = route.public()
         try:

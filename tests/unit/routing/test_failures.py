@@ -6,7 +6,7 @@ import pytest
 
 from subsecond.errors import Overloaded, UpstreamError, UpstreamUnreachable
 from subsecond.routing.attempts import answer
-from subsecond.routing.failures import is_full, is_the_models, seconds_of, worth_another
+from subsecond.routing.failures import is_full, is_the_models, seconds_of, wished_rest, worth_another
 from subsecond.stats.trace import Trace
 from tests.support import virtual
 from tests.support.virtual import Server, ask, call, candidate
@@ -15,9 +15,9 @@ from tests.support.virtual_time import run
 DOWN = UpstreamUnreachable("The upstream could not be reached.")
 
 
-def failures(known):
+def failures(known, name="m0"):
     async def main():
-        return known.predict("m0").error_rate
+        return known.predict(name).error_rate
 
     return run(main())
 
@@ -69,8 +69,11 @@ def test_a_good_status_without_an_answer_is_a_failure_and_another_model_answers(
     [("stream", HOLLOW_STREAMS["a role and the end"]), ("stream", (ROLE,)), ("whole", HOLLOW_REPLIES["empty"])],
 )
 def test_the_last_models_empty_answer_is_told_as_it_came(form, payloads):
-    (head, text, _, _), _ = ask(Server(lambda _: (0.1, DOWN)), Server(0.1, payloads=payloads), form=form)
-    assert (head.model, text) == ("m1", "")
+    known = virtual.health()
+    servers = Server(lambda _: (0.1, DOWN)), Server(0.1, payloads=payloads)
+    (head, text, _, _), trace = ask(*servers, form=form, known=known)
+    assert (head.model, text, trace.attempts[1].outcome) == ("m1", "", "answered")
+    assert failures(known, "m1") > 0
 
 
 @pytest.mark.parametrize("form", ["stream", "whole"])
@@ -176,3 +179,20 @@ def test_what_is_no_error_of_the_models_is_no_reason():
 )
 def test_retry_after_is_seconds_or_a_date(said, seconds):
     assert seconds_of(said) == seconds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "headers", "seconds"),
+    [
+        (None, (), None),
+        ("3", (), 3.0),
+        ("3", ((b"retry-after", b"3"), (b"retry-after-ms", b"2400")), 2.4),
+        (None, ((b"retry-after", b"5"),), 5.0),
+        ("3", ((b"retry-after-ms", b"soon"),), 3.0),
+    ],
+)
+def test_a_server_says_how_long_it_wants_peace(retry_after, headers, seconds):
+    error = UpstreamError("busy", status=429, retry_after=retry_after)
+    error.headers = headers
+    assert wished_rest(error) == seconds
+    assert wished_rest(Overloaded(2)) == 2.0

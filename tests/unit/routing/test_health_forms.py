@@ -59,6 +59,17 @@ def test_each_form_has_its_own_times(clock):
     assert not health.resting("m")
 
 
+def test_how_long_an_answer_may_be_bounds_a_whole_reply_where_that_is_known(clock):
+    health = make(clock, m=Prior(0.2, 50.0))
+    assert health.predict("m", "whole", 5).ttft_p95 == pytest.approx(0.5 + 5 / 50, rel=0.1)
+    replies(health, clock, 60, 9.0, 400)
+    # First tokens may have become slow as well: nobody has seen one.
+    assert health.predict("m", "whole", 5).ttft_p50 == pytest.approx(9.0, rel=0.1)
+    streams(health, clock, 60, 0.2)
+    clock.now += 15
+    assert health.predict("m", "whole", 5).ttft_p50 < 0.5
+
+
 def test_failures_are_known_in_the_form_in_which_they_happened_and_add_up(clock):
     health = make(clock, m=Prior(0.3))
     for _ in range(20):
