@@ -1,7 +1,6 @@
 """One request's whole life, with everything in memory."""
 
 import asyncio
-import json
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -12,35 +11,29 @@ from hypothesis import strategies as st
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.errors import NotCached, Unauthorized, Unavailable, UpstreamUnreachable
-from subsecond.model import CacheRules, Call, Done, Head, Tenant
+from subsecond.model import CacheRules, Call, Chunk, Done, Head, Tenant
+from subsecond.ports import Reply
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
+from tests.support.scripted import ScriptedStream, piece, whole
 
 
 class Scripted:
-    """An upstream that says these payloads, then what `end` does; counts its calls and who closed it."""
+    """An upstream that streams these payloads, then does what `end` does; counts its calls and who closed it."""
 
     def __init__(self, *payloads, end=None):
-        self.payloads, self.end = payloads, end
+        self.steps = [*payloads, *([end] if end else [])]
         self.calls = self.closed = 0
 
-    async def stream(self, call):
+    async def ask(self, call):
         self.calls += 1
-        try:
-            for payload in self.payloads:
-                yield payload
-            if self.end:
-                await self.end()
-        finally:
-            self.closed += 1
+        return ScriptedStream(self.steps, self.close)
+
+    def close(self):
+        self.closed += 1
 
     async def fetch(self, path, body, deadline):
         raise AssertionError
-
-
-def piece(text, finish=None):
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
-    return json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}).encode()
 
 
 async def dies():
@@ -57,6 +50,12 @@ def asking(made, upstream):
 
 
 @pytest.fixture
+def ask(ask):
+    """Calls for streams."""
+    return lambda *args, **fields: replace(ask(*args, **fields), form="stream")
+
+
+@pytest.fixture
 def made(settings):
     return gateway(settings)
 
@@ -69,7 +68,57 @@ async def test_the_first_event_is_a_head_and_the_last_is_done(made, tenant, ask)
     again = await events_of(made, tenant, ask())
     assert [type(event) for event in again] == [Head, Done]
     assert again[0].source == "exact"
-    assert again[-1].answer == events[-1].answer
+    assert again[-1].recording == events[-1].recording
+
+
+async def test_a_whole_request_is_asked_whole_and_its_body_passes_as_it_came(made, tenant, ask):
+    body = whole("Hi").replace(b", ", b",\n ")
+    asked = []
+
+    class Whole(Scripted):
+        async def ask(self, call):
+            asked.append(call.form)
+            return Reply(body)
+
+    made = asking(made, Whole())
+    call = replace(ask(), form="whole")
+    head, chunk, done = await events_of(made, tenant, call)
+    assert (head.source, chunk.data, done.recording.payloads, asked) == ("upstream", body, (body,), ["whole"])
+    assert (await events_of(made, tenant, call))[-1].recording.payloads == (body,)
+
+
+@pytest.mark.parametrize("first", ["whole", "stream"])
+async def test_what_one_form_has_stored_answers_the_other(made, tenant, ask, first):
+    other = {"whole": "stream", "stream": "whole"}[first]
+    kept = (await events_of(made, tenant, replace(ask(), form=first)))[-1].recording
+    head, done = await events_of(made, tenant, replace(ask(), form=other))
+    assert (head.source, kept.form, done.recording.form) == ("exact", first, other)
+    assert done.recording.text == kept.text
+
+
+async def test_what_does_not_convert_is_a_miss_for_the_other_form_and_kept_beside_the_first(made, tenant, ask):
+    odd = piece("Hi", "stop").replace(b'"index"', b'"unheard_of": 1, "index"')
+    both = Scripted(odd)
+    both_forms = asking(made, both)
+    await events_of(both_forms, tenant, ask())
+    whole_call, trace = replace(ask(), form="whole"), Trace()
+    plain = asking(made, Scripted(piece("Hello", "stop")))
+    assert (await events_of(plain, tenant, whole_call, trace))[0].source == "upstream"
+    assert trace.counts["form_declined"]
+    for call, text in ((ask(), "Hi"), (whole_call, "Hello")):
+        head, done = await events_of(plain, tenant, call)
+        assert (head.source, done.recording.text, done.recording.form) == ("exact", text, call.form)
+
+
+async def test_a_usage_chunk_is_marked_and_a_comment_is_passed_on_and_not_kept(made, tenant, ask):
+    usage = b'{"choices": [], "usage": {"completion_tokens": 1}}'
+    events = await events_of(
+        asking(made, Scripted(Chunk(b" ping", comment=True), piece("a", "stop"), usage)), tenant, ask()
+    )
+    chunks = [event for event in events if isinstance(event, Chunk)]
+    assert [(one.comment, one.usage) for one in chunks] == [(True, False), (False, False), (False, True)]
+    assert events[-1].recording.payloads == (piece("a", "stop"), usage)
+    assert events[-1].recording.usage == {"completion_tokens": 1}
 
 
 async def test_the_answer_is_stored_before_the_generator_ends_but_after_done(made, tenant, ask):
@@ -203,7 +252,7 @@ async def test_every_exit_is_recorded(made, tenant, ask):
 
 tenants = st.builds(Tenant, st.sampled_from(["acme", "other"]), st.sampled_from(["prod", "test"]), st.just("key"))
 calls = st.builds(
-    lambda text, model, temperature, system, tools: Call(
+    lambda text, model, temperature, system, tools, form: Call(
         "chat",
         model,
         {
@@ -212,6 +261,7 @@ calls = st.builds(
             **({} if temperature is None else {"temperature": temperature}),
             **({"tools": tools} if tools else {}),
         },
+        form=form,
     ),
     st.sampled_from(["Hello?", "hello?", "Bye"]),
     st.sampled_from(["sim-t0-i0-n4", "sim-t0-i0-n4-a"]),
@@ -220,6 +270,7 @@ calls = st.builds(
     st.sampled_from(
         [[], [{"type": "function", "function": {"name": "f"}}], [{"type": "function", "function": {"name": "g"}}]]
     ),
+    st.sampled_from(["whole", "stream"]),
 )
 
 
@@ -232,8 +283,9 @@ async def test_nobody_is_answered_with_what_another_asked(semantic, same, asked)
     class Echo(Scripted):
         asker = None
 
-        async def stream(self, call):
-            yield piece(repr((self.asker, call.model, dict(call.body))), "stop")
+        async def ask(self, call):
+            said = repr((self.asker, call.model, dict(call.body)))
+            return Reply(whole(said)) if call.form == "whole" else ScriptedStream([piece(said, "stop")])
 
     echo = Echo()
     made = asking(
@@ -246,5 +298,4 @@ async def test_nobody_is_answered_with_what_another_asked(semantic, same, asked)
     for tenant, call in asked:
         echo.asker = tenant.partition
         events = await events_of(made, tenant, call)
-        message = json.loads(events[-1].answer.body)["choices"][0]["message"]["content"]
-        assert same(message) == same(repr((tenant.partition, call.model, dict(call.body))))
+        assert same(events[-1].recording.text) == same(repr((tenant.partition, call.model, dict(call.body))))

@@ -119,6 +119,7 @@ class LiveAnswer:
         chunk = await self._stream.next()
         if chunk is None:
             self._ended = True
+            self.close()  # the connection is free for the next call while this answer is stored
             return None
         if chunk.comment:
             return chunk

@@ -15,10 +15,12 @@ from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError, UpstreamUnreachable
 from subsecond.model import Call, Chunk, Done, Tenant
+from subsecond.ports import Reply
 from subsecond.stages.flight import Sharing
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.leases import MemoryLeases
+from tests.support.scripted import ScriptedStream, piece, whole
 from tests.support.virtual_time import Stuck, now, run
 
 TENANT = Tenant("acme", "prod", "laptop")
@@ -65,11 +67,6 @@ class Remote:
         return call
 
 
-def piece(text, finish=None):
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
-    return json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}).encode()
-
-
 class Line:
     """An environment's line to the model."""
 
@@ -77,9 +74,9 @@ class Line:
         self.model = model
         self.environment = environment
 
-    def stream(self, call):
+    async def ask(self, call):
         self.model.asked.append(self.environment.name)
-        return self.model.stream(call)
+        return await self.model.ask(call)
 
 
 class Model:
@@ -91,27 +88,44 @@ class Model:
         self.error = UpstreamUnreachable("The model is away.")
         self.calls = self.running = self.most = self.closed = 0
         self.deadlines = []
+        self.forms = []
         self.asked = []
 
-    async def stream(self, call):
+    async def ask(self, call):
         self.calls += 1
         self.deadlines.append(call.deadline)
-        number = self.calls
+        self.forms.append(call.form)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
             await asyncio.sleep(self.first)
-            for at, word in enumerate(WORDS):
-                if number <= self.failures and at >= self.after:
-                    raise self.error
-                yield piece(word)
-                await asyncio.sleep(self.gap)
-            yield piece("", self.finish)
-            if self.usage:
-                yield json.dumps({"id": "c", "choices": [], "usage": self.usage}).encode()
-        finally:
-            self.running -= 1
-            self.closed += 1
+            steps = list(self.steps(self.calls))
+            if call.form == "stream":
+                return ScriptedStream(steps, self.close)
+            # A whole reply comes when a stream would have ended.
+            stream = ScriptedStream(steps)
+            while await stream.next():
+                pass
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        return Reply(whole("".join(WORDS), self.finish, self.usage))
+
+    def steps(self, number):
+        for at, word in enumerate(WORDS):
+            if number <= self.failures and at >= self.after:
+                yield self.error
+                return
+            yield piece(word)
+            yield self.gap
+        yield piece("", self.finish)
+        if self.usage:
+            yield json.dumps({"id": "c", "choices": [], "usage": self.usage}).encode()
+
+    def close(self):
+        self.running -= 1
+        self.closed += 1
 
 
 @dataclass
@@ -134,7 +148,7 @@ class Told:
     @property
     def text(self):
         """Of the whole answer."""
-        return json.loads(self.events[-1].answer.body)["choices"][0]["message"]["content"]
+        return self.events[-1].recording.text
 
     @property
     def streamed(self):
@@ -164,11 +178,11 @@ class World:
             sharing=sharing,
         ), at
 
-    async def ask(self, made, text="Hello?", told=None, call=None, pace=0.0, tenant=TENANT):
+    async def ask(self, made, text="Hello?", told=None, call=None, pace=0.0, tenant=TENANT, form="stream"):
         """One client's request, read to its end; `pace`: seconds that it takes for each event."""
         told = told or Told()
         body = {"model": "m", "messages": [{"role": "user", "content": text}]}
-        call = call or Call("chat", "m", body)
+        call = call or Call("chat", "m", body, form=form)
         try:
             async with aclosing(made.complete(tenant, call, told.trace)) as events:
                 async for event in events:

@@ -302,7 +302,7 @@ def test_those_who_differ_in_their_rules_alone_meet_at_the_lease(worlds):
         world = worlds.World()
         [made] = environments(world, 1)
         body = {"model": "m", "messages": [{"role": "user", "content": "Hello?"}]}
-        strict = Call("chat", "m", body, CacheRules(similar=False))
+        strict = Call("chat", "m", body, CacheRules(similar=False), form="stream")
         found = await asyncio.gather(world.ask(made), world.ask(made, call=strict))
         assert world.model.calls == 1
         assert [told.head.source for told in found] == ["upstream", "coalesced"]

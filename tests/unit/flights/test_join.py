@@ -12,7 +12,7 @@ import pytest
 from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError
-from subsecond.model import Answer, CacheRules, Call, Chunk, Done, Head, Rule
+from subsecond.model import CacheRules, Call, Chunk, Done, Head, Recording, Rule
 from subsecond.single_flight.in_process import Flights
 from subsecond.stats.trace import Trace
 
@@ -22,7 +22,7 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "Hello?"}]}
 def call(**fields):
     rules = {name: fields.pop(name) for name in ("read", "write", "coalesce", "max_age", "similar") if name in fields}
     deadline = fields.pop("deadline", None)
-    return Call("chat", "m", {**BODY, **fields}, CacheRules(**rules), deadline=deadline)
+    return Call("chat", "m", {**BODY, **fields}, CacheRules(**rules), form="stream", deadline=deadline)
 
 
 async def settle():
@@ -370,7 +370,7 @@ def test_a_flight_that_has_ended_is_not_found_at_any_moment(worlds, fails):
             yield Head("upstream", "m")
             if fails:
                 raise UpstreamError("No.")
-            yield Done(Answer(b"{}", (), "stop", "m"))
+            yield Done(Recording("stream", (b"{}",), "stop", "m"))
 
         flights = Flights()
         flight = flights.start("key", Trace(), source())
@@ -417,7 +417,8 @@ class Neighbours:
         self.begun_with.append(list(self.leases.calls))
         await asyncio.sleep(0.01)
 
-    async def find(self, store, call, tenant, prompt, vector, trace):
+    async def find(self, store, request, vector):
+        trace = request.trace
         self.searched += 1
         trace.neighbour, trace.similarity = self.entry.prompt.key, 0.97
         return self.entry
