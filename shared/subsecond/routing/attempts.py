@@ -20,7 +20,7 @@ from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondE
 from subsecond.model import Call, Chunk, Done, Event, Head
 from subsecond.ports import Upstream
 from subsecond.routing.deadlines import check, remaining
-from subsecond.routing.health import Health, Watch
+from subsecond.routing.health import CallTimer, Health
 from subsecond.routing.hedging import Hedges, race
 from subsecond.stats.trace import Attempt, Step, Trace
 from subsecond.streaming.transcript import Transcript
@@ -124,7 +124,7 @@ class Opened:
     transcript: Transcript
     chunks: list[Chunk]
     payloads: AsyncGenerator[bytes]
-    watch: Watch
+    watch: CallTimer
     attempt: Attempt
     stack: AsyncExitStack
 
@@ -149,7 +149,7 @@ class Opened:
             self.attempt.outcome = f"broke off: {type(error).__name__}"
             self.attempt.total = self.attempt.seconds + self.watch.speaking
             if isinstance(error, DeadlineExceeded):
-                self.watch.gone()
+                self.watch.abandoned()
             else:
                 self.watch.failed()
             raise
@@ -180,7 +180,7 @@ class Asking:
         health = self.terms.health
         self.trace.prompt_tokens = partial(prompt_tokens, self.call)
         # Those at rest come last. They are not left out: if all rest, one of them is still the best that there is.
-        self._waiting = sorted(self.candidates, key=lambda one: health.resting(one.name))
+        self._waiting = sorted(self.candidates, key=lambda one: health.circuit_open(one.name))
         kind = self.kind
         while True:
             check(self.call.deadline, self.terms.ticks())
@@ -210,7 +210,7 @@ class Asking:
     def _hedge(self, candidate: Candidate, hedges: Hedges, limit: Limit) -> Coroutine[Any, Any, Opened] | None:
         health = self.terms.health
         for other in self._waiting:
-            if _are_equivalent(candidate, other) and not health.resting(other.name):
+            if _are_equivalent(candidate, other) and not health.circuit_open(other.name):
                 if not hedges.budget.take():
                     self.trace.counts["hedges_unaffordable"] += 1
                     return None
@@ -233,7 +233,7 @@ class Asking:
         begun = self.terms.ticks()
         attempt = Attempt(candidate.name, kind)
         self.trace.attempts.append(attempt)
-        watches: list[Watch] = []
+        watches: list[CallTimer] = []
         try:
             opened = await self._first_text(candidate, attempt, watches, limit)
         except SubsecondError as error:
@@ -248,17 +248,19 @@ class Asking:
             attempt.outcome = "cancelled"
             _lose(attempt, watches)
             for watch in watches:
-                watch.gone()
+                watch.abandoned()
             raise
         finally:
             attempt.seconds = self.terms.ticks() - begun
         attempt.outcome = "answered"
-        opened.watch.first()
+        opened.watch.first_token()
         if kind == "hedge":
             self.trace.counts["hedges_won"] += 1
         return opened
 
-    async def _first_text(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], limit: Limit) -> Opened:
+    async def _first_text(
+        self, candidate: Candidate, attempt: Attempt, watches: list[CallTimer], limit: Limit
+    ) -> Opened:
         patience = limit.until - self.terms.ticks()
         async with AsyncExitStack() as stack:
             try:
@@ -333,7 +335,7 @@ def _says(choice: dict[str, Any]) -> bool:
     return said or bool(choice.get("text") or choice.get("finish_reason"))
 
 
-def _lose(attempt: Attempt, watches: Sequence[Watch]) -> None:
+def _lose(attempt: Attempt, watches: Sequence[CallTimer]) -> None:
     """It is given up before it has spoken: where it had left already, it costs its prompt."""
     if watches:
         attempt.lost = 0
@@ -343,16 +345,16 @@ def _are_equivalent(one: Candidate, other: Candidate) -> bool:
     return bool(one.group) and one.group == other.group
 
 
-def _give_up(watches: list[Watch]) -> None:
+def _give_up(watches: list[CallTimer]) -> None:
     while watches:
-        watches.pop().gone()
+        watches.pop().abandoned()
 
 
-def _tell(watch: Watch, error: SubsecondError) -> None:
+def _tell(watch: CallTimer, error: SubsecondError) -> None:
     if worth_another(error):
         watch.failed(seconds_of(error.retry_after))
     else:
-        watch.gone()
+        watch.abandoned()
 
 
 def _tokens(usage: dict[str, Any] | None, chunks: int) -> int:

@@ -2,10 +2,11 @@
 
 Histograms by slices of ten seconds; a slice counts half after a minute, and nothing after four. What is predicted are
 quantiles of first tokens, a failure among them as one that came after a minute. Where there is little data, the prior
-counts as two calls.
+counts as two calls. A circuit breaker for each model:
 
-    well -----> five of its last six calls slow or failed, three failures in a row, or a `retry-after` -----> resting
-    resting --> when its time is over, ONE call at a time tries it (half-open): two good -> well, a bad one -> resting
+    closed --> five of its last six calls slow or failed (a slow streak), three failures in a row, or a `retry-after`
+           --> open
+    open   --> when its time is over, ONE call at a time probes it (half-open): two good -> closed, a bad one -> open
 
 Decay alone would be too slow for that: after a busy minute, hundreds of good calls outvote the bad ones of now. A model
 that nobody has called for a while is predicted no worse than its prior: so it is tried again, and judged anew.
@@ -27,8 +28,8 @@ from subsecond.routing.histories import (
     SLICE,
     SLICES,
     SPREAD,
+    History,
     Prior,
-    Record,
     View,
     decode,
     encode,
@@ -40,19 +41,20 @@ from subsecond.stats.histogram import bucket_of
 # A first token is slow when it takes so many times the median; below so many milliseconds nobody minds. A second call
 # leaves after so many medians at the latest.
 SLOW = 4.0
-UNNOTICED = 100.0
-LATEST = 8.0
-# So many of the last ones slow: a spell. So many failed in a row: it is down.
-LAST, BAD = 6, 5
+ALWAYS_FAST_MS = 100.0
+LATEST_HEDGE = 8.0
+# So many of the last ones slow: a slow streak. So many failed in a row: it is down.
+WINDOW, BAD_IN_WINDOW = 6, 5
 FAILURES = 3
-# So many good ones end a rest: one call in thirty is fast enough by chance when a model is ten times slower.
-GOOD = 2
-# Seconds of rest, doubled up to the longest, each up to half as long again, so that environments do not try at once.
-# The longest, made so much longer, is still within a minute. A server's own `retry-after` may be as long as that.
-FIRST_REST, LONGEST_REST = 10.0, 30.0
-LONGEST_WISH = 60.0
-# After so many trials in vain this is how it is now, and not a spell.
-TRIALS = 8
+# So many good probes close the circuit: one call in thirty is fast enough by chance when a model is ten times slower.
+GOOD_PROBES = 2
+# Seconds that a circuit stays open, doubled up to the longest, each up to half as long again, so that environments do
+# not probe at once. The longest, made so much longer, is still within a minute. A server's own `retry-after` may be as
+# long as that.
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 30.0
+LONGEST_RETRY_AFTER = 60.0
+# After so many probes in vain this is how fast it is now.
+MOST_PROBES = 8
 # Seconds without a call after which a model may be better than its figures say; and until figures are made
 # again where no merge has made them.
 IDLE = 40.0
@@ -63,13 +65,13 @@ Reason = Literal["slow", "failing", "limited"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Times in seconds. error_rate: 0 to 1. resting: to be called only where nothing else will do."""
+    """Times in seconds. error_rate: 0 to 1. circuit_open: to be called only where nothing else will do."""
 
     ttft_p50: float
     ttft_p95: float
     tokens_per_second: float
     error_rate: float
-    resting: bool = False
+    circuit_open: bool = False
 
     def total(self, tokens: int) -> float:
         """Seconds that an answer of so many tokens takes, as the median goes."""
@@ -77,18 +79,18 @@ class Prediction:
 
 
 @dataclass(slots=True)
-class _Rest:
-    """limit: milliseconds past which a first token is slow. seen: when it was last known to be bad. Seconds else."""
+class _OpenCircuit:
+    """limit: milliseconds past which a first token is slow. last_bad: when it was last seen to be bad. Seconds else."""
 
     reason: Reason
     limit: float
     since: float
     until: float
-    seen: float
-    pause: float = FIRST_REST
-    trials: int = 0
+    last_bad: float
+    pause: float = FIRST_PAUSE
+    failed_probes: int = 0
     good: int = 0
-    probe: Watch | None = None
+    probe: CallTimer | None = None
 
 
 @dataclass(slots=True)
@@ -96,20 +98,20 @@ class _Model:
     """What this environment alone knows. recent: when the last calls spoke or failed, and whether that was bad."""
 
     prior: Prior
-    recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=LAST))
-    flying: dict[Watch, None] = field(default_factory=dict)
+    recent: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    in_flight: dict[CallTimer, None] = field(default_factory=dict)
     failures: int = 0
-    touched: float = 0.0
-    forgotten: int = 0
-    rest: _Rest | None = None
+    last_call: float = 0.0
+    ignored_until: int = 0
+    circuit: _OpenCircuit | None = None
     view: View | None = None
 
 
-class Watch:
-    """One call's stopwatch. One of `first`, `failed` and `gone` ends the wait for the first token; after `first`,
-    `finished` or `failed` ends the answer."""
+class CallTimer:
+    """One call's stopwatch. One of `first_token`, `failed` and `abandoned` ends the wait for the first token; after
+    `first_token`, `finished` or `failed` ends the answer."""
 
-    __slots__ = ("_first", "_health", "begun", "model", "started", "trial")
+    __slots__ = ("_first", "_health", "begun", "is_probe_of_idle", "model", "started")
 
     def __init__(self, health: Health, model: str, begun: float, started: float) -> None:
         self._health = health
@@ -117,7 +119,7 @@ class Watch:
         self.begun = begun
         self.started = started
         # Whether it was made to see if the model is better than its figures.
-        self.trial = False
+        self.is_probe_of_idle = False
         self._first = 0.0
 
     @property
@@ -129,24 +131,24 @@ class Watch:
         """Seconds since the first token."""
         return self._health.ticks() - self._first
 
-    def first(self) -> None:
+    def first_token(self) -> None:
         """The first token is there."""
         self._first = self._health.ticks()
-        self._health.spoke(self, (self._first - self.started) * 1_000)
+        self._health.on_first_token(self, (self._first - self.started) * 1_000)
 
     def finished(self, tokens: int) -> None:
         """The answer is complete; `tokens` long."""
         seconds = self.speaking
         if tokens > 1 and seconds > 0:
-            self._health.spoken(self, (tokens - 1) / seconds)
+            self._health.on_finished(self, (tokens - 1) / seconds)
 
     def failed(self, retry_after: float | None = None) -> None:
         """It failed, or gave nothing in time. retry_after: seconds for which the server wants peace."""
-        self._health.broke(self, retry_after)
+        self._health.on_failed(self, retry_after)
 
-    def gone(self) -> None:
+    def abandoned(self) -> None:
         """Nobody waits for it any more: no fault of its own, unless that was late already."""
-        self._health.left(self)
+        self._health.on_abandoned(self)
 
 
 class Health:
@@ -170,44 +172,44 @@ class Health:
         self._chance = chance
         self._models: dict[str, _Model] = {}
         # By slice and model: what all have merged, and what is ours alone yet.
-        self._shared: dict[int, dict[str, Record]] = {}
-        self._own: dict[int, dict[str, Record]] = {}
+        self._shared: dict[int, dict[str, History]] = {}
+        self._own: dict[int, dict[str, History]] = {}
         self._merged = self._read = float("-inf")
 
     def predict(self, name: str) -> Prediction:
         now = self._clock()
         model = self._model(name)
-        resting = self._is_resting(name, model, now)
+        circuit_open = self._is_open(name, model, now)
         view = self._view(name, model, now)
         p50, p95 = view.p50, view.p95
-        if resting and model.rest:
-            p50, p95 = max(p50, model.rest.limit), max(p95, 2 * model.rest.limit)
+        if circuit_open and model.circuit:
+            p50, p95 = max(p50, model.circuit.limit), max(p95, 2 * model.circuit.limit)
         elif self._may_be_better(model, view, now):
             prior = model.prior.ttft * 1_000
             p50, p95 = min(p50, prior), min(p95, prior * SPREAD[-1])
-        return Prediction(p50 / 1_000, p95 / 1_000, view.speed, view.error_rate, resting)
+        return Prediction(p50 / 1_000, p95 / 1_000, view.speed, view.error_rate, circuit_open)
 
     def late(self, name: str, share: float) -> float:
         """Seconds after which a first token is later than usual: that share of them had come by then. Never more than
         eight medians: where many calls stall or fail, the share would only be reached after those."""
         view = self._view(name, self._model(name), self._clock())
-        return min(view.ttft.quantile(share) or 0.0, LATEST * view.p50) / 1_000
+        return min(view.ttft.quantile(share) or 0.0, LATEST_HEDGE * view.p50) / 1_000
 
-    def resting(self, name: str) -> bool:
-        """Whether it shall be left in peace. Not so for the one call that may try it when its time is over."""
-        return self._is_resting(name, self._model(name), self._clock())
+    def circuit_open(self, name: str) -> bool:
+        """Whether it is not to be called. Not so for the one call that may try it when its time is over."""
+        return self._is_open(name, self._model(name), self._clock())
 
-    def begin(self, name: str) -> Watch:
+    def begin(self, name: str) -> CallTimer:
         """A call leaves now."""
         now = self._clock()
         model = self._model(name)
-        watch = Watch(self, name, now, self.ticks())
-        watch.trial = not model.rest and self._may_be_better(model, self._view(name, model, now), now)
-        model.flying[watch] = None
-        model.touched = now
-        if model.rest and now >= model.rest.until and model.rest.probe is None:
-            model.rest.probe = watch
-        return watch
+        timer = CallTimer(self, name, now, self.ticks())
+        timer.is_probe_of_idle = not model.circuit and self._may_be_better(model, self._view(name, model, now), now)
+        model.in_flight[timer] = None
+        model.last_call = now
+        if model.circuit and now >= model.circuit.until and model.circuit.probe is None:
+            model.circuit.probe = timer
+        return timer
 
     async def flush(self, *, force: bool = False) -> None:
         """Merge when the last merge is old enough, or at once. Raises what the store raises; nothing is lost then."""
@@ -217,153 +219,155 @@ class Health:
         self._merged = now
         here = slice_of(now)
         taken, self._own = self._own, {}
-        sums: dict[str, Record] = {}
-        for records in taken.values():
-            _add(sums, records)
+        sums: dict[str, History] = {}
+        for histories in taken.values():
+            _add(sums, histories)
         try:
             found = await self._store.merge_and_read(here, encode(sums), int(max(here - SLICES, self._read - 1)))
         except BaseException:
-            for at, records in taken.items():
-                _add(self._own.setdefault(at, {}), records)
+            for at, histories in taken.items():
+                _add(self._own.setdefault(at, {}), histories)
             raise
         read = {at: decode(figures) for at, figures in found.items()}
-        news = self._news(read, sums)
-        self._shared = {at: records for at, records in (self._shared | read).items() if at > here - SLICES}
+        news = self._added_by_others(read, sums)
+        self._shared = {at: histories for at, histories in (self._shared | read).items() if at > here - SLICES}
         self._read = here
         for name, model in self._models.items():
-            self._hear(name, model, news.get(name, Record()), now)
+            self._learn_from_others(name, model, news.get(name, History()), now)
             # Now, after a last byte, and not in the next request's time.
-            model.view = self._look(name, model, now)
+            model.view = self._make_view(name, model, now)
 
-    # What a Watch reports.
+    # What a CallTimer reports.
 
-    def spoke(self, watch: Watch, ttft: float) -> None:
+    def on_first_token(self, timer: CallTimer, ttft: float) -> None:
         """`ttft`: milliseconds."""
         now = self._clock()
-        model = self._model(watch.model)
-        slow = bucket_of(ttft) > bucket_of(self._limit(watch.model, model, now))
-        self._record(watch.model, now).ttft.add(ttft)
+        model = self._model(timer.model)
+        slow = bucket_of(ttft) > bucket_of(self._limit(timer.model, model, now))
+        self._history(timer.model, now).ttft.add(ttft)
         model.failures = 0
-        if watch.trial and ttft <= model.prior.ttft * 1_000 * SPREAD[-1]:
-            model.forgotten, model.view = slice_of(now) - 1, None
-        self._judge(watch, model, now, bad=slow)
+        if timer.is_probe_of_idle and ttft <= model.prior.ttft * 1_000 * SPREAD[-1]:
+            model.ignored_until, model.view = slice_of(now) - 1, None
+        self._count(timer, model, now, bad=slow)
 
-    def spoken(self, watch: Watch, speed: float) -> None:
-        self._record(watch.model, self._clock()).speed.add(speed)
+    def on_finished(self, timer: CallTimer, speed: float) -> None:
+        self._history(timer.model, self._clock()).speed.add(speed)
 
-    def broke(self, watch: Watch, retry_after: float | None) -> None:
+    def on_failed(self, timer: CallTimer, retry_after: float | None) -> None:
         now = self._clock()
-        model = self._model(watch.model)
-        self._record(watch.model, now).failed += 1
+        model = self._model(timer.model)
+        self._history(timer.model, now).failed += 1
         model.failures += 1
-        self._judge(watch, model, now, bad=True)
-        rest = model.rest
+        self._count(timer, model, now, bad=True)
+        circuit = model.circuit
         if retry_after is not None:
-            rest = rest or self._let_rest(watch.model, model, "limited", now)
-            rest.reason, rest.until = "limited", max(rest.until, now + min(retry_after, LONGEST_WISH))
-        elif model.failures >= FAILURES and not rest:
-            self._let_rest(watch.model, model, "failing", now)
+            circuit = circuit or self._open(timer.model, model, "limited", now)
+            circuit.reason, circuit.until = "limited", max(circuit.until, now + min(retry_after, LONGEST_RETRY_AFTER))
+        elif model.failures >= FAILURES and not circuit:
+            self._open(timer.model, model, "failing", now)
 
-    def left(self, watch: Watch) -> None:
-        model = self._model(watch.model)
-        waited = watch.seconds * 1_000
-        if watch in model.flying and waited >= self._view(watch.model, model, self._clock()).p95:
-            self.spoke(watch, waited)
-        model.flying.pop(watch, None)
-        if model.rest and model.rest.probe is watch:
-            model.rest.probe = None
+    def on_abandoned(self, timer: CallTimer) -> None:
+        model = self._model(timer.model)
+        waited = timer.seconds * 1_000
+        if timer in model.in_flight and waited >= self._view(timer.model, model, self._clock()).p95:
+            self.on_first_token(timer, waited)
+        model.in_flight.pop(timer, None)
+        if model.circuit and model.circuit.probe is timer:
+            model.circuit.probe = None
 
     # What is made of it.
 
-    def _judge(self, watch: Watch, model: _Model, now: float, *, bad: bool) -> None:
-        model.flying.pop(watch, None)
-        model.touched = now
-        rest = model.rest
-        if rest is None:
+    def _count(self, timer: CallTimer, model: _Model, now: float, *, bad: bool) -> None:
+        model.in_flight.pop(timer, None)
+        model.last_call = now
+        circuit = model.circuit
+        if circuit is None:
             model.recent.append((now, bad))
-            if self._is_spell(model, now, self._limit(watch.model, model, now)):
-                self._let_rest(watch.model, model, "slow", now)
-        elif not bad and watch.begun >= rest.since:
-            rest.good += 1
-            rest.probe, rest.until = None, min(rest.until, now)
-            if rest.good >= GOOD:
-                self._recover(model)
-        elif rest.probe is watch:
-            self._renew(model, rest, now)
+            if self._is_slow_streak(model, now, self._limit(timer.model, model, now)):
+                self._open(timer.model, model, "slow", now)
+        elif not bad and timer.begun >= circuit.since:
+            circuit.good += 1
+            circuit.probe, circuit.until = None, min(circuit.until, now)
+            if circuit.good >= GOOD_PROBES:
+                self._close(model)
+        elif circuit.probe is timer:
+            self._reopen(model, circuit, now)
 
-    def _is_spell(self, model: _Model, now: float, limit: float) -> bool:
+    def _is_slow_streak(self, model: _Model, now: float, limit: float) -> bool:
         """Calls that wait longer than `limit` milliseconds already count: their outcome may take a minute."""
         bad = [was for when, was in model.recent if now - when < HALF_LIFE]
-        for watch in model.flying:
-            if watch.seconds * 1_000 <= limit or len(bad) >= 2 * LAST:
+        for timer in model.in_flight:
+            if timer.seconds * 1_000 <= limit or len(bad) >= 2 * WINDOW:
                 break
             bad.append(True)
-        return sum(bad[-LAST:]) >= BAD
+        return sum(bad[-WINDOW:]) >= BAD_IN_WINDOW
 
-    def _let_rest(self, name: str, model: _Model, reason: Reason, now: float) -> _Rest:
-        model.rest = _Rest(reason, self._limit(name, model, now), now, now + self._rest(FIRST_REST), now)
+    def _open(self, name: str, model: _Model, reason: Reason, now: float) -> _OpenCircuit:
+        model.circuit = _OpenCircuit(reason, self._limit(name, model, now), now, now + self._jittered(FIRST_PAUSE), now)
         model.recent.clear()
-        return model.rest
+        return model.circuit
 
-    def _renew(self, model: _Model, rest: _Rest, now: float) -> None:
-        rest.probe = None
-        rest.good = 0
-        rest.trials += 1
-        if rest.trials >= TRIALS and rest.reason == "slow":
-            model.rest = None
+    def _reopen(self, model: _Model, circuit: _OpenCircuit, now: float) -> None:
+        circuit.probe = None
+        circuit.good = 0
+        circuit.failed_probes += 1
+        if circuit.failed_probes >= MOST_PROBES and circuit.reason == "slow":
+            model.circuit = None
             return
-        rest.pause = min(2 * rest.pause, LONGEST_REST)
-        rest.seen, rest.until = now, max(rest.until, now + self._rest(rest.pause))
+        circuit.pause = min(2 * circuit.pause, LONGEST_PAUSE)
+        circuit.last_bad, circuit.until = now, max(circuit.until, now + self._jittered(circuit.pause))
 
-    def _recover(self, model: _Model) -> None:
-        """It is well again: what it was like in the spell, and before, is over."""
-        assert model.rest
-        model.forgotten = slice_of(model.rest.seen)
-        model.rest = model.view = None
+    def _close(self, model: _Model) -> None:
+        """It is well again: what it was like in the slow streak, and before, is over."""
+        assert model.circuit
+        model.ignored_until = slice_of(model.circuit.last_bad)
+        model.circuit = model.view = None
         model.failures = 0
 
-    def _news(self, read: Mapping[int, Mapping[str, Record]], sent: Mapping[str, Record]) -> dict[str, Record]:
+    def _added_by_others(
+        self, read: Mapping[int, Mapping[str, History]], sent: Mapping[str, History]
+    ) -> dict[str, History]:
         """What others have added since the last merge."""
-        news: dict[str, Record] = {}
-        for at, records in read.items():
-            _add(news, records)
+        news: dict[str, History] = {}
+        for at, histories in read.items():
+            _add(news, histories)
             _add(news, self._shared.get(at, {}), -1)
         _add(news, sent, -1)
         return news
 
-    def _hear(self, name: str, model: _Model, news: Record, now: float) -> None:
+    def _learn_from_others(self, name: str, model: _Model, news: History, now: float) -> None:
         """What the others' figures say of it."""
-        rest = model.rest
+        circuit = model.circuit
         limit = self._limit(name, model, now)
-        if rest is None:
-            # The others' bad calls count as ours would, in proportion. Their good ones may be from before the spell.
-            bad = round(min(LAST, news.calls) * news.slow(limit) / news.calls) if news.calls > 0 else 0
+        if circuit is None:
+            # The others' bad calls count as ours would, in proportion. Their good ones may be from before the streak.
+            bad = round(min(WINDOW, news.calls) * news.slow(limit) / news.calls) if news.calls > 0 else 0
             model.recent.extend([(now, True)] * bad)
-            if self._is_spell(model, now, limit):
-                self._let_rest(name, model, "slow", now)
-        elif rest.probe is None and not (rest.reason == "limited" and now < rest.until):
-            heard = Record()
-            for at, records in self._shared.items():
-                if at > slice_of(rest.seen) and name in records:
-                    heard.add(records[name])
-            if heard.calls - heard.slow(limit) >= GOOD:
-                self._recover(model)
-            elif heard.calls and heard.calls == heard.slow(limit):
-                self._renew(model, rest, now)
+            if self._is_slow_streak(model, now, limit):
+                self._open(name, model, "slow", now)
+        elif circuit.probe is None and not (circuit.reason == "limited" and now < circuit.until):
+            others = History()
+            for at, histories in self._shared.items():
+                if at > slice_of(circuit.last_bad) and name in histories:
+                    others.add(histories[name])
+            if others.calls - others.slow(limit) >= GOOD_PROBES:
+                self._close(model)
+            elif others.calls and others.calls == others.slow(limit):
+                self._reopen(model, circuit, now)
 
-    def _is_resting(self, name: str, model: _Model, now: float) -> bool:
-        if not model.rest and model.flying and self._is_spell(model, now, self._limit(name, model, now)):
-            self._let_rest(name, model, "slow", now)
-        return model.rest is not None and (now < model.rest.until or model.rest.probe is not None)
+    def _is_open(self, name: str, model: _Model, now: float) -> bool:
+        if not model.circuit and model.in_flight and self._is_slow_streak(model, now, self._limit(name, model, now)):
+            self._open(name, model, "slow", now)
+        return model.circuit is not None and (now < model.circuit.until or model.circuit.probe is not None)
 
     def _may_be_better(self, model: _Model, view: View, now: float) -> bool:
-        idle = now - max(model.touched, (view.newest + 1) * SLICE)
-        return model.rest is not None or (idle >= IDLE and not model.flying)
+        idle = now - max(model.last_call, (view.newest + 1) * SLICE)
+        return model.circuit is not None or (idle >= IDLE and not model.in_flight)
 
     def _limit(self, name: str, model: _Model, now: float) -> float:
-        return model.rest.limit if model.rest else max(SLOW * self._view(name, model, now).p50, UNNOTICED)
+        return model.circuit.limit if model.circuit else max(SLOW * self._view(name, model, now).p50, ALWAYS_FAST_MS)
 
-    def _rest(self, seconds: float) -> float:
+    def _jittered(self, seconds: float) -> float:
         return seconds * (1 + self._chance() / 2)
 
     def _model(self, name: str) -> _Model:
@@ -372,24 +376,24 @@ class Health:
             model = self._models[name] = _Model(self._priors.get(name, Prior()))
         return model
 
-    def _record(self, name: str, now: float) -> Record:
+    def _history(self, name: str, now: float) -> History:
         here = slice_of(now)
         if here not in self._own:
-            self._own = {at: records for at, records in self._own.items() if at > here - SLICES} | {here: {}}
-        return self._own[here].setdefault(name, Record())
+            self._own = {at: histories for at, histories in self._own.items() if at > here - SLICES} | {here: {}}
+        return self._own[here].setdefault(name, History())
 
     def _view(self, name: str, model: _Model, now: float) -> View:
         view = model.view
         if view is None or not 0 <= now - view.at < FRESH:
-            view = model.view = self._look(name, model, now)
+            view = model.view = self._make_view(name, model, now)
         return view
 
-    def _look(self, name: str, model: _Model, now: float) -> View:
+    def _make_view(self, name: str, model: _Model, now: float) -> View:
         by_slice = (*self._shared.items(), *self._own.items())
-        found = [(at, records[name]) for at, records in by_slice if name in records and at > model.forgotten]
+        found = [(at, histories[name]) for at, histories in by_slice if name in histories and at > model.ignored_until]
         return view_of(found, model.prior, now)
 
 
-def _add(sums: dict[str, Record], records: Mapping[str, Record], times: int = 1) -> None:
-    for name, record in records.items():
-        sums.setdefault(name, Record()).add(record, times)
+def _add(sums: dict[str, History], histories: Mapping[str, History], times: int = 1) -> None:
+    for name, history in histories.items():
+        sums.setdefault(name, History()).add(history, times)

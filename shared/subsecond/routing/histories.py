@@ -29,8 +29,8 @@ class Prior:
 
 
 @dataclass(slots=True)
-class Record:
-    """ttft: milliseconds. speed: tokens a second after the first. failed: calls that gave no answer."""
+class History:
+    """ttft: milliseconds. speed: tokens a second after the first_token. failed: calls that gave no answer."""
 
     ttft: Histogram = field(default_factory=Histogram)
     speed: Histogram = field(default_factory=Histogram)
@@ -45,7 +45,7 @@ class Record:
         bucket = bucket_of(limit)
         return self.failed + sum(n for at, n in self.ttft.counts.items() if at > bucket)
 
-    def add(self, other: Record, weight: int = 1) -> None:
+    def add(self, other: History, weight: int = 1) -> None:
         """Add the other's counts, each `weight` times."""
         for mine, its in ((self.ttft, other.ttft), (self.speed, other.speed)):
             for bucket, n in its.counts.items():
@@ -61,31 +61,31 @@ class Record:
         return Histogram(counts)
 
 
-def encode(records: Mapping[str, Record]) -> dict[str, int]:
+def encode(histories: Mapping[str, History]) -> dict[str, int]:
     """`MODEL|t|BUCKET` (first token), `MODEL|v|BUCKET` (speed), `MODEL|f|0` (failed)."""
     figures: dict[str, int] = {}
-    for model, record in records.items():
-        figures |= {f"{model}|t|{bucket}": n for bucket, n in record.ttft.counts.items()}
-        figures |= {f"{model}|v|{bucket}": n for bucket, n in record.speed.counts.items()}
-        if record.failed:
-            figures[f"{model}|f|0"] = record.failed
+    for model, history in histories.items():
+        figures |= {f"{model}|t|{bucket}": n for bucket, n in history.ttft.counts.items()}
+        figures |= {f"{model}|v|{bucket}": n for bucket, n in history.speed.counts.items()}
+        if history.failed:
+            figures[f"{model}|f|0"] = history.failed
     return figures
 
 
-def decode(figures: Mapping[str, int]) -> dict[str, Record]:
-    """The records of `encode`. A name of another kind is left out: a later version may have written it."""
-    records: dict[str, Record] = {}
+def decode(figures: Mapping[str, int]) -> dict[str, History]:
+    """The histories of `encode`. A name of another kind is on_abandoned out: a later version may have written it."""
+    histories: dict[str, History] = {}
     for name, n in figures.items():
         if name.count("|") < 2:  # noqa: PLR2004 -- as in the docstring
             continue
         model, kind, bucket = name.rsplit("|", 2)
-        record = records.setdefault(model, Record())
+        history = histories.setdefault(model, History())
         if kind == "f":
-            record.failed += n
+            history.failed += n
         elif kind in ("t", "v"):
-            counts = (record.ttft if kind == "t" else record.speed).counts
+            counts = (history.ttft if kind == "t" else history.speed).counts
             counts[int(bucket)] = counts.get(int(bucket), 0) + n
-    return records
+    return histories
 
 
 def slice_of(now: float) -> int:
@@ -107,12 +107,12 @@ class View:
     newest: int
 
 
-def view_of(found: Sequence[tuple[int, Record]], prior: Prior, now: float) -> View:
-    """`found`: records by slice."""
+def view_of(found: Sequence[tuple[int, History]], prior: Prior, now: float) -> View:
+    """`found`: histories by slice."""
     here = slice_of(now)
-    total = Record()
-    for at, record in found:
-        total.add(record, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
+    total = History()
+    for at, history in found:
+        total.add(history, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
     calls = total.calls
     for histogram, value in ((total.ttft, prior.ttft * 1_000), (total.speed, prior.tokens_per_second)):
         for factor in SPREAD:

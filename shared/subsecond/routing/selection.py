@@ -186,7 +186,7 @@ class _Selecting:
         if not left:
             raise self._nothing()
         left = self._nearest("context", left, lambda one: _fits(facts, one, dial), self._largest)
-        left = self._nearest("resting", left, lambda one: not self._known[one.name].resting, list)
+        left = self._nearest("circuit_open", left, lambda one: not self._known[one.name].circuit_open, list)
         wanted = self._wanted(left)
         in_time = self._in_time(left)
         alike = ALIKE * min(map(self._felt, in_time))
@@ -197,7 +197,7 @@ class _Selecting:
         rest = [one for one in ranked if one is not model]
         rest += [one for one in left if one not in in_time]
         fallbacks = _in_place_of(facts, model, rest, self._catalogue, self._floor, dial)
-        fallbacks = tuple(sorted(fallbacks, key=lambda one: self._skipped.get(one.name) == "resting"))
+        fallbacks = tuple(sorted(fallbacks, key=lambda one: self._skipped.get(one.name) == "circuit_open"))
         return Choice(model, fallbacks, tuple(self._reasons), self._skipped, self._late, difficulty=facts.difficulty)
 
     def _without(self, rule: str, models: Iterable[Model], fits: Callable[[Model], bool]) -> list[Model]:

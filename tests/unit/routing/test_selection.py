@@ -58,7 +58,7 @@ facts = st.builds(
 predictions = st.dictionaries(
     st.sampled_from(string.ascii_lowercase),
     st.builds(
-        lambda first, tail, speed, resting: Prediction(first, first * tail, speed, 0.0, resting=resting),
+        lambda first, tail, speed, circuit_open: Prediction(first, first * tail, speed, 0.0, circuit_open=circuit_open),
         st.floats(0.01, 60),
         st.floats(1, 10),
         st.floats(1, 500),
@@ -132,11 +132,11 @@ def test_what_fits_goes_before_what_does_not(catalogue, asked, known, dial):
     except Unavailable:
         return
     skipped = choice.skipped
-    for rule in ("context", "resting"):
+    for rule in ("context", "circuit_open"):
         if choice.model.name in skipped:
             pytest.fail(f"{choice.model.name} was skipped by {skipped[choice.model.name]}")
-        if any(why == rule for why in skipped.values()) and rule == "resting":
-            assert not known[choice.model.name].resting if choice.model.name in known else True
+        if any(why == rule for why in skipped.values()) and rule == "circuit_open":
+            assert not known[choice.model.name].circuit_open if choice.model.name in known else True
 
 
 @settings(max_examples=50, deadline=None)
@@ -190,7 +190,7 @@ def test_fault_52_the_question_decides(catalogue, dial):
 
 
 def test_fault_53_quality_asked_for_is_not_answered_by_balanced_however_slow_quality_is(catalogue, dial):
-    slow = {"large": Prediction(50.0, 90.0, 1.0, 0.5, resting=True)}
+    slow = {"large": Prediction(50.0, 90.0, 1.0, 0.5, circuit_open=True)}
     choice = select(Facts("auto", floor=Tier.QUALITY, time_left=0.5), catalogue(), slow, dial)
     assert choice.model.name == "large"
     assert choice.late
@@ -211,9 +211,12 @@ def test_fault_53_what_was_measured_counts_and_not_what_the_catalogue_believes(c
 
 def test_fault_54_a_model_that_has_recovered_is_chosen_again(catalogue, dial):
     two = [{"name": name, "tier": "fast", "ttft_ms": ms} for name, ms in (("a", 100), ("b", 300))]
-    resting = {"a": Prediction(0.1, 0.2, 50.0, 1.0, resting=True)}
+    circuit_open = {"a": Prediction(0.1, 0.2, 50.0, 1.0, circuit_open=True)}
     well = {"a": Prediction(0.1, 0.2, 50.0, 0.0)}
-    assert [select(Facts("auto"), catalogue(two), known, dial).model.name for known in (resting, well)] == ["b", "a"]
+    assert [select(Facts("auto"), catalogue(two), known, dial).model.name for known in (circuit_open, well)] == [
+        "b",
+        "a",
+    ]
 
 
 def test_fault_56_no_time_left_is_a_deadline_too(catalogue, dial):
