@@ -26,7 +26,7 @@ from subsecond.stages.exact import young_enough
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.semantic.index.matrix import Neighbour
+    from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
 
     # What may answer, and the question's vector.
@@ -110,7 +110,7 @@ class SemanticCache:
         if alone:
             found = self.reader.search(partition, scope, vector, CANDIDATES)
         else:
-            found = await self.reader.search_soon(partition, scope, vector, CANDIDATES)
+            found = await self.reader.search_batched(partition, scope, vector, CANDIDATES)
         rules = self.rules
         if rules is None or not any(rules.outdated(partition, scope, one.key, one.created) for one in found):
             return found

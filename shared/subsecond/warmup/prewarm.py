@@ -34,7 +34,7 @@ BOX = 10.0
 # Nobody's: no key has this hash, and no answer lies there.
 NOBODY = "prewarm"
 # Partitions whose index is loaded ahead at the most, those with the largest first: each costs a GET every time.
-PLACES = 20
+PARTITIONS = 20
 # Seconds between two looks who has come.
 LOOK = 0.1
 # Seconds to stay where there is no table to meet in: events that were sent together have arrived by then.
@@ -176,7 +176,7 @@ async def _semantic(lazy: Lazy[SemanticCache]) -> None:
     semantic = await lazy.get()
     if warm := getattr(semantic.embedder, "warm", None):
         await warm()
-    await semantic.reader.load(PLACES)
+    await semantic.reader.load(PARTITIONS)
 
 
 async def _objects(settings: Settings) -> None:
