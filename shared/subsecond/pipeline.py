@@ -95,7 +95,7 @@ class Gateway:
                 turn.stored = await self._store(entry, vector, trace)
 
     async def _near(self, tenant: Tenant, call: Call, prompt: Prompt, within: float | None, trace: Trace) -> Nearest:
-        if not self.semantic or not self.models.spare.for_similar(within, trace):
+        if not self.semantic or not self.models.semantic_budget.allows(within, trace):
             return None, None
         with trace.step(Step.EMBED):
             semantic = await fail_open(trace, "embed", self.semantic.get(), self.settings.loading_timeout)

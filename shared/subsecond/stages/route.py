@@ -13,7 +13,7 @@ from subsecond.ports import Upstream
 from subsecond.routing.attempts import Asking, Candidate, Terms, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
-from subsecond.routing.router import Route, Router, Wish
+from subsecond.routing.router import Route, Router, RoutingOverrides
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Step, Trace
 
@@ -39,9 +39,9 @@ class Routed:
         self, tenant: Tenant, call: Call, within: float | None, trace: Trace, optimised: Optimised
     ) -> AsyncGenerator[Event]:
         """As `Models.ask`. within: the deadline of the request that leads. Raises NotFound, Unavailable too."""
-        wish = Wish(call.quality, call.floor, call.prefer)
+        overrides = RoutingOverrides(call.quality, call.floor, call.prefer)
         with trace.step(Step.ROUTE):
-            route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, wish)
+            route = self.router.route(replace(call, deadline=within), tenant, self.terms.health.predict, overrides)
         trace.route = route.public()
         try:
             async with aclosing(self._events(tenant, route, call, trace, optimised)) as events:
