@@ -88,7 +88,7 @@ class Pair:
         """The rules' refresh is due again, without waiting for it."""
         for made in self.gateways:
             for known in made.rules._partitions.values():
-                known.asked -= EVERY
+                known.refresh.expire()
 
 
 @pytest.fixture(params=["memory"])

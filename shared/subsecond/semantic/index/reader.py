@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from subsecond.aio.batcher import Batcher
-from subsecond.clock import within
+from subsecond.aio.shared_refresh import SharedRefresh
 from subsecond.ports import Objects, ObjectsFailed
 from subsecond.semantic.index.memtable import deletion_of, write_of
 from subsecond.semantic.index.partition_index import Block, Neighbour, PartitionIndex, block_of, sketched
@@ -66,14 +66,13 @@ class _Search:
 
 @dataclass(slots=True, eq=False)
 class _PartitionState:
-    """One partition. asked, fresh: when a manifest was asked for and last had, on the wall clock."""
+    """One partition. refreshed_at: when its manifest was last read, in epoch seconds; None before that."""
 
     index_id: IndexId
     index: PartitionIndex
+    refresh: SharedRefresh
     etag: str | None = None
-    asked_at: float = float("-inf")
     refreshed_at: float | None = None
-    task: asyncio.Task[None] | None = None
     damaged: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -106,21 +105,13 @@ class Reader:
         self._searches: Batcher[_Search, list[Neighbour]] = Batcher(self._search_all, most=SEARCHED_AT_ONCE)
 
     def begin(self, partition: str) -> asyncio.Task[None] | None:
-        """Start to come near the manifest, unless that was done within `every`. The task is shared: not to be
-        cancelled, and need not be awaited."""
-        state = self._state_of(partition)
-        now = self._ticks()
-        if state.task is None and not within(state.asked_at, self._limits.every, now):
-            state.asked_at = now
-            state.task = asyncio.create_task(self._refresh(state))
-            state.task.add_done_callback(lambda task: _ended(state, task))
-        return state.task
+        """Start to load what is new, unless that was done within `every`: `SharedRefresh.begin`."""
+        return self._state_of(partition).refresh.begin()
 
     async def refresh(self, partition: str) -> None:
-        """Come near the manifest, as `begin` does. Raises ObjectsFailed when it cannot be had; what is in memory stays.
-        May be cancelled: the loading goes on."""
-        if task := self.begin(partition):
-            await asyncio.shield(task)
+        """Load what is new, as `begin` does, and wait. Raises ObjectsFailed when the manifest cannot be read; what is
+        in memory stays. May be cancelled: the loading goes on."""
+        await self._state_of(partition).refresh.wait()
 
     async def load(self, most: int) -> None:
         """Come near the manifests of the `most` largest partitions that have vectors of this embedder. Raises
@@ -133,7 +124,7 @@ class Reader:
         for prefix in ours[:most]:
             partition = index_id_of(prefix).partition
             # However short it was ago: a run of the indexer may have ended meanwhile.
-            self._state_of(partition).asked_at = float("-inf")
+            self._state_of(partition).refresh.expire()
             await self.refresh(partition)
 
     async def search_batched(self, partition: str, scope: str, vector: Vector, k: int) -> list[Neighbour]:
@@ -183,16 +174,16 @@ class Reader:
 
     async def close(self) -> None:
         """Cancel the refreshes that still run."""
-        tasks = [state.task for state in self._states.values() if state.task]
-        for task in tasks:
-            task.cancel()
+        tasks = [task for state in self._states.values() if (task := state.refresh.cancel())]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _state_of(self, partition: str) -> _PartitionState:
         state = self._states.get(partition)
         if state is None:
             index = PartitionIndex(self._dim, self._limits.memtable_rows, self._clock)
-            state = self._states[partition] = _PartitionState(IndexId(partition, self._embedder, self._dim), index)
+            refresh = SharedRefresh(lambda: self._refresh(self._states[partition]), self._limits.every, self._ticks)
+            index_id = IndexId(partition, self._embedder, self._dim)
+            state = self._states[partition] = _PartitionState(index_id, index, refresh)
             self._make_room(state)
         self._states.move_to_end(partition)
         return state
@@ -285,17 +276,10 @@ class Reader:
         for partition, state in list(self._states.items()):
             if total <= self._limits.memory:
                 return
-            if state is not current and state.task is None:
+            if state is not current and not state.refresh.is_running:
                 total -= state.nbytes
                 del self._states[partition]
 
 
 def _checked(segment: Segment, dim: int, ids: bytes, vectors: bytes) -> Block:
     return block_of(segment.id, decode_matrix(segment, dim, vectors), decode_ids(segment, ids))
-
-
-def _ended(state: _PartitionState, task: asyncio.Task[None]) -> None:
-    state.task = None
-    # Whoever still waits gets the error; where nobody does, it has been looked at.
-    if not task.cancelled():
-        task.exception()
