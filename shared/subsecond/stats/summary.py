@@ -36,7 +36,7 @@ def is_over(rollup: str, now: float, hours: int = HOURS) -> bool:
 def summarise(
     rollups: Iterable[tuple[str, Mapping[str, int]]], now: float, hours: int = HOURS, *, complete: bool = True
 ) -> dict[str, Any]:
-    """One partition's statistics of the last `hours`, ready for JSON: times in milliseconds, `hit_rate` of what could hit.
+    """One partition, over the last `hours`, ready for JSON: times in milliseconds, `hit_rate` of what could hit.
 
     A rollup may come several times (one part from the table, one from memory). `complete` is passed on.
     """

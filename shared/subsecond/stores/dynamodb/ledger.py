@@ -64,7 +64,7 @@ class DynamoLedger:
         # Namespaces that are in their tenant's set, as far as this environment has seen to it.
         self._listed: set[str] = set()
         self._merged = -inf
-        # Held by the thread that merges: what it holds is in neither key.
+        # Held by the thread that merges: what it has taken is in neither the counters nor the table.
         self._merging = Lock()
         self.failures = 0
         self.lost = 0
