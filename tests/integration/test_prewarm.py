@@ -31,7 +31,7 @@ from subsecond_local.simulator.server import SimulatorProcess
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "sk-test"
-PATIENCE = 60
+MOST_FAILURES = 60
 ENVIRONMENTS = 3
 MODEL = "sim-t0-i0-n8"
 BODIES = [{"model": MODEL, "messages": [{"role": "user", "content": f"Common {n}?"}]} for n in range(4)]
@@ -54,7 +54,7 @@ class Deployed:
     async def chat(self, text, model=MODEL):
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
         headers = {"authorization": f"Bearer {KEY}"}
-        async with httpx2.AsyncClient(base_url=self.host.url, trust_env=False, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(base_url=self.host.url, trust_env=False, timeout=MOST_FAILURES) as http:
             return await http.post("/v1/chat/completions", json=body, headers=headers)
 
     async def prewarm(self, order=True):  # noqa: FBT002 - the event is JSON
@@ -122,7 +122,7 @@ async def test_n_events_warm_n_environments_of_each_function_and_say_how_many_we
                 assert (one["failed"], one["errors"]) == ({}, {})
                 assert it.host.environments(one["function"]) == number
             assert report["ms"] > 0
-        names = {line["environment"] for line in it.lines() if line.get("message") == "prewarmed" and "came" in line}
+        names = {line["environment"] for line in it.lines() if line.get("message") == "prewarmed" and "arrived" in line}
         assert len(names) == 2 * ENVIRONMENTS
         assert it.calls() == calls  # and not a token was spent
 
