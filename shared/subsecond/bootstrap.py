@@ -128,7 +128,7 @@ async def close(gateway: Gateway) -> None:
 
 def optimiser(settings: Settings) -> Optimiser:
     """It loads the tables of the levels that are used."""
-    from subsecond.optimiser import Optimiser  # noqa: PLC0415 -- 20 ms that a hit does not need
+    from subsecond.optimiser import Optimiser  # noqa: PLC0415 -- 27 ms that a hit does not need
 
     return Optimiser(settings)
 

@@ -1,4 +1,4 @@
-"""How many tokens a text has, without the tokenizer: each piece of it costs what pieces of its kind and length cost.
+"""Estimates a text's tokens without the tokenizer: each piece of it costs what pieces of its kind and length cost.
 
 The pieces are those into which the GPT-4o tokenizer (o200k) cuts a text before it looks into its vocabulary. The tables
 in `data/tokens.json` hold mean tokens by class and length, fitted by `training/fit_tokens.py`; docs/optimiser.md has
@@ -20,10 +20,10 @@ TABLES = Path(__file__).parent / "data" / "tokens.json"
 WORDS = Path(__file__).parent / "data" / "words.txt.gz"
 # Chinese characters that are a token of their own in o200k.
 HAN = Path(__file__).parent / "data" / "han.txt"
-# A chunk longer than this is no word that comes again: a line of Chinese, base64. A link comes again when the paragraph
-# around it is counted by itself.
+# A longer chunk is not remembered, because it is no word that comes again: a line of Chinese, base64. A link comes
+# again when the paragraph around it is counted by itself.
 LONGEST_WORD = 400
-# Bytes of words remembered, then the memory starts anew. Each has its characters, and so much for its place and cost.
+# Bytes of remembered words; beyond, the memory is emptied. Each word takes its characters and so much for its entry.
 MOST_BYTES, BYTES_PER_WORD = 10_000_000, 150
 
 # What may stand before a word and is cut off with it: a space or one sign.
