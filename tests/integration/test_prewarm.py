@@ -24,7 +24,7 @@ from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.lambda_gateway import functions
 from subsecond_local.run.ports import free_ports
-from subsecond_local.run.stores import RUN_FILE, stores_from_env
+from subsecond_local.run.stores import Stores, note_run, stores_from_env
 from subsecond_local.simulator.server import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
@@ -211,9 +211,11 @@ async def test_a_prompt_that_cannot_be_asked_is_told_and_costs_no_environment(sh
 
 # The command line.
 
+STORES = Stores(None, emulated=True, answers_table="answers", state_table="state", bucket="bucket")
+
 
 async def test_the_command_warms_and_says_what_it_did(shared, tmp_path, capsys):
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"{shared.host.url}/v1"}))
+    note_run(tmp_path, STORES, f"{shared.host.url}/v1")
     options = argparse.Namespace(environments=2, prompts=False, stack_name=None, json=False)
     assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
     assert "streaming: 2 of 2 environments warm" in capsys.readouterr().out
@@ -224,7 +226,7 @@ async def test_the_command_warms_and_says_what_it_did(shared, tmp_path, capsys):
 
 
 async def test_a_run_here_is_not_asked_for_more_than_it_starts(shared, tmp_path, capsys):
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"{shared.host.url}/v1"}))
+    note_run(tmp_path, STORES, f"{shared.host.url}/v1")
     options = argparse.Namespace(environments=50, prompts=False, stack_name=None, json=True)
     assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
     told = capsys.readouterr()
@@ -234,7 +236,7 @@ async def test_a_run_here_is_not_asked_for_more_than_it_starts(shared, tmp_path,
 
 async def test_a_run_without_functions_is_told_in_words(tmp_path):
     (port,) = free_ports(1)
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"http://127.0.0.1:{port}/v1"}))
+    note_run(tmp_path, STORES, f"http://127.0.0.1:{port}/v1")
     options = argparse.Namespace(environments=2, prompts=False, stack_name=None, json=False)
     with pytest.raises(LocalError, match="MODE=lambda"):
         await asyncio.to_thread(prewarm_command.run, options, tmp_path)

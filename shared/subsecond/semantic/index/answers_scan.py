@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from subsecond.aws.conditional import ConditionalWrite
 from subsecond.semantic.index import INDEXED
 from subsecond.semantic.index.records import Change, Located, Poisoned, change_of
 from subsecond.semantic.index.vectors import pack
@@ -66,7 +67,7 @@ class AnswersScan:
 
     def _update(self, item: Mapping[str, Any], vector: bytes, embedder: str) -> bool:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             dynamodb.update_item(
                 TableName=self._table,
                 Key={"pk": item["pk"]},
@@ -79,9 +80,7 @@ class AnswersScan:
                     ":created": item["created"],
                 },
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return write.done
 
 
 def _readable(item: Mapping[str, Any]) -> Located | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from subsecond.aio.batcher import Batcher
 from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.conditional import ConditionalWrite
 from subsecond.cache.cacheability import COMPARED_TEXT
 from subsecond.cache.codec import pack, unpack
 from subsecond.config import Settings
@@ -120,7 +121,7 @@ class DynamoStore:
         else:
             item["answer"] = {"B": blob}
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             # Not PutItem, which costs the same: what was reported of the key would be gone.
             old = dynamodb.update_item(
                 TableName=self._table,
@@ -129,14 +130,14 @@ class DynamoStore:
                 ReturnValues="ALL_OLD",
                 **_update(item),
             ).get("Attributes")
-        except dynamodb.exceptions.ConditionalCheckFailedException:  # a newer answer is there: it stays
-            return None
+        if not write.done:
+            return None  # a newer answer is there: it stays
         expires = float(old["expires"]["N"]) if old else 0.0
         return expires if expires > self._clock() else 0.0
 
     def _mark(self, partition: str, key: str, digest: str, change: str) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: gone meanwhile: there is nothing left to answer wrongly
             dynamodb.update_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
@@ -144,12 +145,10 @@ class DynamoStore:
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={":digests": {"SS": [digest]}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # gone meanwhile: there is nothing left to answer wrongly
 
     def _use(self, partition: str, key: str, now: int) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: gone meanwhile
             dynamodb.update_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
@@ -157,21 +156,17 @@ class DynamoStore:
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={":now": {"N": str(now)}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # gone meanwhile
 
     def _delete(self, partition: str, key: str, before: float) -> bool:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             dynamodb.delete_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
                 ConditionExpression="created <= :before AND attribute_not_exists(negatives)",
                 ExpressionAttributeValues={":before": {"N": f"{before:.6f}"}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return write.done
 
 
 def _pk(partition: str, key: str) -> dict[str, Any]:
