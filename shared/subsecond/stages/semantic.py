@@ -1,7 +1,7 @@
-"""The same question in other words: the nearest stored ones in the same scope, and whether one may answer.
+"""Answers a question from a stored one that means the same: finds the nearest in its scope, and asks the policy.
 
-Everything here fails open and within a time box. The embedding itself cannot be cancelled once it runs; that is what an
-embedder's `max_chars` is for.
+The pipeline calls it on an exact miss. Everything here fails open and within a time limit. A running embedding cannot
+be cancelled, which is why an embedder has `max_chars`.
 """
 
 from __future__ import annotations
@@ -29,56 +29,58 @@ if TYPE_CHECKING:
     from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
 
-    # What may answer, and the question's vector.
+    # The entry that may answer, and the question's vector.
     Nearest = tuple[Entry | None, Vector | None]
 
-# What the store has, if it could say.
+# 1-tuple: `(None,)` is a missing entry. None in its place is a failed read.
 Read = tuple[Entry | None]
 
-# The nearest may be vetoed ("question 17" for "question 18") where the next one answers; each costs a read.
+# Candidates of one question. The nearest may be refused ("question 17" for "question 18") where the next one answers;
+# each costs a read.
 CANDIDATES = 3
-# Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.
+# Neighbours searched for that many valid candidates: the index keeps invalidated entries until they expire.
 PAST = 300
 # Characters of questions and candidates that one request has judged, at most; the nearest candidate is always judged.
 # Judging holds the event loop. The worst texts (snake-case names, letters beyond ASCII) take 11 ms for a pair of 2,000
 # characters each, the longest that the guards read; prose takes 4 ms. Three pairs would take 33 ms. Little is lost:
 # a text of more than 60 words with a content must be equal to answer, and an equal text is the nearest.
 JUDGED_CHARS = 4_000
-# Entries of a scope counted at the most.
+# Entries of a scope that are counted, at most.
 COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticCache:
-    """The stage's parts. `box` in seconds. rules None: nothing is ever invalidated."""
+    """The stage's parts. timeout_s: of a refresh of the index; others are multiples of it. rules None: nothing is ever
+    invalidated."""
 
     embedder: Embedder
     reader: Reader
     policy: Policy
-    box: float
+    timeout_s: float
     rules: Rules | None = None
 
     def begin(self, tenant: Tenant) -> None:
-        """Look for a newer index beside what else the request waits for."""
+        """Start a refresh of the index, beside what else the request waits for."""
         self.reader.begin(tenant.partition)
 
     async def vector(self, call: Call, prompt: Prompt, trace: Trace) -> Vector | None:
-        """Of the prompt's text; None where nothing is to be compared."""
+        """The vector of the prompt's text; None where the request takes no part in similarity, or embedding failed."""
         if not may_compare(call, prompt.text):
             return None
         if len(prompt.text) > self.embedder.max_chars:
             trace.counts["embed_too_long"] += 1
             return None
-        vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.box)
+        vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.timeout_s)
         return None if vectors is None else vectors[0]
 
     async def find(
         self, store: ExactStore, call: Call, tenant: Tenant, prompt: Prompt, vector: Vector | None, trace: Trace
     ) -> Entry | None:
-        """The nearest entry that may answer."""
+        """The nearest entry that may answer. trace: gets every verdict, and the counts of candidates left out."""
         if vector is None or not may_read(call):
             return None
-        await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.box)
+        await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
         if self.rules and not await self.rules.ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
@@ -87,10 +89,10 @@ class SemanticCache:
             for one in await self.nearest(tenant.partition, prompt.scope, vector, alone=not call.batch)
             if one.similarity >= least and young_enough(one.created, call)
         ]
-        # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
+        # Concurrently: before a miss all are judged, and it waits for one round trip to the table and not for three.
         reads = [self._read(store, tenant, one, trace) for one in near]
         chars = 0
-        for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
+        for neighbour, read in zip(near, await _gathered(reads), strict=True):
             entry = self._servable(read, tenant, prompt, neighbour)
             if entry is None:
                 continue
@@ -105,8 +107,8 @@ class SemanticCache:
         return None
 
     async def nearest(self, partition: str, scope: str, vector: Vector, *, alone: bool = False) -> list[Neighbour]:
-        """The nearest entries of the scope, without those that the rules' own words cover. alone: not of a batch,
-        whose prompts are searched for together, two turns of the loop later."""
+        """The nearest entries of the scope, without those that a rule for namespace, scope or entry covers. alone: not
+        of a list, whose prompts share a search two turns of the loop later."""
         if alone:
             found = self.reader.search(partition, scope, vector, CANDIDATES)
         else:
@@ -123,13 +125,13 @@ class SemanticCache:
         return valid[:CANDIDATES]
 
     async def _read(self, store: ExactStore, tenant: Tenant, neighbour: Neighbour, trace: Trace) -> Read | None:
-        """Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent
-        read (1 unit for each 4 KB of item) for each candidate."""
-        return await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.box)
+        """Read past this environment's memory, because false hits that were reported elsewhere are on the table's item.
+        A consistent read for each candidate: 1 unit for each 4 KB of item."""
+        return await fail_open(trace, "semantic", _read(store, tenant.partition, neighbour.key), 4 * self.timeout_s)
 
     def _servable(self, read: Read | None, tenant: Tenant, prompt: Prompt, neighbour: Neighbour) -> Entry | None:
-        """The entry that was read, where it is still what the index says; else the index forgets it."""
-        if read is None:  # the store is away: the entry may well be there
+        """The entry that was read, where it is what the index says and valid; else the index forgets it."""
+        if read is None:  # the read failed: the entry may be there
             return None
         (entry,) = read
         if entry is None or entry.prompt.scope != prompt.scope or (self.rules and self.rules.cover(entry)):
@@ -146,7 +148,7 @@ class SemanticCache:
         return verdict.decision == "hit"
 
     def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
-        """The policy's verdict, unless somebody has objected."""
+        """The policy's verdict; a miss where this text was reported as a false hit of the entry."""
         candidate = StoredQuestion(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
         verdict = self.policy.judge(asked, candidate)
         if reason := objection(entry, asked):
@@ -154,7 +156,8 @@ class SemanticCache:
         return candidate, verdict
 
     async def against(self, entry: Entry, asked: str) -> dict[str, object]:
-        """The verdict on this entry for that text, wherever it ranks. Raises what the embedder raises."""
+        """The verdict on this entry for that text, whatever its rank, for `POST /v1/cache/explain`. Raises what the
+        embedder raises."""
         if entry.embedder != self.embedder.id:
             return {"says": "miss", "reasons": ["it is not in the index of this embedder"]}
         if len(asked) > self.embedder.max_chars:
@@ -168,24 +171,24 @@ class SemanticCache:
         return explained(entry.prompt.key, candidate, verdict)
 
     def held(self, partition: str, scope: str, before: float) -> int:
-        """How many entries of the scope this environment's index has that were created until then; COUNTED at most."""
+        """How many entries of the scope that were created until then this environment's index has; COUNTED at most."""
         anything = np.eye(1, self.embedder.dim, dtype=np.float32)[0]
         return sum(one.created <= before for one in self.reader.search(partition, scope, anything, COUNTED))
 
     def with_vector(self, entry: Entry, vector: Vector | None) -> Entry:
-        """The entry with its vector, where similar questions may be answered with it."""
+        """The entry with its vector, where it may answer similar questions."""
         if vector is None or not may_serve_others(entry.answer):
             return entry
         return replace(entry, vector=pack(vector), embedder=self.embedder.id)
 
     def learn(self, entry: Entry, vector: Vector | None) -> None:
-        """What this environment has just stored it finds at once."""
+        """Add an entry that was just stored to this environment's index, so that it is found at once."""
         if vector is not None and entry.vector:
             self.reader.add(entry.partition, entry.prompt.key, entry.prompt.scope, entry.created, entry.expires, vector)
 
 
 def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str, object]:
-    """A verdict as the trace tells it: never a text."""
+    """A verdict as the trace holds it: never a text."""
     return {
         "entry": key,
         "similarity": round(candidate.similarity, 4),
@@ -196,11 +199,11 @@ def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str
     }
 
 
-async def _side_by_side(reads: list[Coroutine[Any, Any, Read | None]]) -> list[Read | None]:
-    """A task for each, where there are several."""
+async def _gathered(reads: list[Coroutine[Any, Any, Read | None]]) -> list[Read | None]:
+    """The reads' results, concurrently where there are several."""
     return await asyncio.gather(*reads) if len(reads) > 1 else [await one for one in reads]
 
 
 async def _read(store: ExactStore, partition: str, key: str) -> Read:
-    """What the store has, told apart from a store that could not say."""
+    """1-tuple: `(None,)` is a missing entry; a failed read is None, which `fail_open` gives."""
     return (await store.fresh(partition, key),)

@@ -55,7 +55,7 @@ class OpenAIEmbedder:
         self.dim = dim
         self._upstream = upstream
         self._model = model
-        # The prompts of a batch, and requests that meet, share a call.
+        # The prompts of a list, and requests of the same moment, share a call.
         self._batcher: Batcher[str, Floats] = Batcher(self._ask, most=BATCH)
 
     async def embed(self, texts: Sequence[str]) -> Floats:
@@ -63,7 +63,7 @@ class OpenAIEmbedder:
         return await remote.around_blanks(texts, self.dim, self._batches)
 
     async def warm(self) -> None:
-        """A connection. Raises UpstreamError."""
+        """Open a connection. Raises UpstreamError."""
         await self._upstream.warm()
 
     async def aclose(self) -> None:

@@ -85,7 +85,7 @@ def nearest(pieces: Sequence[Piece], query: Vector, k: int, centre: Rows | None)
 def nearest_of_many(pieces: Sequence[Piece], queries: NDArray[np.float32], k: int, centre: Rows | None) -> list[Ranked]:
     """`nearest` for each row of `queries` (m, dim): one matrix product where the search is exact."""
     total = sum(map(len, pieces))
-    if len(queries) < 2 or not total or (centre is not None and total * queries.shape[1] > EXACT):  # noqa: PLR2004
+    if len(queries) <= 1 or not total or (centre is not None and total * queries.shape[1] > EXACT):
         return [nearest(pieces, query, k, centre) for query in queries]
     cosines = np.concatenate([_compare_many(piece, queries) for piece in pieces], axis=1)
     return [_top(row, k) for row in cosines]

@@ -1,4 +1,4 @@
-"""What comes from a server is checked before it is believed."""
+"""Shared by the embedders on a server: checks what it sends, and handles texts that it refuses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 async def around_blanks(
     texts: Sequence[str], dim: int, ask: Callable[[Sequence[str]], Awaitable[Sequence[Floats]]]
 ) -> Floats:
-    """(n, dim): what `ask` gives for the texts with something in them; the servers refuse the others, which get the
-    direction of their hash."""
+    """(n, dim): the vectors of `ask` for texts that are not blank. Servers refuse blank ones, which get the direction
+    of their hash."""
     plain = [hashed.plain(text) for text in texts]
     worded = [text for text in plain if text.strip()]
     found = iter(await ask(worded) if worded else ())
