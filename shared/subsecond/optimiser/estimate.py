@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from operator import mul
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 TABLES = Path(__file__).parent / "data" / "tokens.json"
 WORDS = Path(__file__).parent / "data" / "words.txt.gz"
@@ -96,15 +96,23 @@ def gaps(text: str) -> tuple[int, ...]:
     )
 
 
+class Table(TypedDict):
+    """One tokenizer's fit. pieces: mean tokens by class, and by length from 1 on. gaps: tokens of each kind of
+    `gaps`."""
+
+    pieces: dict[str, list[float]]
+    gaps: list[float]
+
+
 class Estimator:
     """Counts with one table. The cost of a word that was seen before is a look-up."""
 
     exact = False
 
-    def __init__(self, table: Mapping[str, Any], name: str = "") -> None:
+    def __init__(self, table: Table, name: str = "") -> None:
         self.name = f"{name} estimate"
         self._words = _Words(table["pieces"])
-        self._gaps: list[float] = table["gaps"]
+        self._gaps = table["gaps"]
 
     def count(self, text: str) -> int:
         words = text.split()
@@ -149,7 +157,7 @@ class _Words(dict[str, float]):
 
 
 @cache
-def tables() -> dict[str, dict[str, Any]]:
+def tables() -> dict[str, Table]:
     """All fitted tables, by the tokenizer's name."""
-    loaded: dict[str, dict[str, Any]] = json.loads(TABLES.read_text(encoding="utf-8"))
+    loaded: dict[str, Table] = json.loads(TABLES.read_text(encoding="utf-8"))
     return loaded

@@ -65,7 +65,7 @@ def _with_mark(message: Message, kind: str) -> Message | None:
     return {**message, "content": [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]}
 
 
-def _chars(values: Sequence[Any]) -> int:
+def _chars(values: Sequence[object]) -> int:
     return sum(len(json.dumps(value, ensure_ascii=False, default=str)) for value in values)
 
 
@@ -77,6 +77,6 @@ def prefix_hash(body: Mapping[str, Any], messages: Sequence[Message]) -> str:
     return digest([tools, before])[:16] if before or tools else ""
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     # Keys are not sorted: a provider's prefix changes with their order.
     return sha256(json.dumps(value, separators=(",", ":"), default=str).encode("ascii")).hexdigest()

@@ -55,7 +55,7 @@ def pinned_messages(body: Mapping[str, Any], messages: Sequence[Message]) -> int
     return next((at + 1 for at in range(len(messages) - 1, -1, -1) if has_marker(messages[at])), 0)
 
 
-def has_marker(value: Any) -> bool:
+def has_marker(value: object) -> bool:
     """Whether it holds a marker, at any depth (`api.wire` bounds that at 100)."""
     if isinstance(value, Mapping):
         return any(mark in value for mark in MARKERS) or any(map(has_marker, value.values()))
@@ -68,5 +68,5 @@ def is_formatted(body: Mapping[str, Any]) -> bool:
     return bool(wanted) and not (isinstance(wanted, Mapping) and wanted.get("type") == "text")
 
 
-def _is_text(part: Any) -> bool:
+def _is_text(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)

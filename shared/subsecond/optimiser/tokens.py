@@ -99,7 +99,7 @@ class Tokens:
         said = f"{function.get('name', '')}:{function.get('description', '')}"
         return PER_FUNCTION + self.text(counter, said) + self._schema(counter, function.get("parameters"))
 
-    def _schema(self, counter: TokenCounter, schema: Any) -> int:
+    def _schema(self, counter: TokenCounter, schema: object) -> int:
         properties = schema.get("properties") if isinstance(schema, Mapping) else None
         if not isinstance(properties, Mapping) or not properties:
             return 0
@@ -177,7 +177,7 @@ def _calls(message: Message) -> list[Mapping[str, Any]]:
     return [call for call in [*found, message.get("function_call")] if isinstance(call, Mapping)]
 
 
-def _image(part: Any) -> int:
+def _image(part: object) -> int:
     if not isinstance(part, Mapping) or part.get("type") not in _IMAGES:
         return 0
     image = part.get("image_url")

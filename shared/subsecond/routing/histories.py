@@ -76,7 +76,7 @@ def decode(figures: Mapping[str, int]) -> dict[str, History]:
     """The histories of `encode`. A name of another kind is on_abandoned out: a later version may have written it."""
     histories: dict[str, History] = {}
     for name, n in figures.items():
-        if name.count("|") < 2:  # noqa: PLR2004 -- as in the docstring
+        if name.count("|") <= 1:
             continue
         model, kind, bucket = name.rsplit("|", 2)
         history = histories.setdefault(model, History())

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -199,7 +199,7 @@ def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str
     }
 
 
-async def _gathered(reads: list[Coroutine[Any, Any, Read | None]]) -> list[Read | None]:
+async def _gathered(reads: list[Coroutine[None, None, Read | None]]) -> list[Read | None]:
     """The reads' results, concurrently where there are several."""
     return await asyncio.gather(*reads) if len(reads) > 1 else [await one for one in reads]
 

@@ -112,7 +112,7 @@ class Models:
         if (trace.usage or {}).get("estimated"):
             return
         # Of several attempts nobody knows whose prompt the report is about.
-        if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) < 2:  # noqa: PLR2004
+        if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) <= 1:
             self.optimiser.made.learn(trace.optimise, trace.model or call.model, trace.usage)
 
 

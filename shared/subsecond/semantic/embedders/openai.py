@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from subsecond.aio.batcher import Batcher
 from subsecond.config import Settings
@@ -73,7 +73,7 @@ class OpenAIEmbedder:
         return await asyncio.gather(*map(self._batcher.ask, texts))
 
     async def _ask(self, texts: Sequence[str]) -> list[Floats]:
-        body: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
+        body: dict[str, object] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         # Other servers refuse the field, or ignore it and send what they have.
         if self._model.startswith(SHORTENED):
             body["dimensions"] = self.dim
@@ -81,7 +81,7 @@ class OpenAIEmbedder:
         return [remote.row(value, self.dim) for value in _vectors(reply.body, len(texts))]
 
 
-def _vectors(body: bytes, count: int) -> list[Any]:
+def _vectors(body: bytes, count: int) -> list[object]:
     """The `embedding` of each text in the order asked. UpstreamError when the reply has another form."""
     try:
         items = json.loads(body)["data"]

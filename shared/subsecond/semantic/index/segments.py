@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from subsecond.semantic.index.vectors import DTYPE, SCALE, Rows
 
@@ -188,7 +188,7 @@ def _segment(found: Mapping[str, Any]) -> Segment:
     return Segment(found["id"], rows, tombstones, size, found["sha256"], found["ids_sha256"])
 
 
-def _whole(value: Any, stop: int) -> int:
+def _whole(value: object, stop: int) -> int:
     if type(value) is not int or not 0 <= value < stop:
         raise ValueError("a number")
     return value
@@ -228,7 +228,7 @@ def scopes_of(ids: Ids) -> tuple[NDArray[np.bytes_], NDArray[np.uint32]]:
     return column[starts[:-1]].view("S32"), starts
 
 
-def _array(data: bytes, dtype: Any, descr: Any, shape: tuple[int, ...], digest: str) -> NDArray[Any]:
+def _array(data: bytes, dtype: DTypeLike, descr: object, shape: tuple[int, ...], digest: str) -> NDArray[Any]:
     header = _header(descr, shape)
     dtype = np.dtype(dtype)
     if len(data) != len(header) + dtype.itemsize * int(np.prod(shape)):
@@ -244,7 +244,7 @@ def size_of(rows: int, tombstones: int, dim: int) -> int:
     return matrix + len(_header(IDS.descr, (rows + tombstones,))) + (rows + tombstones) * IDS.itemsize
 
 
-def _header(descr: Any, shape: tuple[int, ...]) -> bytes:
+def _header(descr: object, shape: tuple[int, ...]) -> bytes:
     """The head of a `.npy` file, version 1.0. Written here and not by NumPy, so that every release gives the same
     bytes."""
     text = repr({"descr": descr, "fortran_order": False, "shape": shape})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ async def around_blanks(
     return hashed.stack(rows, dim)
 
 
-def row(value: Any, dim: int) -> Floats:
+def row(value: object, dim: int) -> Floats:
     """One vector from the wire: a list of numbers, or float32 (little-endian) in base64. UpstreamError if it is not."""
     try:
         if isinstance(value, str):
