@@ -5,7 +5,8 @@
 #   make check    format, lint, types
 #   make bench    the benchmark table
 #   make soak     the long tests
-#   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it
+#   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
+#                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)
 #   make install  sets up .venv alone
 
 PYTHON ?= python3

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from http.client import HTTPConnection
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
 from subsecond.config import PREFIX, Settings
 from subsecond.model import Call, Entry, Form, Prompt, Recording, Tenant
 from tests.support.clock import Clock
+from tests.support.processes import Stack
 
 KEY = "sk-test"
 
@@ -129,39 +126,6 @@ def aws_tables() -> Iterator[None]:
         yield
 
 
-def chunks_of(stream: bytes) -> list[dict]:
-    """The JSON objects of an SSE body's `data:` lines, `[DONE]` left out."""
-    lines = [line[6:] for line in stream.split(b"\n") if line.startswith(b"data: ")]
-    return [json.loads(line) for line in lines if line != b"[DONE]"]
-
-
-@dataclass(frozen=True)
-class Stack:
-    """`subsecond run`, ready. `data`: its folder; `port`: the gateway's; `mode`: as it says itself."""
-
-    data: Path
-    pid: int
-    port: int
-    key: str
-    mode: str
-
-    def listening(self) -> list[int]:
-        """Every TCP port on which a process of this run listens, as Linux knows them."""
-        return sorted({found for pid in _family(self.pid) for found in _listening(pid)})
-
-    def chat(self, text: str = "Hello?") -> tuple[int, str]:
-        """The status of one answer, and its `cache-status`."""
-        body = json.dumps({"model": "sim-t0-i0-n8", "messages": [{"role": "user", "content": text}]})
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {self.key}"})
-            response = connection.getresponse()
-            response.read()
-            return response.status, response.headers.get("cache-status", "")
-        finally:
-            connection.close()
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory):
     """`with stack(MODE="app") as it`: a run on free ports, with the simulator unless told otherwise."""
@@ -185,23 +149,3 @@ def stack(tmp_path_factory: pytest.TempPathFactory):
                 process.communicate(timeout=60)
 
     return running
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                yield from _family(int(child))
-
-
-def _listening(pid: int) -> Iterator[int]:
-    held = set()
-    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
-        with suppress(OSError):  # it may be closed by now
-            held.add(str(descriptor.readlink()))
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == "0A" and f"socket:[{inode}]" in held:
-                yield int(local.rpartition(":")[2], 16)

@@ -5,12 +5,12 @@ from subsecond.api.app import create_app
 from subsecond.lambda_runtime import telemetry
 from subsecond.lambda_runtime.buffered import BufferedHandler
 from subsecond.warmup import snapshots
-from subsecond.warmup.prewarm import Warming
+from subsecond.warmup.prewarm import WarmupHandler
 
 gateway = telemetry.observed(bootstrap.gateway())
 # Any event that is no request: what keeps environments warm.
-warming = Warming(gateway)
-serve = BufferedHandler(create_app(gateway, bare=True), at_end=(telemetry.flush, warming.served), on_event=warming)
+warmup = WarmupHandler(gateway)
+serve = BufferedHandler(create_app(gateway, bare=True), at_end=(telemetry.flush, warmup.served), on_event=warmup)
 snapshots.start(gateway, serve.loop)
 
 # log_event=False: an event holds the prompt and the key, and a variable could switch it on.

@@ -7,8 +7,8 @@ from subsecond import bootstrap
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.lambda_runtime import telemetry
-from subsecond.semantic.index.answers_scan import DynamoTruth
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.answers_scan import AnswersScan
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.writer import Writer, WriterLimits
 
@@ -16,17 +16,17 @@ from subsecond.semantic.index.writer import Writer, WriterLimits
 loop = asyncio.new_event_loop()
 settings = Settings.from_env()
 writer = Writer(bootstrap.adapter("objects", settings), WriterLimits())
-upkeep = Upkeep(writer, UpkeepLimits(place=settings.index_bytes))
-indexer = Indexer(writer, upkeep)
-truth = DynamoTruth(aws_of(settings), settings.answers_table)
+compactor = Compactor(writer, CompactionLimits(index_bytes=settings.index_bytes))
+indexer = Indexer(writer, compactor)
+answers = AnswersScan(aws_of(settings), settings.answers_table)
 
 
 async def work(event: dict[str, Any]) -> dict[str, Any]:
     if "Records" in event:
         failed = await indexer.handle(event["Records"])
         return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
-    await upkeep.tidy_all(truth)
-    return {"counts": dict(+upkeep.counts)}
+    await compactor.compact_all(answers)
+    return {"counts": dict(+compactor.counts)}
 
 
 # log_event=False: an event holds questions and answers, and a variable could switch it on.
@@ -34,5 +34,5 @@ async def work(event: dict[str, Any]) -> dict[str, Any]:
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     result = loop.run_until_complete(work(event))
     # Counted since this environment began.
-    telemetry.logger.info("indexed", extra={"counts": dict(indexer.counts + upkeep.counts)})
+    telemetry.logger.info("indexed", extra={"counts": dict(indexer.counts + compactor.counts)})
     return result

@@ -5,15 +5,15 @@ from subsecond.api.app import create_app
 from subsecond.lambda_runtime import telemetry
 from subsecond.lambda_runtime.asgi import StreamingHandler
 from subsecond.warmup import snapshots
-from subsecond.warmup.prewarm import Warming
+from subsecond.warmup.prewarm import WarmupHandler
 
 gateway = telemetry.observed(bootstrap.gateway())
 # Any event that is no request: what keeps environments warm.
-warming = Warming(gateway)
+warmup = WarmupHandler(gateway)
 
 # Metrics leave when the response has ended: the handler returns before its body has begun.
 serve = StreamingHandler(
-    lambda: create_app(gateway, bare=True), at_end=(telemetry.flush, warming.served), on_event=warming
+    lambda: create_app(gateway, bare=True), at_end=(telemetry.flush, warmup.served), on_event=warmup
 )
 snapshots.start(gateway, serve.loop)
 

@@ -55,7 +55,7 @@ def check(settings: Settings) -> None:
     lies in a service is not read."""
     ttl_rules(settings.ttl_rules)
     if settings.catalogue.startswith(("file:", "{")):
-        from subsecond.routing.router import Router  # noqa: PLC0415 -- what a gateway without a catalogue never loads
+        from subsecond.routing.router import Router  # a gateway without a catalogue never loads it
 
         Router.of(settings)
 
@@ -74,20 +74,20 @@ def _optimises(settings: Settings) -> bool:
 
 
 def _lists(settings: Settings, upstream: Upstream) -> Lists:
-    from subsecond.upstreams.list_prompts import Lists  # noqa: PLC0415 -- for upstreams that take lists
+    from subsecond.upstreams.list_prompts import Lists
 
     return Lists(upstream, settings.batch_concurrency)
 
 
 def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Routed | None:
     """What a gateway without a catalogue never loads. ValueError names what does not fit in it."""
-    from subsecond.routing.attempts import Terms  # noqa: PLC0415 -- as the docstring says
-    from subsecond.routing.health import Health  # noqa: PLC0415
-    from subsecond.routing.hedging import Hedges  # noqa: PLC0415
-    from subsecond.routing.histories import Prior  # noqa: PLC0415
-    from subsecond.routing.router import Router  # noqa: PLC0415
-    from subsecond.routing.speculation import Speculation  # noqa: PLC0415
-    from subsecond.stages.route import Routed  # noqa: PLC0415
+    from subsecond.routing.attempts import Terms
+    from subsecond.routing.health import Health
+    from subsecond.routing.hedging import Hedges
+    from subsecond.routing.histories import Prior
+    from subsecond.routing.router import Router
+    from subsecond.routing.speculation import Speculation
+    from subsecond.stages.route import Routed
 
     router = Router.of(settings)
     if router is None:
@@ -127,16 +127,16 @@ async def close(gateway: Gateway) -> None:
 
 
 def optimiser(settings: Settings) -> Optimiser:
-    """It loads the tables of the levels that are used."""
-    from subsecond.optimiser import Optimiser  # noqa: PLC0415 -- 20 ms that a hit does not need
+    """The prompt optimiser, loaded for the first call that uses it."""
+    from subsecond.optimiser import Optimiser  # 27 ms that a hit does not need
 
     return Optimiser(settings)
 
 
 def semantic_cache(settings: Settings, rules: Rules | None = None) -> SemanticCache:
     """The semantic stage. It loads numpy and the embedder's table."""
-    from subsecond.semantic.index.reader import Reader, ReaderLimits  # noqa: PLC0415 -- as the docstring says
-    from subsecond.stages.semantic import SemanticCache  # noqa: PLC0415
+    from subsecond.semantic.index.reader import Reader, ReaderLimits
+    from subsecond.stages.semantic import SemanticCache
 
     embedder = adapter("embedder", settings)
     reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))

@@ -159,7 +159,7 @@ class Settings:
 
     # The prompt optimiser: `off`, `lossless`, `dedupe`, `fit` or `select`; `PATTERN=LEVEL` with commas between for
     # models of their own. Off by default: well-kept prompts lose next to nothing to `lossless`, and a cold miss would
-    # load the optimiser for it (20 ms).
+    # load the optimiser for it (27 ms).
     optimise: str = "off"
     optimise_models: str = ""
     # `PATTERN=TOKENS` with commas between: a model's context window, for `fit`. The reserve is for the answer where the

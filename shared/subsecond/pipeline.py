@@ -94,7 +94,7 @@ class Gateway:
 
     async def _near(self, request: Request) -> Nearest:
         trace = request.trace
-        if not self.semantic or not self.models.spare.for_similar(request.call.deadline, trace):
+        if not self.semantic or not self.models.semantic_budget.allows(request.call.deadline, trace):
             return None, None
         with trace.step(Step.EMBED):
             semantic = await fail_open(trace, "embed", self.semantic.get(), self.settings.loading_timeout)

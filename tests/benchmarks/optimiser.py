@@ -14,7 +14,7 @@ from time import process_time
 from typing import Any
 
 from subsecond.model import Call
-from subsecond.optimiser import Level, Plan, Tokens, optimise
+from subsecond.optimiser import Level, OptimiserPlan, Tokens, optimise
 from subsecond.optimiser.passages import passages_of
 
 DATA = Path(__file__).parents[1] / "data" / "prompts"
@@ -45,7 +45,7 @@ def times() -> Iterator[str]:
         cells = []
         for size in SIZES:
             # A window of half the prompt: `fit` has work to do.
-            plan = Plan(level, window=size // 8 if level is Level.FIT else 0, reserve=100, budget=size // 16)
+            plan = OptimiserPlan(level, window=size // 8 if level is Level.FIT else 0, reserve=100, budget=size // 16)
             measured = [_time(call, plan) for call in prompts[size]]
             least, first = (median(one[at] for one in measured) for at in (0, 1))
             cells.append(f"{least:.3g} ({first:.3g})")
@@ -65,7 +65,7 @@ def savings(tokens: Tokens) -> Iterator[str]:
             for call in calls:
                 whole = _count(tokens, call)
                 window = whole * 3 // 4 if level is Level.FIT else 0
-                plan = Plan(level, window=window, reserve=1, budget=whole // 2)
+                plan = OptimiserPlan(level, window=window, reserve=1, budget=whole // 2)
                 after += _count(tokens, optimise(call, plan, tokens)[0])
             cells.append(f"{(after - before) / before:+.1%}")
         yield f"| {name} | {len(calls)} | {before:,} | " + " | ".join(cells) + " |"
@@ -100,7 +100,7 @@ def _count(tokens: Tokens, call: Call) -> int:
     return tokens.frame(counter, call.body) + sum(tokens.message(counter, one) for one in call.body["messages"])
 
 
-def _time(call: Call, plan: Plan) -> tuple[float, float]:
+def _time(call: Call, plan: OptimiserPlan) -> tuple[float, float]:
     """Milliseconds: the least, and the first. A new memory of counts each time, so that each run counts."""
     spent = []
     for _ in range(RUNS):

@@ -26,11 +26,11 @@ from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.model import Answer, CacheRules, Call, Done, Entry, Head, Tenant
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.reader import Reader, ReaderLimits
 from subsecond.semantic.index.records import Change
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.vectors import quantise
 from subsecond.semantic.index.writer import Writer
 from subsecond.stats.trace import Trace
@@ -182,7 +182,7 @@ class Ours:
         self._given, self._told = Given(embedder), Told()
         self._runner = asyncio.Runner()
         self._objects = MemoryObjects()
-        limits = ReaderLimits(memory=ROOM, own_rows=BATCH * BATCH)
+        limits = ReaderLimits(memory=ROOM, memtable_rows=BATCH * BATCH)
         self._reader = Reader(self._objects, self._given.id, self._given.dim, limits)
         self._gateways: dict[str, Gateway] = {}
         first: Gateway | None = None
@@ -216,10 +216,10 @@ class Ours:
         self._runner.run(self._fill(texts, answers))
 
     async def _fill(self, texts: Sequence[str], answers: Sequence[str]) -> None:
-        place = Place(TENANT.partition, self._given.id, self._given.dim)
+        index_id = IndexId(TENANT.partition, self._given.id, self._given.dim)
         writer = Writer(self._objects)
-        upkeep = Upkeep(writer, UpkeepLimits(place=ROOM))
-        indexer, store = Indexer(writer, upkeep), next(iter(self._gateways.values())).exact
+        compactor = Compactor(writer, CompactionLimits(index_bytes=ROOM))
+        indexer, store = Indexer(writer, compactor), next(iter(self._gateways.values())).exact
         now = int(time.time())
         changes = []
         for row, (text, answer) in enumerate(zip(texts, answers, strict=True)):
@@ -232,8 +232,8 @@ class Ours:
             keys = bytes.fromhex(prompt.key), bytes.fromhex(prompt.scope)
             changes.append(Change(*keys, now * MICROSECONDS, expires, 0, vector))
         for start in range(0, len(changes), BATCH):
-            await indexer.apply(place, changes[start : start + BATCH])
-        await upkeep.relieve(place)
+            await indexer.apply(index_id, changes[start : start + BATCH])
+        await compactor.merge_and_evict(index_id)
         await self._reader.refresh(TENANT.partition)
 
     def search(self, texts: Sequence[str]) -> Timed:

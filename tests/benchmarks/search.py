@@ -33,11 +33,11 @@ from stores import emulator
 
 from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.reader import Reader, ReaderLimits
 from subsecond.semantic.index.records import Change
-from subsecond.semantic.index.segments import Place, ids_name, manifest_name, matrix_name
+from subsecond.semantic.index.segments import IndexId, ids_name, manifest_name, matrix_name
 from subsecond.semantic.index.vectors import quantise
 from subsecond.semantic.index.writer import Writer
 from subsecond.stores.memory.objects import MemoryObjects
@@ -84,9 +84,9 @@ def split(vectors: NDArray[np.floating], rows: int, queries: int) -> Data:
     return Data(vectors[order[:rows]], vectors[order[rows : rows + queries]])
 
 
-async def indexed(objects: Objects, data: Data, place: Place) -> None:
-    upkeep = Upkeep(writer := Writer(objects), UpkeepLimits(place=MEMORY))
-    indexer = Indexer(writer, upkeep)
+async def indexed(objects: Objects, data: Data, index_id: IndexId) -> None:
+    compactor = Compactor(writer := Writer(objects), CompactionLimits(index_bytes=MEMORY))
+    indexer = Indexer(writer, compactor)
     expires = int(time.time()) + 86_400
     rows = quantise(data.stored)
     for start in range(0, len(rows), BATCH):
@@ -94,23 +94,23 @@ async def indexed(objects: Objects, data: Data, place: Place) -> None:
             Change(at.to_bytes(32, "little"), SCOPE, 1 + at, expires, 0, rows[at])
             for at in range(start, min(start + BATCH, len(rows)))
         ]
-        await indexer.apply(place, part)
-    await upkeep.relieve(place)
+        await indexer.apply(index_id, part)
+    await compactor.merge_and_evict(index_id)
 
 
-def searched(reader: Reader, place: Place, data: Data) -> dict[str, Any]:
+def searched(reader: Reader, index_id: IndexId, data: Data) -> dict[str, Any]:
     """CPU of one search after the other, and of all together."""
     scope = SCOPE.hex()
     for query in data.asked[:20]:
-        reader.search(place.partition, scope, query)
+        reader.search(index_id.partition, scope, query)
     times, firsts = [], []
     for query in data.asked:
         begun = time.process_time_ns()
-        found = reader.search(place.partition, scope, query)
+        found = reader.search(index_id.partition, scope, query)
         times.append((time.process_time_ns() - begun) / 1e6)
         firsts.append(int.from_bytes(bytes.fromhex(found[0].key), "little"))
     begun = time.process_time_ns()
-    reader.search_many(place.partition, scope, data.asked[:64])
+    reader.search_many(index_id.partition, scope, data.asked[:64])
     batch = (time.process_time_ns() - begun) / 1e6 / min(64, len(data.asked))
     cosines = data.asked @ data.stored.T
     best = cosines.max(axis=1)
@@ -127,12 +127,12 @@ def searched(reader: Reader, place: Place, data: Data) -> dict[str, Any]:
 
 async def one(data: Data) -> dict[str, Any]:
     rows, dim = data.stored.shape
-    place = Place("bench:search", "made", dim)
+    index_id = IndexId("bench:search", "made", dim)
     objects = MemoryObjects()
-    await indexed(objects, data, place)
-    reader = Reader(objects, place.embedder, dim, ReaderLimits(memory=MEMORY))
-    await reader.refresh(place.partition)
-    figures = reader.figures(place.partition)
+    await indexed(objects, data, index_id)
+    reader = Reader(objects, index_id.embedder, dim, ReaderLimits(memory=MEMORY))
+    await reader.refresh(index_id.partition)
+    figures = reader.figures(index_id.partition)
     vectors = quantise(data.stored).nbytes
     return {
         "rows": rows,
@@ -140,7 +140,7 @@ async def one(data: Data) -> dict[str, Any]:
         "segments": figures["segments"],
         "bytes": figures["bytes"],
         "bytes_per_vector_byte": int(figures["bytes"] or 0) / vectors,
-        **searched(reader, place, data),
+        **searched(reader, index_id, data),
     }
 
 
@@ -148,7 +148,7 @@ async def loaded(data: Data) -> dict[str, Any]:
     """A cold reader's load beside the bare GET of the same objects by boto3 as it comes, one after the other and six at
     a time, in turns."""
     rows, dim = data.stored.shape
-    place = Place(f"bench:load{rows}", "made", dim)
+    index_id = IndexId(f"bench:load{rows}", "made", dim)
     aws = Aws(Settings(store_timeout=30))
     plain = boto3.client("s3", config=Config(max_pool_connections=6))
     pool = ThreadPoolExecutor(6)
@@ -158,10 +158,10 @@ async def loaded(data: Data) -> dict[str, Any]:
 
     try:
         objects = S3Objects(aws, Settings().bucket)
-        await indexed(objects, data, place)
-        manifest, _ = await Writer(objects).manifest(place)
-        names = [name(place.prefix, one.id) for one in manifest.segments for name in (ids_name, matrix_name)]
-        first = manifest_name(place.prefix)
+        await indexed(objects, data, index_id)
+        manifest, _ = await Writer(objects).manifest(index_id)
+        names = [name(index_id.prefix, one.id) for one in manifest.segments for name in (ids_name, matrix_name)]
+        first = manifest_name(index_id.prefix)
         times: dict[str, list[float]] = {"get_ms": [], "get_six_ms": [], "load_ms": []}
         for _ in range(ROUNDS):
             begun = time.perf_counter()
@@ -170,9 +170,9 @@ async def loaded(data: Data) -> dict[str, Any]:
             begun = time.perf_counter()
             list(pool.map(get, [first, *names]))
             times["get_six_ms"].append(1e3 * (time.perf_counter() - begun))
-            reader = Reader(objects, place.embedder, dim, ReaderLimits(memory=MEMORY))
+            reader = Reader(objects, index_id.embedder, dim, ReaderLimits(memory=MEMORY))
             begun = time.perf_counter()
-            await reader.refresh(place.partition)
+            await reader.refresh(index_id.partition)
             times["load_ms"].append(1e3 * (time.perf_counter() - begun))
         return {"bytes": manifest.bytes, **{name: median(values) for name, values in times.items()}}
     finally:

@@ -6,22 +6,23 @@ import http.client
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from subsecond_local.run.ports import free_ports
 from subsecond_local.simulator.server import SimulatorProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
+# Benchmarks are run by path, so that only their own folder is searched: `tests.support` lies beside it.
+sys.path.append(str(ROOT))
 KEY = "bench-key"
 PATH = "/v1/chat/completions"
 SUBSECOND = (
@@ -75,14 +76,16 @@ def simulator() -> Iterator[SimulatorProcess]:
 @contextmanager
 def started(plan: Plan) -> Iterator[Target]:
     """The server, once it answers; ended with the block. RuntimeError with its last words when it does not start."""
-    port = _free_port()
+    from tests.support.processes import listens
+
+    (port,) = free_ports(1)
     command = plan.command.format(python=sys.executable, here=Path(__file__).parent, port=port)
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
             shlex.split(command), cwd=ROOT, env=environment(plan.environ), stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            if not _listens(port, child):
+            if not listens(port, child, _START_SECONDS):
                 log.seek(0)
                 raise RuntimeError(f"{plan.name} did not start:\n{log.read().decode(errors='replace')[-2000:]}")
             yield Target(plan.name, port, child.pid, plan.caches)
@@ -104,23 +107,6 @@ def check(target: Target, model: str) -> None:
         answer = response.read()
     if response.status != http.client.OK:
         raise RuntimeError(f"{target.name} answers {response.status}: {answer.decode(errors='replace')[:500]}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-def _listens(port: int, child: subprocess.Popen[bytes]) -> bool:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and child.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
 
 
 def family(pid: int) -> list[int]:

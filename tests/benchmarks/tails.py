@@ -88,7 +88,7 @@ def slowdown(environments=2, rate=2.0, factor=10.0, well=120.0, spell=180.0, aft
         priors = {name: Prior(median) for name, median in medians.items()}
 
         async def one(known):
-            name = min(medians, key=lambda one: (known.resting(one), known.predict(one).ttft_p50))
+            name = min(medians, key=lambda one: (known.circuit_open(one), known.predict(one).ttft_p50))
             log.append((now() - begun, name))
             terms = virtual.terms(known=known)
             await virtual.collected(answer([virtual.candidate(name, servers[name])], virtual.call(), Trace(), terms))

@@ -9,12 +9,10 @@ import json
 import pkgutil
 import re
 import unicodedata
-from contextlib import asynccontextmanager
 from importlib import import_module
 
 import numpy as np
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -24,6 +22,7 @@ from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
 from subsecond.semantic.embedders import hashing
+from tests.support.http import listening
 
 ADAPTERS = [module.name for module in pkgutil.iter_modules(subsecond.semantic.embedders.__path__) if not module.ispkg]
 AWKWARD = [
@@ -67,24 +66,13 @@ async def invoke(request):
     return JSONResponse({"embedding": vector, "inputTextTokenCount": 3})
 
 
-@asynccontextmanager
-async def served():
+def served():
     """Both servers on one free port; gives the base URL."""
     routes = [
         Route("/v1/embeddings", embeddings, methods=["POST"]),
         Route("/model/{name}/invoke", invoke, methods=["POST"]),
     ]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="error"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not task.done(), task
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await task
+    return listening(Starlette(routes=routes))
 
 
 @pytest.fixture(params=ADAPTERS)

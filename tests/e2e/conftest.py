@@ -23,11 +23,11 @@ from typing import Any
 import pytest
 
 from subsecond_local.cli.key_admin import KeyTable
-from subsecond_local.emulator.aws_emulator import access, create_stores, lock_state, ministack
-from subsecond_local.run.children import StopFlag, Supervisor
 from subsecond_local.run.ports import HOST, free_ports
 from subsecond_local.run.stores import stores_from_env
 from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.emulator import running
+from tests.support.processes import listens
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -156,7 +156,7 @@ def gateway_url(simulator_process):
     command = (sys.executable, "-m", "uvicorn", "--factory", "subsecond.api.app:create_app", *options.split())
     with tempfile.TemporaryFile() as log:
         with child(command, cwd=ROOT, env=environment(**settings), stdout=log, stderr=subprocess.STDOUT) as process:
-            if not _listens(port, process):
+            if not listens(port, process):
                 log.seek(0)
                 pytest.fail(f"The gateway did not start:\n{log.read().decode(errors='replace')}")
             yield f"http://127.0.0.1:{port}/v1"
@@ -165,36 +165,12 @@ def gateway_url(simulator_process):
         assert log.read().decode(errors="replace") == ""
 
 
-def _listens(port: int, process: subprocess.Popen) -> bool:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
-
-
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory):
     """The environment that leads to the tables and the bucket, in ministack, and a key that lies in them."""
-    folder = tmp_path_factory.mktemp("ministack")
-    (port,) = free_ports(1)
-    lock = lock_state(folder)
-    supervisor = Supervisor(folder / "logs", StopFlag(), lambda _text: None)
-    try:
-        process = ministack(port, folder, environment(), lock)
-        supervisor.start(process)
-        supervisor.await_ready(process)
-        reached = access(port)
-        stores = stores_from_env(reached, f"http://{HOST}:{port}", emulated=True)
-        create_stores(stores)
+    with running(tmp_path_factory.mktemp("ministack"), environment()) as reached:
+        stores = stores_from_env(reached, reached["AWS_ENDPOINT_URL"], emulated=True)
         yield reached, KeyTable(stores.dynamodb(), stores.state_table).create("e2e", "acme", "test")[0]
-    finally:
-        supervisor.end()
-        os.close(lock)
 
 
 @pytest.fixture(scope="session")
@@ -213,7 +189,7 @@ def functions_process(simulator_process, tables, tmp_path_factory):
         found.log.open("wb") as log,
         child(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) as process,
     ):
-        if not _listens(port, process):
+        if not listens(port, process):
             pytest.fail(f"The functions did not start:\n{found.log.read_text()}")
         yield found
     # Nothing but the lines of requests and of the schedule, and their metrics.

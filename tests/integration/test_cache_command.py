@@ -117,7 +117,7 @@ def test_a_damaged_segment_is_found_and_compacting_mends_it(aws, capsys):
     code, out = said(capsys, "verify")
     assert code == 1
     assert "WRONG" in out
-    # Whoever meets it leaves a note, and the upkeep looks at what was noted.
+    # Whoever meets it leaves a note, and the compaction looks at what was noted.
     assert found(aws, "one") == []
     code, (place,) = told(capsys, "compact")
     assert (code, place["bad"]) == (0, 1)

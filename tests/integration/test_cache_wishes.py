@@ -50,7 +50,7 @@ async def test_the_similarity_of_a_request_can_only_be_stricter(served, near, si
 async def test_a_deadline_may_leave_no_time_for_similar_questions(served, near):
     """The model takes no time; looking takes a minute, as far as this environment knows."""
     made = gateway(near)
-    made.models.spare.learn(Trace(steps={Step.SEMANTIC: 60.0}))
+    made.models.semantic_budget.learn(Trace(steps={Step.SEMANTIC: 60.0}))
     client = await served(near, gateway=made)
     await client.chat(ASKED)
     seen = await client.chat(PARAPHRASE, max_latency_ms=10_000)

@@ -9,7 +9,7 @@ import pytest
 
 from subsecond.aws.client import Aws
 from subsecond.config import Settings
-from subsecond.stats.figures import HOUR
+from subsecond.stats.increments import HOUR
 from subsecond.stats.trace import Trace
 from subsecond.stores.dynamodb.ledger import DynamoLedger
 from tests.support.clock import Clock
@@ -192,8 +192,8 @@ async def test_a_summary_larger_than_a_page_is_read_whole(environment):
     place = {"TableName": TABLE, "KeyConditionExpression": "pk = :pk"}
     client = boto3.client("dynamodb")
     for hour in range(4):
-        sheet = {"pk": {"S": f"stats#{PARTITION}"}, "sk": {"S": f"202611230{hour}"}, "n|requests": {"N": "1"}}
-        client.put_item(TableName=TABLE, Item={**sheet, "pad": {"S": "x" * 390_000}})
+        rollup = {"pk": {"S": f"stats#{PARTITION}"}, "sk": {"S": f"202611230{hour}"}, "n|requests": {"N": "1"}}
+        client.put_item(TableName=TABLE, Item={**rollup, "pad": {"S": "x" * 390_000}})
     assert "LastEvaluatedKey" in client.query(**place, ExpressionAttributeValues={":pk": {"S": f"stats#{PARTITION}"}})
     assert (await environment().summary(PARTITION))["requests"] == 4
 

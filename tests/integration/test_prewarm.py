@@ -24,14 +24,14 @@ from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.lambda_gateway import functions
 from subsecond_local.run.ports import free_ports
-from subsecond_local.run.stores import RUN_FILE, stores_from_env
+from subsecond_local.run.stores import Stores, note_run, stores_from_env
 from subsecond_local.simulator.server import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "sk-test"
-PATIENCE = 60
+MOST_FAILURES = 60
 ENVIRONMENTS = 3
 MODEL = "sim-t0-i0-n8"
 BODIES = [{"model": MODEL, "messages": [{"role": "user", "content": f"Common {n}?"}]} for n in range(4)]
@@ -54,7 +54,7 @@ class Deployed:
     async def chat(self, text, model=MODEL):
         body = {"model": model, "messages": [{"role": "user", "content": text}]}
         headers = {"authorization": f"Bearer {KEY}"}
-        async with httpx2.AsyncClient(base_url=self.host.url, trust_env=False, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(base_url=self.host.url, trust_env=False, timeout=MOST_FAILURES) as http:
             return await http.post("/v1/chat/completions", json=body, headers=headers)
 
     async def prewarm(self, order=True):  # noqa: FBT002 - the event is JSON
@@ -122,7 +122,7 @@ async def test_n_events_warm_n_environments_of_each_function_and_say_how_many_we
                 assert (one["failed"], one["errors"]) == ({}, {})
                 assert it.host.environments(one["function"]) == number
             assert report["ms"] > 0
-        names = {line["environment"] for line in it.lines() if line.get("message") == "prewarmed" and "came" in line}
+        names = {line["environment"] for line in it.lines() if line.get("message") == "prewarmed" and "arrived" in line}
         assert len(names) == 2 * ENVIRONMENTS
         assert it.calls() == calls  # and not a token was spent
 
@@ -211,9 +211,11 @@ async def test_a_prompt_that_cannot_be_asked_is_told_and_costs_no_environment(sh
 
 # The command line.
 
+STORES = Stores(None, emulated=True, answers_table="answers", state_table="state", bucket="bucket")
+
 
 async def test_the_command_warms_and_says_what_it_did(shared, tmp_path, capsys):
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"{shared.host.url}/v1"}))
+    note_run(tmp_path, STORES, f"{shared.host.url}/v1")
     options = argparse.Namespace(environments=2, prompts=False, stack_name=None, json=False)
     assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
     assert "streaming: 2 of 2 environments warm" in capsys.readouterr().out
@@ -224,7 +226,7 @@ async def test_the_command_warms_and_says_what_it_did(shared, tmp_path, capsys):
 
 
 async def test_a_run_here_is_not_asked_for_more_than_it_starts(shared, tmp_path, capsys):
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"{shared.host.url}/v1"}))
+    note_run(tmp_path, STORES, f"{shared.host.url}/v1")
     options = argparse.Namespace(environments=50, prompts=False, stack_name=None, json=True)
     assert await asyncio.to_thread(prewarm_command.run, options, tmp_path) == 0
     told = capsys.readouterr()
@@ -234,7 +236,7 @@ async def test_a_run_here_is_not_asked_for_more_than_it_starts(shared, tmp_path,
 
 async def test_a_run_without_functions_is_told_in_words(tmp_path):
     (port,) = free_ports(1)
-    (tmp_path / RUN_FILE).write_text(json.dumps({"base_url": f"http://127.0.0.1:{port}/v1"}))
+    note_run(tmp_path, STORES, f"http://127.0.0.1:{port}/v1")
     options = argparse.Namespace(environments=2, prompts=False, stack_name=None, json=False)
     with pytest.raises(LocalError, match="MODE=lambda"):
         await asyncio.to_thread(prewarm_command.run, options, tmp_path)

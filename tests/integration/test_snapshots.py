@@ -12,7 +12,7 @@ import pytest
 from subsecond import bootstrap
 from subsecond.aws import secrets
 from subsecond.aws.client import aws_of
-from subsecond.semantic.index.segments import Manifest, Place, encode_manifest, manifest_name
+from subsecond.semantic.index.segments import IndexId, Manifest, encode_manifest, manifest_name
 from subsecond.warmup import snapshots
 from subsecond.warmup.prewarm import prewarm
 from subsecond_local.simulator.server import SimulatorProcess
@@ -70,8 +70,8 @@ async def test_environments_of_one_snapshot_draw_different_numbers(gateway):
 
 async def test_the_manifests_are_looked_at_after_a_restore_however_short_it_was(gateway):
     similar = await gateway.semantic.get()
-    place = Place("acme:prod", similar.embedder.id, similar.embedder.dim)
-    await similar.reader._objects.put(manifest_name(place.prefix), encode_manifest(Manifest(place)))
+    index_id = IndexId("acme:prod", similar.embedder.id, similar.embedder.dim)
+    await similar.reader._objects.put(manifest_name(index_id.prefix), encode_manifest(Manifest(index_id)))
     assert (await prewarm(gateway, keyless=True))["failed"] == []
     assert similar.reader.figures("acme:prod")["refreshes"] == 1
     await snapshots.after_restore(gateway)

@@ -121,7 +121,7 @@ async def test_the_catalogues_prices_turn_tokens_into_money(served, settings):
     assert found["money"]["spent"] == found["money"]["saved"] == tokens["prompt"] + 2 * tokens["completion"]
     assert found["money"]["unpriced_tokens"] == 0
     assert found["models"]["sim-t0-i0-n8"]["calls"] == {"answered": 1, "failed": 0, "refused": 0, "cancelled": 0}
-    assert found["health"]["sim-t0-i0-n8"]["resting"] is False
+    assert found["health"]["sim-t0-i0-n8"]["circuit_open"] is False
 
 
 async def test_who_does_not_route_may_know_the_prices_all_the_same(served, settings):

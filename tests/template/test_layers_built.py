@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from subsecond_local.deploy import deploy_tools as tools
+from subsecond_local.deploy import deploy_tools
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"Shared": "shared", "MiniLm": "minilm"}
@@ -25,7 +25,7 @@ class Built:
     folders: dict[str, Path]
 
     def size(self, layer: str) -> int:
-        return tools.check_layer(self.folders[layer], self.machine, tools.LAYERS_LIMIT)
+        return deploy_tools.check_layer(self.folders[layer], self.machine, deploy_tools.LAYERS_LIMIT)
 
 
 def build(layer: str, machine: str, folder: Path) -> Path:
@@ -42,7 +42,7 @@ def build(layer: str, machine: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=sorted(tools.MACHINES))
+@pytest.fixture(scope="module", params=sorted(deploy_tools.MACHINES))
 def built(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     with ThreadPoolExecutor(2) as pool:
@@ -52,8 +52,8 @@ def built(request, tmp_path_factory):
 
 def test_the_layers_fit_and_leave_room_for_a_function(built):
     base, both = built.size("Shared"), built.size("Shared") + built.size("MiniLm")
-    assert base < tools.LAYER_LIMIT == 120 * 10**6
-    assert both < tools.LAYERS_LIMIT == 240 * 10**6
+    assert base < deploy_tools.LAYER_LIMIT == 120 * 10**6
+    assert both < deploy_tools.LAYERS_LIMIT == 240 * 10**6
 
 
 def test_the_second_layer_has_the_pinned_weights_and_nothing_of_the_first(built):
@@ -69,7 +69,9 @@ def test_the_second_layer_has_the_pinned_weights_and_nothing_of_the_first(built)
 
 def test_a_model_runs_on_what_the_two_layers_hold(built):
     """On this machine's architecture, where the interpreter is the functions' own."""
-    if built.machine != tools.architecture() or sys.version_info[:2] != tuple(map(int, tools.VERSION.split("."))):
+    if built.machine != deploy_tools.architecture() or sys.version_info[:2] != tuple(
+        map(int, deploy_tools.VERSION.split("."))
+    ):
         pytest.skip("the layers are for another machine or Python")
     script = """
 import asyncio

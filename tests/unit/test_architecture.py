@@ -14,6 +14,9 @@ from subsecond.stats.trace import Step
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "shared" / "subsecond").rglob("*.py"))
 ALL = SHIPPED + sorted((ROOT / "local").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+# Tests of the adapter that reads streams alone; they go when it goes.
+LONG = {"test_openai_upstream.py"}
 # Where a framework may be named. Everything else is plain Python.
 EDGES = {
     "fastapi": ("api/",),
@@ -129,7 +132,12 @@ def timed(path):
     return [Step[member] for member in re.findall(r"\.step\(Step\.(\w+)\)", path.read_text())]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=name)
+@pytest.mark.parametrize("path", TESTS, ids=name)
+def test_files_of_tests_have_one_subject(path):
+    assert path.read_text().count("\n") <= 500 or path.name in LONG
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name)
 def test_no_test_loads_a_file_by_its_path(path):
     # Functions are called `app` and lie in no package: `tests.support.functions` loads them for all tests.
     assert path.parent.name == "support" or "spec_from_file_location" not in read_names(path)

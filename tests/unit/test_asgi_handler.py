@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from subsecond.lambda_runtime.asgi import StreamingHandler
-from subsecond.lambda_runtime.asgi_cycle import BrokenAppError, LateError
+from subsecond.lambda_runtime.asgi_cycle import BrokenAppError, TimeLimitError
 
 
 @dataclass
@@ -215,7 +215,7 @@ def test_the_time_limit_is_an_event_after_the_first_part():
 
     with handling(app, margin=0.01) as handler:
         chunks = []
-        with pytest.raises(LateError):
+        with pytest.raises(TimeLimitError):
             read(handler, handler(event(), Context(0.03)), chunks)
         assert chunks[0] == b"one"
         assert error(chunks[1])["code"] == "deadline_exceeded"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from subsecond.aws.client import Aws
 from subsecond.config import Settings
 from subsecond.ports import ObjectsFailed
-from subsecond.semantic.index.answers_scan import INDEXED, DynamoTruth
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index import INDEXED
+from subsecond.semantic.index.answers_scan import AnswersScan
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.records import Change, Poisoned, change_of
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.writer import Writer
 from subsecond.stores.s3.objects import S3Objects
 from subsecond_local.errors import LocalError
@@ -38,8 +39,8 @@ class PartitionFilter:
     tenant: str | None = None
     namespace: str | None = None
 
-    def has(self, place: Place) -> bool:
-        tenant, _, namespace = place.partition.partition(":")
+    def has(self, index_id: IndexId) -> bool:
+        tenant, _, namespace = index_id.partition.partition(":")
         return self.tenant in (None, tenant) and self.namespace in (None, namespace)
 
 
@@ -70,66 +71,66 @@ class IndexAdmin:
     def __init__(self, aws: Aws, table: str, bucket: str, bars: Bars) -> None:
         self._aws = aws
         self._table = table
-        self._truth = DynamoTruth(aws, table)
+        self._answers = AnswersScan(aws, table)
         self._writer = Writer(S3Objects(aws, bucket))
-        self._upkeep = Upkeep(self._writer, UpkeepLimits(place=UNBOUNDED))
+        self._compactor = Compactor(self._writer, CompactionLimits(index_bytes=UNBOUNDED))
         self._bars = bars
 
     async def rebuild(self, partitions: PartitionFilter, embedder: Embedder | None = None) -> list[dict[str, Any]]:
         """Write the index anew from the table. With an embedder, every entry is given its vector first."""
-        counted = await self._places(partitions)
+        counted = await self._indexes(partitions)
         embedded: Counter[str] = Counter()
         if embedder:
-            for partition in dict.fromkeys(place.partition for place in list(counted)):
-                embedded[partition] = await self._truth.embed_anew(partition, embedder)
-                counted[Place(partition, embedder.id, embedder.dim)] += embedded[partition]
+            for partition in dict.fromkeys(index_id.partition for index_id in list(counted)):
+                embedded[partition] = await self._answers.embed_anew(partition, embedder)
+                counted[IndexId(partition, embedder.id, embedder.dim)] += embedded[partition]
         found = []
-        for place, rows in counted.items():
-            with self._bars(f"rebuilding {place.partition}", rows) as bar:
-                written = await self._upkeep.rebuild(place, _WithProgress(self._truth, bar))
-            more = {"embedded": embedded[place.partition]} if embedder and place.embedder == embedder.id else {}
-            found.append({**_named(place), "rows": written, **await self._size(place), **more})
+        for index_id, rows in counted.items():
+            with self._bars(f"rebuilding {index_id.partition}", rows) as bar:
+                written = await self._compactor.rebuild(index_id, _WithProgress(self._answers, bar))
+            more = {"embedded": embedded[index_id.partition]} if embedder and index_id.embedder == embedder.id else {}
+            found.append({**_named(index_id), "rows": written, **await self._size(index_id), **more})
         return found
 
     async def compact(self, partitions: PartitionFilter) -> list[dict[str, Any]]:
-        """What the upkeep does by schedule, now: mend, merge, remove what nothing names. It evicts nothing."""
+        """What the schedule runs, now: repair, merge, delete orphans. It evicts nothing."""
         found = []
-        places = [place for place in await self._upkeep.places() if partitions.has(place)]
-        with self._bars("compacting", len(places)) as bar:
-            for place in places:
-                before = await self._size(place)
-                self._upkeep.counts.clear()
-                await self._upkeep.tidy(place, self._truth)
+        indexes = [index_id for index_id in await self._compactor.indexes() if partitions.has(index_id)]
+        with self._bars("compacting", len(indexes)) as bar:
+            for index_id in indexes:
+                before = await self._size(index_id)
+                self._compactor.counts.clear()
+                await self._compactor.compact(index_id, self._answers)
                 bar.advance()
-                counts = {name: self._upkeep.counts[name] for name in ("merged", "bad", "swept")}
-                found.append({**_named(place), "before": before, "after": await self._size(place), **counts})
+                counts = {name: self._compactor.counts[name] for name in ("merged", "bad", "swept")}
+                found.append({**_named(index_id), "before": before, "after": await self._size(index_id), **counts})
         return found
 
     async def verify(self, partitions: PartitionFilter) -> list[dict[str, Any]]:
         """Every segment loaded and checked, every row compared with the table."""
         found = []
-        for place, rows in (await self._places(partitions)).items():
-            with self._bars(f"checking {place.partition}", rows) as bar:
-                report = await self._upkeep.verify(place, _WithProgress(self._truth, bar))
-            found.append({**_named(place), **asdict(report), "is_right": report.is_right})
+        for index_id, rows in (await self._indexes(partitions)).items():
+            with self._bars(f"checking {index_id.partition}", rows) as bar:
+                report = await self._compactor.verify(index_id, _WithProgress(self._answers, bar))
+            found.append({**_named(index_id), **asdict(report), "is_right": report.is_right})
         return found
 
-    async def _size(self, place: Place) -> dict[str, int]:
-        manifest, _ = await self._writer.manifest(place)
+    async def _size(self, index_id: IndexId) -> dict[str, int]:
+        manifest, _ = await self._writer.manifest(index_id)
         return {"segments": len(manifest.segments), "bytes": manifest.bytes}
 
-    async def _places(self, partitions: PartitionFilter) -> Counter[Place]:
+    async def _indexes(self, partitions: PartitionFilter) -> Counter[IndexId]:
         """Those that the bucket or the table knows of, with the table's rows: an index may be wholly lost."""
-        found: Counter[Place] = Counter(dict.fromkeys(await self._upkeep.places(), 0))
+        found: Counter[IndexId] = Counter(dict.fromkeys(await self._compactor.indexes(), 0))
         found.update(await self._aws.run(self._scan))
-        return Counter({place: rows for place, rows in found.items() if partitions.has(place)})
+        return Counter({index_id: rows for index_id, rows in found.items() if partitions.has(index_id)})
 
-    def _scan(self) -> Counter[Place]:
+    def _scan(self) -> Counter[IndexId]:
         names = {f"#{name}": name for name in INDEXED}
         pages = self._aws.dynamodb.get_paginator("scan").paginate(
             TableName=self._table, ProjectionExpression=",".join(names), ExpressionAttributeNames=names
         )
-        found: Counter[Place] = Counter()
+        found: Counter[IndexId] = Counter()
         for page in pages:
             for item in page["Items"]:
                 try:
@@ -159,15 +160,15 @@ async def administered(stores: Stores, bars: Bars) -> AsyncGenerator[IndexAdmin]
 class _WithProgress:
     """The table, as far as it has been read."""
 
-    truth: DynamoTruth
+    answers: AnswersScan
     bar: Bar
 
-    async def entries(self, place: Place) -> AsyncIterator[Sequence[Change]]:
-        async for page in self.truth.entries(place):
+    async def entries(self, index_id: IndexId) -> AsyncIterator[Sequence[Change]]:
+        async for page in self.answers.entries(index_id):
             self.bar.advance(len(page))
             yield page
 
 
-def _named(place: Place) -> dict[str, Any]:
-    tenant, _, namespace = place.partition.partition(":")
-    return {"tenant": tenant, "namespace": namespace, "embedder": place.embedder, "dim": place.dim}
+def _named(index_id: IndexId) -> dict[str, Any]:
+    tenant, _, namespace = index_id.partition.partition(":")
+    return {"tenant": tenant, "namespace": namespace, "embedder": index_id.embedder, "dim": index_id.dim}

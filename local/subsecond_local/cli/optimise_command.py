@@ -14,7 +14,7 @@ from typing import Any
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Call
-from subsecond.optimiser import Level, Report, Tokens, optimise, plan_for
+from subsecond.optimiser import Level, OptimiserReport, Tokens, optimise, plan_for
 from subsecond.optimiser.messages import messages_of, texts
 from subsecond_local.errors import LocalError
 from subsecond_local.run.ports import count
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return 0
 
 
-def shown(call: Call, sent: Call, report: Report, counted: tuple[int, int], *, colour: bool) -> Iterator[str]:
+def shown(call: Call, sent: Call, report: OptimiserReport, counted: tuple[int, int], *, colour: bool) -> Iterator[str]:
     """The dry run's lines: a diff, then the figures."""
     for line in unified_diff(_lines(call), _lines(sent), "asked", "sent", lineterm="", n=2):
         tint = COLOURS.get(line[0], "") if colour else ""

@@ -2,8 +2,8 @@
 
 Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
 in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
-ask it in other words, delete. Without a Python of the functions' version it says so and does nothing: imports must come
-from the built layer.
+ask it in other words, delete. Without a Python of the functions' version it fails, because imports must come from the
+built layer; with ALLOW_SKIP=1 it says so and does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from subsecond_local.deploy import deploy_tools as tools
+from subsecond_local.deploy import deploy_tools
 from subsecond_local.deploy.deploy_checks import Deployed
 from subsecond_local.emulator import aws_emulator
 from subsecond_local.errors import LocalError
@@ -38,7 +38,7 @@ class Bench:
 
     python: Path
     pythons: Path
-    sam: tools.Sam
+    sam: deploy_tools.Sam
     scratch: Path
     aws: Mapping[str, str]
 
@@ -48,14 +48,15 @@ class Bench:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0 also where it cannot run for want of a Python."""
+    """The exit code: 0 when everything held, or when it cannot run here and ALLOW_SKIP is set."""
     parser = argparse.ArgumentParser(prog="deploy-local", description="Deploy the template to a stand-in for AWS.")
-    parser.add_argument("--build-only", choices=sorted(tools.MACHINES), help="build for this architecture, check, stop")
+    parser.add_argument(
+        "--build-only", choices=sorted(deploy_tools.MACHINES), help="build for this architecture, check, stop"
+    )
     options = parser.parse_args(argv)
-    python = tools.runtime_python(os.environ)
+    python = deploy_tools.runtime_python(os.environ)
     if python is None:
-        print(f"deploy-local: skipped. The functions run on Python {tools.VERSION}, and there is none here.")
-        return 0
+        return without_python(os.environ)
     begun = time.monotonic()
     try:
         with ExitStack() as cleaning:
@@ -73,26 +74,36 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def without_python(environ: Mapping[str, str]) -> int:
+    """Say that nothing was proved; the exit code."""
+    reason = f"The functions run on Python {deploy_tools.VERSION}, and there is none here."
+    if environ.get("ALLOW_SKIP"):
+        print(f"deploy-local: skipped. {reason}")
+        return 0
+    print(f"deploy-local: {reason} Install it, or set ALLOW_SKIP=1 to go on without this proof.", file=sys.stderr)
+    return 1
+
+
 def prepare(python: Path, cleaning: ExitStack) -> Bench:
     """The tools, and a port for ministack."""
     folder = PROJECT / ".tools"
-    sam = tools.environment_of(folder / "sam", tools.project_python(), tools.SAM)
-    pythons = tools.environment_of(folder / "py313", python, tools.EMULATOR)
+    sam = deploy_tools.environment_of(folder / "sam", deploy_tools.project_python(), deploy_tools.SAM)
+    pythons = deploy_tools.environment_of(folder / "py313", python, deploy_tools.EMULATOR)
     scratch = Path(cleaning.enter_context(tempfile.TemporaryDirectory(prefix="deploy-local-")))
     aws = aws_emulator.access(free_ports(1)[0])
-    environ = tools.sam_environ(os.environ, pythons, aws)
-    return Bench(python, pythons, tools.Sam(sam / "sam", PROJECT, scratch / "sam.log", environ), scratch, aws)
+    environ = deploy_tools.sam_environ(os.environ, pythons, aws)
+    return Bench(python, pythons, deploy_tools.Sam(sam / "sam", PROJECT, scratch / "sam.log", environ), scratch, aws)
 
 
 def build(bench: Bench, architecture: str, folder: Path) -> None:
     timed("sam build", bench.sam, "build", "--build-dir", str(folder), *parameters(Architecture=architecture))
-    size = tools.check_layer(bench.sam.project / folder / "Shared", architecture)
+    size = deploy_tools.check_layer(bench.sam.project / folder / "Shared", architecture)
     say(f"  the layer for {architecture} unpacks to {size / 10**6:.1f} MB")
 
 
 def prove(bench: Bench, cleaning: ExitStack) -> None:
     timed("sam validate --lint", bench.sam, "validate", "--lint")
-    build(bench, tools.architecture(), bench.built.relative_to(bench.sam.project))
+    build(bench, deploy_tools.architecture(), bench.built.relative_to(bench.sam.project))
     supervisor = Supervisor(bench.scratch / "logs", StopFlag(), say)
     supervisor.stop.listen()
     cleaning.callback(supervisor.end)
@@ -100,7 +111,7 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
     deployed = Deployed(STACK, bench.aws)
     deployed.store_secret(SECRET, key)
     stack = {
-        "Architecture": tools.architecture(),
+        "Architecture": deploy_tools.architecture(),
         "UpstreamUrl": f"http://{HOST}:{simulator}/v1",
         "UpstreamSecret": SECRET,
         "DefaultModel": "sim-t50-i20-n16",
@@ -183,7 +194,7 @@ def new_key(bench: Bench) -> str:
     return key
 
 
-def timed(what: str, sam: tools.Sam, *arguments: str) -> None:
+def timed(what: str, sam: deploy_tools.Sam, *arguments: str) -> None:
     begun = time.monotonic()
     sam(*arguments)
     say(f"{what}: {time.monotonic() - begun:.0f} s")

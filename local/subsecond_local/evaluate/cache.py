@@ -38,7 +38,7 @@ class Cache:
     def __init__(self, setting: Setting, policy: Policy, rows: int, objects: Objects | None = None) -> None:
         self._settings = setting.settings
         embedder = setting.embedder
-        limits = ReaderLimits(own_rows=rows, memory=MEMORY)
+        limits = ReaderLimits(memtable_rows=rows, memory=MEMORY)
         self.reader = Reader(objects or MemoryObjects(), embedder.id, embedder.dim, limits)
         self.store = MemoryStore(MEMORY)
         self.semantic = SemanticCache(embedder, self.reader, policy, BOX)

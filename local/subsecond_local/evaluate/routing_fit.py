@@ -52,9 +52,9 @@ class Matrix:
     @classmethod
     def of(cls, prompts: Sequence[str]) -> Matrix:
         """1 over the root of the row's number of words, for each word: as the scorer has it."""
-        found = [difficulty.buckets(prompt, BITS) for prompt in prompts]
+        found = [difficulty.word_slots(prompt, BITS) for prompt in prompts]
         sizes = np.array([len(one) for one in found])
-        columns = np.array([place for one in found for place in one], np.intp)
+        columns = np.array([slot for one in found for slot in one], np.intp)
         values = np.repeat(1 / np.sqrt(np.maximum(difficulty.LEAST_WORDS, sizes)), sizes)
         return cls(np.repeat(np.arange(len(prompts)), sizes), columns, values, (len(prompts), 1 << BITS))
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.records import Change
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.vectors import quantise
 from subsecond.semantic.index.writer import Writer
 from subsecond.stats.trace import Trace
@@ -94,9 +94,9 @@ async def measured(rows: int, setting: Setting, asked: int = ASKED, bars: Bars =
 async def _filled(cache: Cache, objects: Objects, stored: list[Asked], vectors: dict[str, Vector], bars: Bars) -> None:
     """Stores the questions, and has them indexed and loaded."""
     embedder = cache.semantic.embedder
-    place = Place(TENANT.partition, embedder.id, embedder.dim)
-    upkeep = Upkeep(writer := Writer(objects), UpkeepLimits(place=MEMORY))
-    indexer = Indexer(writer, upkeep)
+    index_id = IndexId(TENANT.partition, embedder.id, embedder.dim)
+    compactor = Compactor(writer := Writer(objects), CompactionLimits(index_bytes=MEMORY))
+    indexer = Indexer(writer, compactor)
     changes = []
     with bars("indexing", len(stored)) as bar:
         for at, one in enumerate(stored, 1):
@@ -105,10 +105,10 @@ async def _filled(cache: Cache, objects: Objects, stored: list[Asked], vectors: 
                 keys = bytes.fromhex(one.prompt.key), bytes.fromhex(one.prompt.scope)
                 changes.append(Change(*keys, int(1e6 * entry.created), int(entry.expires), 0, quantise(vector)))
             if len(changes) == PART or at == len(stored):
-                await indexer.apply(place, changes)
+                await indexer.apply(index_id, changes)
                 bar.advance(len(changes))
                 changes = []
-    await upkeep.relieve(place)
+    await compactor.merge_and_evict(index_id)
     await cache.reader.refresh(TENANT.partition)
 
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
+from subsecond.semantic.index import INDEXED
 from subsecond_local.emulator.stream_feed import Feed, FunctionAway, FunctionFailed, Record, Shard, SourceAway
 from subsecond_local.lambda_host import LambdaHost
 from subsecond_local.lambda_host.invocation import ThrottledError
@@ -25,8 +26,6 @@ from subsecond_local.run.stores import Stores
 FUNCTION = "indexer"
 # Seconds in which a batch on its way may end when the host does. It comes again otherwise.
 STOPS_WITHIN = 1.5
-# What an entry of the index is made of; the answers stay where they are.
-INDEXED = ("pk", "scope", "vector", "embedder", "created", "expires", "used")
 
 
 class TableStream:

@@ -1,7 +1,7 @@
-"""Many single questions, asked together: what is asked in the same moment goes out as one call.
+"""Batches single questions into calls: those of the same moment share one. Used for BatchGetItem, embeddings, searches.
 
-No window of time: a lone question goes out in the loop's next turn. Those that come in the same turn, as the prompts of
-a batch do, share a call; those that come while `at_once` calls run share the next one.
+There is no waiting window: a lone question goes out in the loop's next turn. Questions of the same turn, as those of a
+list of prompts, share a call; those that come while `at_once` calls run share the next one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Reply = TypeVar("Reply")
 
 
 class ShortReply(Exception):
-    """Fewer or more replies than questions: nobody can say whose is missing."""
+    """Fewer or more replies than questions: it is unknown whose is missing."""
 
 
 class Batcher(Generic[Question, Reply]):
-    """`together` answers a list of questions in their order; an exception in a reply's place is for its asker alone.
-    Used from one event loop.
+    """`together` answers a list of questions in their order; an exception in place of a reply goes to that caller
+    alone. Used from one event loop.
 
     most: questions of one call. at_once: calls that run side by side, so that a slow one holds up nobody else.
     """
@@ -41,7 +41,8 @@ class Batcher(Generic[Question, Reply]):
         self._called = False
 
     async def ask(self, question: Question) -> Reply:
-        """Its reply. Raises what `together` raised, or ShortReply. A caller who is cancelled takes nobody along."""
+        """The reply. Raises what `together` raised, or ShortReply. Cancelling one caller does not cancel the shared
+        call."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((question, future))
@@ -89,5 +90,5 @@ def _whole(replies: Sequence[Reply | BaseException], questions: int) -> Sequence
 
 
 def _own(error: BaseException) -> BaseException:
-    """What a future can hold: the end of the task that made the call is not the caller's own cancellation."""
+    """The error for a caller: the call's own cancellation becomes ShortReply, because the caller was not cancelled."""
     return error if isinstance(error, Exception) else ShortReply("the call was cancelled")

@@ -1,7 +1,7 @@
-"""The one place where a failure of our own is turned into a counted miss.
+"""Turns a failure of our own parts into a counted miss.
 
-What Subsecond adds (stores, index, embedder, ledger) may fail in any way that its libraries know; the answer must come
-all the same. That is why this is the only catch-all in the request's path. Authentication never comes through here.
+Stores, index, embedder and ledger may fail in any way that their libraries know; the client must get its answer all the
+same. So this is the only catch-all on the request's path. Authentication never comes through here.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ T = TypeVar("T")
 log = logging.getLogger("subsecond")
 
 
-async def fail_open(trace: Trace, step: str, work: Awaitable[T], box: float) -> T | None:
-    """The work's result, or None when it failed or took longer than `box` seconds; then `<step>_failed` is counted."""
-    until = asyncio.get_running_loop().time() + box
+async def fail_open(trace: Trace, step: str, work: Awaitable[T], timeout_s: float) -> T | None:
+    """The work's result, or None when it failed or took longer than `timeout_s`; then `<step>_failed` is counted."""
+    until = asyncio.get_running_loop().time() + timeout_s
     try:
         steps = work.__await__()
         try:
             wait = next(steps)
         except StopIteration as done:
-            # It never waited, as what is in memory: no timer, which takes 4 µs; ten are a tenth of a lone miss's time.
+            # Work in memory never waits: it gets no timer, which takes 4 µs. Ten are a tenth of a lone miss's time.
             result: T = done.value
             return result
         async with asyncio.timeout_at(until):
@@ -41,7 +41,7 @@ async def fail_open(trace: Trace, step: str, work: Awaitable[T], box: float) -> 
 
 @coroutine
 def _rest(steps: Generator[Any, Any, T], wait: Any) -> Generator[Any, Any, T]:
-    """What `await` does, of work that has begun: hand its waits to the loop, and to it what becomes of them."""
+    """Awaits work that has begun: hands its waits to the loop, and their results back to it."""
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What is made when it is first needed, once, in a thread: a hit does not pay for what only a miss uses."""
+"""Makes a value when it is first needed, once, in a thread: a hit does not pay for what only a miss uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """`made` is None until somebody has asked for it."""
+    """`made` is None until `get` has ended for the first time."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -18,7 +18,8 @@ class Lazy(Generic[T]):
         self.made: T | None = None
 
     async def get(self) -> T:
-        """Raises what making it raised; the next call tries again. A caller who is cancelled takes nobody along."""
+        """The value. Raises what `make` raised; the next call tries again. Cancelling one caller does not cancel the
+        making, which the others wait for."""
         if self.made is None:
             if self._making is None:
                 self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
@@ -29,4 +30,4 @@ class Lazy(Generic[T]):
     def _ended(self, making: asyncio.Future[T]) -> None:
         self._making = None
         if not making.cancelled():
-            making.exception()  # taken, so that the loop does not report it where nobody waits any more
+            making.exception()  # taken, so that the loop does not report it where no caller waits any more

@@ -109,7 +109,7 @@ def _health(models: Models) -> dict[str, Any]:
     predicted = {name: health.predict(name) for name in models.routed.router.catalogue.models}
     return {
         name: {
-            "resting": one.resting,
+            "circuit_open": one.circuit_open,
             "error_rate": round(one.error_rate, 4),
             "ttft_p50_ms": round(one.ttft_p50 * 1000, 3),
             "ttft_p95_ms": round(one.ttft_p95 * 1000, 3),

@@ -20,7 +20,7 @@ STORES = ("secretsmanager", "ssm")
 # Seconds until a store that failed is asked again, while the last secret known goes on.
 RETRY = 10.0
 # Seconds for a connection and for a reply; a client waits meanwhile.
-PATIENCE = 2.0
+TIMEOUT_S = 2.0
 # Seconds between two readings because the upstream refused what was read: each refused call would cost one.
 REREAD = 60.0
 
@@ -60,8 +60,8 @@ def forget_all() -> None:
 def parse(reference: str) -> tuple[str, str, str]:
     """Store, name and field of `secretsmanager:NAME_OR_ARN`, `ssm:NAME`, or either with `#FIELD` behind it, which takes
     one field of a JSON object. ValueError when it is none of these."""
-    store, _, place = reference.partition(":")
-    name, _, field = place.partition("#")
+    store, _, name_and_field = reference.partition(":")
+    name, _, field = name_and_field.partition("#")
     if store not in STORES or not name:
         raise ValueError(f"{reference!r} is not like secretsmanager:NAME, secretsmanager:NAME#FIELD or ssm:NAME")
     return store, name, field
@@ -121,7 +121,7 @@ def _secrets() -> SecretsProvider:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    return SecretsProvider(boto_config=Config(connect_timeout=PATIENCE, read_timeout=PATIENCE))
+    return SecretsProvider(boto_config=Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S))
 
 
 @lru_cache
@@ -129,4 +129,4 @@ def _parameters() -> SSMProvider:
     from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    return SSMProvider(boto_config=Config(connect_timeout=PATIENCE, read_timeout=PATIENCE))
+    return SSMProvider(boto_config=Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S))

@@ -10,10 +10,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.clock import within
+from subsecond.aio.shared_refresh import SharedRefresh
 from subsecond.model import Entry, Rule
 from subsecond.ports import Invalidations
 from subsecond.stats.trace import Trace
@@ -35,10 +36,9 @@ class _Known:
     """One partition. rules: the latest of each kind and value; None until the first refresh. models: the latest date
     of a rule for any model."""
 
+    refresh: SharedRefresh
     rules: dict[Place, Rule] | None = None
     models: float = float("-inf")
-    asked: float = float("-inf")
-    task: asyncio.Task[None] | None = None
 
 
 class Rules:
@@ -64,20 +64,12 @@ class Rules:
         self._partitions: OrderedDict[str, _Known] = OrderedDict()
 
     def begin(self, partition: str) -> asyncio.Task[None] | None:
-        """Start to read the rules, unless that was done within EVERY. The task is shared: not to be cancelled, and
-        need not be awaited."""
-        known = self._known(partition)
-        now = self._ticks()
-        if known.task is None and not within(known.asked, EVERY, now):
-            known.asked = now
-            known.task = asyncio.create_task(self._read(partition, known))
-            known.task.add_done_callback(lambda task: _ended(known, task))
-        return known.task
+        """Start to read the rules, unless that was done within EVERY: `SharedRefresh.begin`."""
+        return self._known(partition).refresh.begin()
 
     async def refresh(self, partition: str) -> None:
-        """Read the rules, as `begin` does. Raises what the store raises; the rules known before stay."""
-        if task := self.begin(partition):
-            await asyncio.shield(task)
+        """Read the rules, as `begin` does, and wait. Raises what the store raises; the rules known before stay."""
+        await self._known(partition).refresh.wait()
 
     async def ready(self, partition: str, trace: Trace) -> bool:
         """Whether rules are known. When the store is away the last known ones hold, and `rules_failed` is counted;
@@ -121,7 +113,7 @@ class Rules:
     async def add(self, partition: str, rule: Rule) -> None:
         """For all environments, and for this one at once. Raises what the store raises."""
         await self._store.add(partition, rule)
-        await self._read(partition, self._known(partition))
+        await self._read(partition)
 
     def _invalid(self, partition: str, created: float, places: Iterable[Place]) -> bool:
         if created <= self._clock() - self.life:
@@ -131,13 +123,15 @@ class Rules:
     def _known(self, partition: str) -> _Known:
         known = self._partitions.get(partition)
         if known is None:
-            known = self._partitions[partition] = _Known()
+            work = partial(self._read, partition)
+            known = self._partitions[partition] = _Known(SharedRefresh(work, EVERY, self._ticks))
             if len(self._partitions) > REMEMBERED:
                 self._partitions.popitem(last=False)
         self._partitions.move_to_end(partition)
         return known
 
-    async def _read(self, partition: str, known: _Known) -> None:
+    async def _read(self, partition: str) -> None:
+        known = self._known(partition)
         self._learn(known, await self._store.rules(partition))
 
     def _learn(self, known: _Known, rules: Sequence[Rule]) -> None:
@@ -160,10 +154,3 @@ def places(entry: Entry) -> list[Place]:
     named = [("namespace", ""), ("scope", entry.prompt.scope), ("entry", entry.prompt.key)]
     models = [("model", model) for model in {entry.model, entry.recording.model}]
     return [*named, *models, *(("tag", tag) for tag in entry.tags)]
-
-
-def _ended(known: _Known, task: asyncio.Task[None]) -> None:
-    known.task = None
-    # Whoever still waits gets the error; where nobody does, it has been looked at.
-    if not task.cancelled():
-        task.exception()

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import Any, Protocol
 
-from .asgi_cycle import Exchange
+from .asgi_cycle import AsgiCycle
 from .asgi_types import App
 from .http_stream import HttpStream
 from .scope import http_body, http_scope, is_http
@@ -80,12 +80,12 @@ class StreamingHandler:
         scope = http_scope(event)
         scope["aws.event"], scope["aws.context"] = event, context
         scope["aws.deadline"] = end - 2 * self._margin
-        exchange = Exchange(self._app, scope, http_body(event), end - self._margin, self._margin / 2)
-        head = await exchange.begin()
-        return HttpStream(head.status, head.headers, head.cookies, self._body(exchange, end), self.loop)
+        cycle = AsgiCycle(self._app, scope, http_body(event), end - self._margin, self._margin / 2)
+        head = await cycle.begin()
+        return HttpStream(head.status, head.headers, head.cookies, self._body(cycle, end), self.loop)
 
-    async def _body(self, exchange: Exchange, end: float) -> AsyncGenerator[bytes]:
-        parts = exchange.parts()
+    async def _body(self, cycle: AsgiCycle, end: float) -> AsyncGenerator[bytes]:
+        parts = cycle.parts()
         try:
             async for part in parts:
                 yield part

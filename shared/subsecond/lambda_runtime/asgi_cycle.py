@@ -19,13 +19,13 @@ HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrad
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseStart:
     status: int
     headers: dict[str, str]
     cookies: list[str]
 
 
-class LateError(TimeoutError):
+class TimeLimitError(TimeoutError):
     """The function's time is used up."""
 
     def __init__(self) -> None:
@@ -36,40 +36,40 @@ class BrokenAppError(RuntimeError):
     """The app returned in the middle of its response."""
 
 
-class Exchange:
+class AsgiCycle:
     """`begin` waits for the first part of the body; `parts` gives it and the rest.
 
     The app waits in `send` until its part is taken: memory holds one part, and a slow reader slows the app. It runs on
-    after its last part (to store, to record), and the parts end when it returns. At `cut` (monotonic seconds) it is
-    cancelled; `grace` seconds later it is left behind.
+    after its last part (to store, to record), and the parts end when it returns. At `deadline` (monotonic seconds) it
+    is cancelled; `grace` seconds later it is left behind.
     """
 
-    def __init__(self, app: App, scope: dict[str, Any], body: bytes, cut: float, grace: float) -> None:
+    def __init__(self, app: App, scope: dict[str, Any], body: bytes, deadline: float, grace: float) -> None:
         self._app = app
         self._scope = scope
         self._body: bytes | None = body
-        self._cut = cut
+        self._deadline = deadline
         self._grace = grace
         self._start: Message | None = None
         self._part: bytes | None = None
         self._complete = False
-        self._late = False
+        self._timed_out = False
         self._waiting: asyncio.Future[None] | None = None
         self._taken: asyncio.Future[None] | None = None
 
-    async def begin(self) -> Head:
+    async def begin(self) -> ResponseStart:
         """Status, headers and cookies. An app that fails before its first part of the body has a proper status here."""
         loop = asyncio.get_running_loop()
         self._task = asyncio.ensure_future(self._app(self._scope, self._receive, self._send))
         self._task.add_done_callback(lambda _: self._wake())
-        self._alarm = loop.call_later(max(0.0, self._cut - monotonic()), self._expire)
+        self._alarm = loop.call_later(max(0.0, self._deadline - monotonic()), self._expire)
         if await self._next_part() and self._start is not None:
-            return _head(self._start)
+            return _response_start(self._start)
         error = self._failure() or BrokenAppError("the app returned without a response")
         log.error("The app failed before its response", exc_info=error)
-        status, self._part = 504 if isinstance(error, LateError) else 500, _error_object(error)
+        status, self._part = 504 if isinstance(error, TimeLimitError) else 500, _error_object(error)
         self._start, self._complete = None, True
-        return Head(status, {"content-type": "application/json", "content-length": str(len(self._part))}, [])
+        return ResponseStart(status, {"content-type": "application/json", "content-length": str(len(self._part))}, [])
 
     async def parts(self) -> AsyncGenerator[bytes]:
         """The body. An incomplete one ends with an event for the client, where it is a stream of events, and raises."""
@@ -94,7 +94,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._start = message
         elif message["type"] == "http.response.body" and not self._complete:
-            if self._late:
+            if self._timed_out:
                 raise OSError("the response is over")
             self._complete = not message.get("more_body", False)
             self._part = b"" if self._scope["method"] == "HEAD" else bytes(message.get("body", b""))
@@ -104,7 +104,7 @@ class Exchange:
 
     async def _next_part(self) -> bool:
         """Wait for the app's next part; False when there will be none."""
-        while self._part is None and not self._task.done() and not self._late:
+        while self._part is None and not self._task.done() and not self._timed_out:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         return self._part is not None
@@ -121,13 +121,13 @@ class Exchange:
 
     def _expire(self) -> None:
         if not self._task.done():
-            self._late = True
+            self._timed_out = True
             self._task.cancel()
             self._wake()
 
     def _failure(self) -> BaseException | None:
-        if self._late:
-            return LateError()
+        if self._timed_out:
+            return TimeLimitError()
         if not self._task.done():
             return None
         return asyncio.CancelledError("the app was cancelled") if self._task.cancelled() else self._task.exception()
@@ -136,7 +136,7 @@ class Exchange:
         """What a client that reads events is told of an answer that breaks off."""
         if self._complete or self._start is None:
             return None
-        events = _head(self._start).headers.get("content-type", "").startswith("text/event-stream")
+        events = _response_start(self._start).headers.get("content-type", "").startswith("text/event-stream")
         return b"data: " + _error_object(self._failure()) + b"\n\n" if events else None
 
     def _conclude(self) -> None:
@@ -156,7 +156,7 @@ class Exchange:
             self._task.exception()
 
 
-def _head(start: Message) -> Head:
+def _response_start(start: Message) -> ResponseStart:
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for raw_name, raw_value in start.get("headers", ()):
@@ -165,11 +165,11 @@ def _head(start: Message) -> Head:
             cookies.append(value)
         elif name not in HOP_BY_HOP:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Head(start["status"], headers, cookies)
+    return ResponseStart(start["status"], headers, cookies)
 
 
 def _error_object(error: BaseException | None) -> bytes:
     """OpenAI's error shape. What the client reads says nothing of our insides; the log has the traceback."""
-    late = isinstance(error, LateError)
+    late = isinstance(error, TimeLimitError)
     message, code = (str(error), "deadline_exceeded") if late else ("internal error", "internal_error")
     return json.dumps({"error": {"message": message, "type": "api_error", "param": None, "code": code}}).encode()

@@ -66,7 +66,7 @@ class StreamingRuntimeClient(LambdaRuntimeClient):  # type: ignore[misc]
         return self._loop
 
 
-class _LostError(Exception):
+class _HungUpError(Exception):
     """The Runtime API hung up while the response was being written."""
 
 
@@ -85,12 +85,12 @@ async def _post(connection: socket.socket, head: bytes, stream: HttpStream, invo
     await asyncio.wait((pump,))
     error = asyncio.CancelledError("the response was cancelled") if pump.cancelled() else pump.exception()
     try:
-        if not isinstance(error, _LostError):
+        if not isinstance(error, _HungUpError):
             if error is not None:
                 log.error("The response to %s broke off", invoke_id, exc_info=error)
             await _write(connection, ending(error))
         reply = await _reply(connection)
-    except _LostError:
+    except _HungUpError:
         reply = await _reply(connection)
     status, _, text = reply.partition(b"\r\n")
     if status.split(b" ")[1:2] != [b"%d" % ACCEPTED]:
@@ -120,7 +120,7 @@ async def _write(connection: socket.socket, data: bytes) -> None:
         # Sends at once when the socket takes it all, without a turn of the loop.
         await asyncio.get_running_loop().sock_sendall(connection, data)
     except OSError as error:
-        raise _LostError(str(error)) from error
+        raise _HungUpError(str(error)) from error
 
 
 async def _reply(connection: socket.socket) -> bytes:

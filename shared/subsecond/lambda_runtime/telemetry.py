@@ -59,7 +59,7 @@ class ObservedLedger:
         logger.info("request", extra=_line(trace) | ({"untold": untold} if untold else {}))
         for name in ("Requests", "Errors") if untold else ():
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=untold)
-        for name, unit, value in _figures(trace):
+        for name, unit, value in _metrics(trace):
             metrics.add_metric(name=name, unit=unit, value=value)
 
     async def flush(self, *, force: bool = False) -> None:
@@ -105,7 +105,7 @@ def _line(trace: Trace) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, {})}
 
 
-def _figures(trace: Trace) -> list[tuple[str, MetricUnit, float]]:
+def _metrics(trace: Trace) -> list[tuple[str, MetricUnit, float]]:
     count, time = MetricUnit.Count, MetricUnit.Milliseconds
     found = [
         ("Requests", count, 1.0),

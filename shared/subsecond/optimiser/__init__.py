@@ -1,8 +1,8 @@
 """Fewer tokens, same meaning. `optimise` is the whole of it; docs/optimiser.md tells the levels and their limits."""
 
 from subsecond.optimiser.optimise import Optimiser, optimise
-from subsecond.optimiser.plan import HEADER, Level, Plan, plan_for
-from subsecond.optimiser.report import Report, Rule, cached_tokens
+from subsecond.optimiser.plan import HEADER, Level, OptimiserPlan, plan_for
+from subsecond.optimiser.report import OptimiserReport, cached_tokens
 from subsecond.optimiser.tokens import Correction, Tokens
 
 __all__ = [
@@ -10,9 +10,8 @@ __all__ = [
     "Correction",
     "Level",
     "Optimiser",
-    "Plan",
-    "Report",
-    "Rule",
+    "OptimiserPlan",
+    "OptimiserReport",
     "Tokens",
     "cached_tokens",
     "optimise",

@@ -1,4 +1,4 @@
-"""Long verbatim repeats of context: the first stays.
+"""Removes long verbatim repeats of context; the first stays.
 
 Only in system and developer messages: what a user or a tool says twice may be said twice on purpose, and a file that an
 agent reads again is not the same file. What goes is whole: a paragraph, a fenced block, an element, a passage.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from subsecond.optimiser.passages import Span, passages_of, regions, without
-from subsecond.optimiser.protect import units
+from subsecond.optimiser.passages import Span, context_regions, cut_out, passages_of
+from subsecond.optimiser.protect import paragraphs
 
 # Shorter repeats may be a form's parts ("Answer in one word.").
 LONG = 120
 
 
-def may_repeat(texts: Iterable[str]) -> bool:
-    """Whether lines come again that are long enough together: without those, no paragraph does, and this is quicker."""
+def may_hold_repeats(texts: Iterable[str]) -> bool:
+    """Whether enough lines come again that a paragraph could. Quicker than to look for the paragraphs."""
     lines = [line for text in texts for line in map(str.strip, text.split("\n"))]
     return sum(map(len, lines)) - sum(map(len, set(lines))) >= LONG // 2
 
@@ -33,7 +33,7 @@ class Dedupe:
             return text, 0
         spans = sorted([*passages_of(text), *_outside(text)])
         repeats = [(start, end) for start, end in spans if self._again(text[start:end].strip())]
-        return without(text, repeats), len(repeats)
+        return cut_out(text, repeats), len(repeats)
 
     def _again(self, piece: str) -> bool:
         if len(piece) < LONG:
@@ -47,7 +47,7 @@ class Dedupe:
 def _outside(text: str) -> list[Span]:
     """The paragraphs around the context."""
     found, at = [], 0
-    for start, end in [*regions(text), (len(text), len(text))]:
-        found += [(at + one, at + two) for one, two in units(text[at:start])]
+    for start, end in [*context_regions(text), (len(text), len(text))]:
+        found += [(at + one, at + two) for one, two in paragraphs(text[at:start])]
         at = end
     return found

@@ -1,4 +1,4 @@
-"""How many tokens a text has, without the tokenizer: each piece of it costs what pieces of its kind and length cost.
+"""Estimates a text's tokens without the tokenizer: each piece of it costs what pieces of its kind and length cost.
 
 The pieces are those into which the GPT-4o tokenizer (o200k) cuts a text before it looks into its vocabulary. The tables
 in `data/tokens.json` hold mean tokens by class and length, fitted by `training/fit_tokens.py`; docs/optimiser.md has
@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from operator import mul
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 TABLES = Path(__file__).parent / "data" / "tokens.json"
 WORDS = Path(__file__).parent / "data" / "words.txt.gz"
 # Chinese characters that are a token of their own in o200k.
 HAN = Path(__file__).parent / "data" / "han.txt"
-# A chunk longer than this is no word that comes again: a line of Chinese, base64. A link comes again when the paragraph
-# around it is counted by itself.
+# A longer chunk is not remembered, because it is no word that comes again: a line of Chinese, base64. A link comes
+# again when the paragraph around it is counted by itself.
 LONGEST_WORD = 400
-# Bytes of words remembered, then the memory starts anew. Each has its characters, and so much for its place and cost.
+# Bytes of remembered words; beyond, the memory is emptied. Each word takes its characters and so much for its entry.
 MOST_BYTES, BYTES_PER_WORD = 10_000_000, 150
 
 # What may stand before a word and is cut off with it: a space or one sign.
@@ -96,15 +96,23 @@ def gaps(text: str) -> tuple[int, ...]:
     )
 
 
+class Table(TypedDict):
+    """One tokenizer's fit. pieces: mean tokens by class, and by length from 1 on. gaps: tokens of each kind of
+    `gaps`."""
+
+    pieces: dict[str, list[float]]
+    gaps: list[float]
+
+
 class Estimator:
     """Counts with one table. The cost of a word that was seen before is a look-up."""
 
     exact = False
 
-    def __init__(self, table: Mapping[str, Any], name: str = "") -> None:
+    def __init__(self, table: Table, name: str = "") -> None:
         self.name = f"{name} estimate"
         self._words = _Words(table["pieces"])
-        self._gaps: list[float] = table["gaps"]
+        self._gaps = table["gaps"]
 
     def count(self, text: str) -> int:
         words = text.split()
@@ -149,7 +157,7 @@ class _Words(dict[str, float]):
 
 
 @cache
-def tables() -> dict[str, dict[str, Any]]:
+def tables() -> dict[str, Table]:
     """All fitted tables, by the tokenizer's name."""
-    loaded: dict[str, dict[str, Any]] = json.loads(TABLES.read_text(encoding="utf-8"))
+    loaded: dict[str, Table] = json.loads(TABLES.read_text(encoding="utf-8"))
     return loaded

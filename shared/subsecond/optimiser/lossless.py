@@ -1,13 +1,13 @@
-"""Trailing blanks and runs of empty lines in prose: what no reader sees."""
+"""Removes trailing blanks and repeated empty lines from prose: no reader sees them."""
 
 from __future__ import annotations
 
-from subsecond.optimiser.protect import BLANK, BLANKS, PROSE, PROTECTED, kinds
+from subsecond.optimiser.protect import BLANK, BLANKS, PROSE, PROTECTED, line_kinds
 
 _SIGNS = (" \n", "\t\n", " \r\n", "\t\r\n", "\n\n\n", "\n\r\n\r\n")
 
 
-def tidied(text: str) -> str:
+def without_idle_blanks(text: str) -> str:
     """The same text without trailing blanks on prose lines, and with one empty line where prose has several."""
     if not (text.endswith((" ", "\t", "\n\n")) or text.startswith("\n\n") or any(sign in text for sign in _SIGNS)):
         return text
@@ -16,7 +16,7 @@ def tidied(text: str) -> str:
     blanks: list[str] = []
     # The text's two ends count as prose.
     before = PROSE
-    for line, kind in zip(lines, kinds(lines), strict=True):
+    for line, kind in zip(lines, line_kinds(lines), strict=True):
         if kind == BLANK:
             blanks.append(line)
             continue

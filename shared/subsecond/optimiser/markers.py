@@ -1,9 +1,9 @@
-"""Marks for the provider's prefix cache, placed only where the caller or the operator asked for them.
+"""Places markers for the provider's prefix cache, only where the caller or the operator asked for them.
 
 openai: `prompt_cache_key`, the same for one tenant's calls with the same tools and system text, so that they meet the
 same cache. anthropic: `cache_control` on the last tool, the system's last text and the last message before the newest
-turn (three of the four that are allowed). bedrock: a `cachePoint` behind the same messages. A body that carries a mark
-of its own gets none from us. Text stays byte for byte.
+turn (three of the four that are allowed). bedrock: a `cachePoint` behind the same messages. A body that carries a
+marker of its own gets none from us. Text stays byte for byte.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from hashlib import sha256
 from typing import Any
 
 from subsecond.config import CHOICES
-from subsecond.optimiser.messages import INSTRUCTING, MARKS, Message, is_marked, last_user
+from subsecond.optimiser.messages import INSTRUCTING, MARKERS, Message, has_marker, last_user
 
-KINDS = CHOICES["cache_markers"]
-# What providers cache at the least is 1,024 tokens: a shorter prefix than this many characters is not worth a mark.
+MARKER_KINDS = CHOICES["cache_markers"]
+# What providers cache at the least is 1,024 tokens: a shorter prefix than this many characters is not worth a marker.
 LEAST_CHARS = 4096
 
 
-def marked(
+def with_markers(
     body: Mapping[str, Any], messages: Sequence[Message], kind: str, partition: str
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Fields of the body to put in place of its own, and the names of the marks set."""
-    own = "prompt_cache_key" in body or is_marked(body.get("tools")) or any(map(is_marked, messages))
-    if kind == "off" or own or any(mark in body for mark in MARKS):
+    """Fields of the body to replace, and the names of the markers set."""
+    own = "prompt_cache_key" in body or has_marker(body.get("tools")) or any(map(has_marker, messages))
+    if kind == "off" or own or any(mark in body for mark in MARKERS):
         return {}, ()
     head = [message for message in messages if message.get("role") in INSTRUCTING]
     if kind == "openai":
@@ -65,7 +65,7 @@ def _with_mark(message: Message, kind: str) -> Message | None:
     return {**message, "content": [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]}
 
 
-def _chars(values: Sequence[Any]) -> int:
+def _chars(values: Sequence[object]) -> int:
     return sum(len(json.dumps(value, ensure_ascii=False, default=str)) for value in values)
 
 
@@ -77,6 +77,6 @@ def prefix_hash(body: Mapping[str, Any], messages: Sequence[Message]) -> str:
     return digest([tools, before])[:16] if before or tools else ""
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     # Keys are not sorted: a provider's prefix changes with their order.
     return sha256(json.dumps(value, separators=(",", ":"), default=str).encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""A chat body's messages: their roles, and their texts wherever those stand. Nothing here changes what it is given."""
+"""Reads a chat body's messages: their roles, and their texts in either form of content. Changes nothing in place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Message = Mapping[str, Any]
 
 INSTRUCTING = frozenset({"system", "developer"})
 # How callers mark where the provider's cached prefix ends: Anthropic, Bedrock, OpenAI.
-MARKS = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
+MARKERS = ("cache_control", "cachePoint", "prompt_cache_breakpoint")
 
 
 def messages_of(body: Mapping[str, Any]) -> list[Message]:
@@ -38,7 +38,7 @@ def with_texts(message: Message, edit: Callable[[str], str]) -> Message:
 
 
 def last_user(messages: Sequence[Message]) -> int:
-    """The place of the last user message; their number where there is none."""
+    """The index of the last user message; the number of messages where there is none."""
     return next((at for at in range(len(messages) - 1, -1, -1) if messages[at].get("role") == "user"), len(messages))
 
 
@@ -48,18 +48,18 @@ def query(messages: Sequence[Message]) -> str:
     return "\n".join(texts(messages[at])) if at < len(messages) else ""
 
 
-def marked_until(body: Mapping[str, Any], messages: Sequence[Message]) -> int:
-    """How many messages the caller's own marks hold: those up to the last that carries one. Top level: all of them."""
-    if any(body.get(mark) for mark in MARKS):
+def pinned_messages(body: Mapping[str, Any], messages: Sequence[Message]) -> int:
+    """How many messages must stay byte for byte: those up to the caller's last marker; all for one at the top level."""
+    if any(body.get(mark) for mark in MARKERS):
         return len(messages)
-    return next((at + 1 for at in range(len(messages) - 1, -1, -1) if is_marked(messages[at])), 0)
+    return next((at + 1 for at in range(len(messages) - 1, -1, -1) if has_marker(messages[at])), 0)
 
 
-def is_marked(value: Any) -> bool:
-    """Whether a mark stands in it, at any depth (the wire bounds that at 100)."""
+def has_marker(value: object) -> bool:
+    """Whether it holds a marker, at any depth (`api.wire` bounds that at 100)."""
     if isinstance(value, Mapping):
-        return any(mark in value for mark in MARKS) or any(map(is_marked, value.values()))
-    return isinstance(value, list) and any(map(is_marked, value))
+        return any(mark in value for mark in MARKERS) or any(map(has_marker, value.values()))
+    return isinstance(value, list) and any(map(has_marker, value))
 
 
 def is_formatted(body: Mapping[str, Any]) -> bool:
@@ -68,5 +68,5 @@ def is_formatted(body: Mapping[str, Any]) -> bool:
     return bool(wanted) and not (isinstance(wanted, Mapping) and wanted.get("type") == "text")
 
 
-def _is_text(part: Any) -> bool:
+def _is_text(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)

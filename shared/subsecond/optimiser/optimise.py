@@ -1,9 +1,8 @@
-"""A call in, the call that is sent and a report out. Pure: the caller's body is never changed, nothing is awaited.
+"""Makes of a call the call that is sent, and a report. Pure: the caller's body is never changed, nothing is awaited.
 
-What is edited without being asked for a budget is edited in system and developer messages alone, each by itself and
-by what stands before it. So a message is sent the same way in every call of a conversation, and the provider's prefix
-cache holds. Messages up to the caller's last cache mark, users' words, answers, tools and their results stay as they
-are, byte for byte.
+`lossless` and `dedupe` edit system and developer messages alone, each by itself and by what stands before it. So a
+message is sent the same way in every call of a conversation, and the provider's prefix cache holds. Messages up to the
+caller's last cache marker, users' words, answers, tools and their results stay byte for byte.
 """
 
 from __future__ import annotations
@@ -14,21 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
-from subsecond.optimiser.lossless import tidied
-from subsecond.optimiser.markers import marked, prefix_hash
+from subsecond.optimiser.dedupe import Dedupe, may_hold_repeats
+from subsecond.optimiser.fit import Fit
+from subsecond.optimiser.lossless import without_idle_blanks
+from subsecond.optimiser.markers import prefix_hash, with_markers
 from subsecond.optimiser.messages import (
     INSTRUCTING,
     Message,
     is_formatted,
-    marked_until,
     messages_of,
+    pinned_messages,
     query,
     texts,
     with_texts,
 )
-from subsecond.optimiser.plan import Level, Plan, plan_for
-from subsecond.optimiser.report import Report, Rule
-from subsecond.optimiser.tokens import Correction, Counter, Tokens, most, uncounted
+from subsecond.optimiser.passages import without_context
+from subsecond.optimiser.plan import Level, OptimiserPlan, plan_for
+from subsecond.optimiser.report import OptimiserReport, RuleSavings
+from subsecond.optimiser.select import select_passages
+from subsecond.optimiser.tokenizers import TokenCounter
+from subsecond.optimiser.tokens import Correction, Tokens, uncounted, upper_bound
 
 if TYPE_CHECKING:
     from subsecond.config import Settings
@@ -39,34 +43,34 @@ MARGIN = 0.05
 
 
 class Optimiser:
-    """One environment's: its settings, its counters, and what it learned of their errors."""
+    """One environment's settings, token counters, and corrections of their errors. `stages.upstream` calls it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tokens = Tokens(settings.tokenizer_files)
         self._correction = Correction()
 
-    def run(self, call: Call, asked: str = "", partition: str = "", window: int = 0) -> tuple[Call, Report]:
-        """Raises ContextLengthExceeded, InvalidRequest (`asked` is not understood)."""
+    def run(self, call: Call, asked: str = "", partition: str = "", window: int = 0) -> tuple[Call, OptimiserReport]:
+        """The call to send. asked: the request's header. Raises ContextLengthExceeded, InvalidRequest (`asked`)."""
         plan = plan_for(self._settings, call.model, asked, partition, window)
         return optimise(call, plan, self._tokens, self._correction.factor(call.model))
 
-    def learn(self, report: Report, model: str, usage: Mapping[str, Any] | None) -> None:
-        """What the model's server counted, once it is known."""
+    def learn(self, report: OptimiserReport, model: str, usage: Mapping[str, Any] | None) -> None:
+        """Learn from what the model's server counted."""
         if report.after is not None and not report.uncounted and "estimate" in report.counter:
             self._correction.learn(model, round(report.after / report.factor), usage)
 
 
-def optimise(call: Call, plan: Plan, tokens: Tokens, factor: float = 1.0) -> tuple[Call, Report]:
+def optimise(call: Call, plan: OptimiserPlan, tokens: Tokens, factor: float = 1.0) -> tuple[Call, OptimiserReport]:
     """The call to send, the same object where nothing changed. `factor`: what a real count is to an estimate.
 
     Raises ContextLengthExceeded when it cannot be made to fit the plan's window.
     """
-    work = _Work(call, plan, tokens, factor)
+    work = _Optimisation(call, plan, tokens, factor)
     if plan.level is not Level.OFF:
-        work.tidy()
+        work.edit()
         work.fit()
-        work.smooth()
+        work.remove_idle_blanks()
     return work.done()
 
 
@@ -79,27 +83,27 @@ class _Size:
     room: int
 
 
-class _Work:
-    """One call's way through the levels."""
+class _Optimisation:
+    """One call on its way through the levels."""
 
-    def __init__(self, call: Call, plan: Plan, tokens: Tokens, factor: float) -> None:
+    def __init__(self, call: Call, plan: OptimiserPlan, tokens: Tokens, factor: float) -> None:
         self._call = call
         self._plan = plan
         self._tokens = tokens
-        self._before = self._messages = messages_of(call.body) if call.endpoint == "chat" else []
-        self._pinned = marked_until(call.body, self._messages)
-        self._rules: list[Rule] = []
+        self._original = self._messages = messages_of(call.body) if call.endpoint == "chat" else []
+        self._pinned = pinned_messages(call.body, self._messages)
+        self._rules: list[RuleSavings] = []
         self._counts: tuple[int, int] | None = None
-        self._made: Counter | None = None
+        self._token_counter: TokenCounter | None = None
         self._factor = factor
         self._skipped = ""
 
-    def tidy(self) -> None:
-        """All levels but `fit`, in their order."""
+    def edit(self) -> None:
+        """Apply all levels but `fit`, in their order."""
         if is_formatted(self._call.body):
             self._skipped = "response_format"
             return
-        self._instructions("lossless", lambda text: (tidied(text), 1))
+        self._instructions("lossless", lambda text: (without_idle_blanks(text), 1))
         if self._plan.level >= Level.DEDUPE:
             self._dedupe()
         if self._plan.level >= Level.SELECT and self._plan.budget:
@@ -109,7 +113,7 @@ class _Work:
         if self._plan.level < Level.FIT or not self._plan.window:
             return
         room = self._plan.window - self._reserved()
-        bound = most(self._call.body, self._messages) if self._messages else None
+        bound = upper_bound(self._call.body, self._messages) if self._messages else None
         if bound is not None and bound * max(1.0, self._factor) <= room:
             return
         size = self._size(room)
@@ -121,24 +125,24 @@ class _Work:
         if total * (1 - self._margin) > room:
             raise ContextLengthExceeded(total, room, self._plan.window, "messages" if self._messages else "prompt")
 
-    def smooth(self) -> None:
-        """What was taken out may have brought empty lines together."""
+    def remove_idle_blanks(self) -> None:
+        """Once more, because what was cut out may have brought empty lines together."""
         if self._rules and not self._skipped:
-            self._instructions("lossless", lambda text: (tidied(text), 1))
+            self._instructions("lossless", lambda text: (without_idle_blanks(text), 1))
 
-    def done(self) -> tuple[Call, Report]:
-        fields: dict[str, Any] = {"messages": self._messages} if self._messages is not self._before else {}
+    def done(self) -> tuple[Call, OptimiserReport]:
+        fields: dict[str, Any] = {"messages": self._messages} if self._messages is not self._original else {}
         marks: tuple[str, ...] = ()
         if self._messages:
-            changed, marks = marked(self._call.body, self._messages, self._plan.markers, self._plan.partition)
+            changed, marks = with_markers(self._call.body, self._messages, self._plan.markers, self._plan.partition)
             fields |= changed
         body = {**self._call.body, **fields}
-        report = Report(
+        report = OptimiserReport(
             level=self._plan.level.name.lower(),
             rules=tuple(self._rules),
             before=self._counts and self._counts[0],
             after=self._counts and self._counts[1],
-            counter=self._made.name if self._made else "",
+            counter=self._token_counter.name if self._token_counter else "",
             factor=self._factor,
             prefixes=lambda: (_prefix(self._call.body), _prefix(body)) if fields else ("", ""),
             pinned=self._pinned,
@@ -152,22 +156,16 @@ class _Work:
         self._edit(name, INSTRUCTING, lambda text, _: edit(text))
 
     def _dedupe(self) -> None:
-        # What a level does not need is not loaded: a cold start waits for it.
-        from subsecond.optimiser.dedupe import Dedupe, may_repeat  # noqa: PLC0415
-
-        if may_repeat(text for one in self._messages if one.get("role") in INSTRUCTING for text in texts(one)):
+        if may_hold_repeats(text for one in self._messages if one.get("role") in INSTRUCTING for text in texts(one)):
             self._instructions("dedupe", Dedupe())
 
     def _select(self) -> None:
-        """A user's context is judged by the same message's question, so that the choice stands in later turns."""
-        from subsecond.optimiser.passages import outside  # noqa: PLC0415 (as in `_dedupe`)
-        from subsecond.optimiser.select import selected  # noqa: PLC0415
-
-        question = outside(query(self._messages))
+        """A user's context is ranked by the same message's question, so that the choice stands in later turns."""
+        question = without_context(query(self._messages))
 
         def choose(text: str, role: str) -> tuple[str, int]:
             own = None if role == "user" else question
-            return selected(text, own, self._plan.budget, self._text)
+            return select_passages(text, own, self._plan.budget, self._text)
 
         self._edit("select", INSTRUCTING | {"user"}, choose)
 
@@ -191,7 +189,7 @@ class _Work:
             messages[at] = with_texts(messages[at], change)
         if edits:
             self._messages = messages
-            self._rules.append(Rule(name, edits, chars))
+            self._rules.append(RuleSavings(name, edits, chars))
 
     def _reserved(self) -> int:
         for field in ("max_completion_tokens", "max_tokens"):
@@ -207,16 +205,16 @@ class _Work:
         return _Size(self._total(frame), frame, room)
 
     def _shrink(self, size: _Size) -> None:
-        from subsecond.optimiser.fit import Fit  # noqa: PLC0415 (as in `_dedupe`)
-
         budget = int((size.room - size.frame) / (1 + self._margin))
         chars = _chars(self._messages)
-        found = Fit(self._messages, self._pinned, self._text, self._message).to(max(0, budget))
+        found = Fit(self._messages, self._pinned, self._text, self._message).fit_to(max(0, budget))
         edits = found.passages + found.turns + found.paragraphs
         if not edits:
             return
         self._messages = found.messages
-        self._rules.append(Rule("fit", edits, chars - _chars(found.messages), size.total - self._total(size.frame)))
+        self._rules.append(
+            RuleSavings("fit", edits, chars - _chars(found.messages), size.total - self._total(size.frame))
+        )
 
     def _total(self, frame: int) -> int:
         if self._messages:
@@ -237,12 +235,12 @@ class _Work:
         return 0.0 if self._counter.exact else MARGIN
 
     @property
-    def _counter(self) -> Counter:
-        if self._made is None:
-            self._made = self._tokens.counter(self._call.model)
-            if self._made.exact:
+    def _counter(self) -> TokenCounter:
+        if self._token_counter is None:
+            self._token_counter = self._tokens.counter(self._call.model)
+            if self._token_counter.exact:
                 self._factor = 1.0
-        return self._made
+        return self._token_counter
 
 
 def _prefix(body: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Context that a prompt carries: passages between marks that say so.
+"""Finds the context that a prompt carries: passages between marks that say so.
 
 Known marks: an element such as <context> or <documents> whose tag begins a line, and a line `Context:` (`Documents:`,
 `Sources:`, ...) up to a line `Question:`. In a user message the label counts only with its question behind it. The
@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 
-from subsecond.optimiser.protect import units
+from subsecond.optimiser.protect import paragraphs
 
 _NAMES = "contexts?|documents?|docs|passages?|sources|search_results|retrieved_context|knowledge|excerpts"
 _OPEN = re.compile(rf"^<({_NAMES})(?: [^<>\n]*)?>", re.MULTILINE | re.IGNORECASE)
@@ -28,7 +28,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z_][\w.-]*)")
 _CHILD = re.compile(r"\s*<([A-Za-z_][\w.-]*)(?: [^<>\n]*)?>")
 
 
-# Where a passage begins and ends.
+# Start and end of a passage.
 Span = tuple[int, int]
 
 
@@ -37,22 +37,22 @@ Span = tuple[int, int]
 def passages_of(text: str) -> tuple[Span, ...]:
     """All passages, in their order."""
     found: list[Span] = []
-    for start, end in regions(text):
+    for start, end in context_regions(text):
         found += _children(text, start, end)
     return tuple(found)
 
 
-def outside(text: str) -> str:
+def without_context(text: str) -> str:
     """The text without its context: the question, and what is said around it."""
     kept, at = [], 0
-    for start, end in regions(text):
+    for start, end in context_regions(text):
         kept.append(text[at:start])
         at = end
     return "".join([*kept, text[at:]])
 
 
-def regions(text: str) -> list[Span]:
-    """Where context stands, marks excluded."""
+def context_regions(text: str) -> list[Span]:
+    """The spans of context, its marks excluded."""
     found: list[Span] = []
     at = fences = counted = 0
     missing: set[str] = set()
@@ -84,8 +84,8 @@ def _labelled(text: str) -> list[Span]:
 
 
 class _Tags:
-    """Where the tags of each name stand, found in one pass: a text can open with as many names (`<doc>`, `<Doc>`) as it
-    likes, and to search it for each would cost the square of its length."""
+    """The tags of each name, found in one pass: a text may open with very many names (`<doc>`, `<Doc>`), and searching
+    it for each would cost the square of its length."""
 
     def __init__(self, text: str) -> None:
         self._places: dict[str, list[tuple[int, int]]] = {}
@@ -93,7 +93,7 @@ class _Tags:
             self._places.setdefault(tag[2], []).append((tag.start(), -1 if tag[1] else 1))
 
     def closing(self, name: str, at: int) -> int:
-        """Where the element's closing tag begins, nested ones of its name passed over; -1 where it is not closed."""
+        """The start of the element's closing tag, past nested ones of its name; -1 where it is not closed."""
         places = self._places.get(name, [])
         depth = 1
         for index in range(bisect_left(places, (at, -1)), len(places)):
@@ -121,10 +121,10 @@ def _children(text: str, start: int, end: int) -> list[Span]:
         at = after
     if found and not inner[at:].strip():
         return found
-    return [(start + one, start + two) for one, two in units(inner)]
+    return [(start + one, start + two) for one, two in paragraphs(inner)]
 
 
-def without(text: str, gone: Iterable[Span]) -> str:
+def cut_out(text: str, gone: Iterable[Span]) -> str:
     """The text without these spans, which are in order. Each takes the white space behind it along, up to what
     follows."""
     kept, at = [], 0

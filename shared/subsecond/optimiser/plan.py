@@ -1,4 +1,4 @@
-"""What the optimiser may do to one call: from the settings, the model's line in them, and the request."""
+"""What the optimiser may do to one call: from the settings, their line for the model, and the request's header."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from subsecond.errors import InvalidRequest
-from subsecond.optimiser.markers import KINDS
+from subsecond.optimiser.markers import MARKER_KINDS
 
 if TYPE_CHECKING:
     from subsecond.config import Settings
 
 HEADER = "x-subsecond-optimise"
+# Digits of a budget: no window is near a billion tokens.
+LONGEST_BUDGET = 9
 
 
 class Level(IntEnum):
-    """Each does what those before it do, too."""
+    """Each level also does what those before it do."""
 
     OFF = 0
     LOSSLESS = 1
@@ -27,10 +29,10 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OptimiserPlan:
     """`window`: the model's context in tokens, 0 where it is not known: then nothing is fitted. `reserve`: tokens kept
     for the answer where the request names no limit of its own. `budget`: tokens of context that `select` leaves in a
-    message, 0 for all. `markers`: which provider's cache marks to place. `partition`: the tenant's, for its key."""
+    message, 0 for all. `markers`: the provider whose cache markers to place. `partition`: the tenant's, for its key."""
 
     level: Level = Level.OFF
     window: int = 0
@@ -40,14 +42,14 @@ class Plan:
     partition: str = ""
 
 
-def plan_for(settings: Settings, model: str, asked: str = "", partition: str = "", window: int = 0) -> Plan:
+def plan_for(settings: Settings, model: str, asked: str = "", partition: str = "", window: int = 0) -> OptimiserPlan:
     """`asked`: the request header's value, `LEVEL; budget=N; markers=KIND`, any part of which may be missing.
     `window`: what the catalogue says of the model; the settings' own word goes before it. A request that asks for `off`
     gets no cache markers either, unless it names them. Raises InvalidRequest."""
     asked_level, budget, markers = _asked(asked)
     level = level_of(asked_level or _by_model(settings.optimise_models, model) or settings.optimise)
     refused = bool(asked_level) and level is Level.OFF
-    return Plan(
+    return OptimiserPlan(
         level=level,
         window=int(_by_model(settings.context_windows, model) or window),
         reserve=settings.output_reserve,
@@ -69,15 +71,15 @@ def _asked(text: str) -> tuple[str, int | None, str]:
     level, budget, markers = "", None, ""
     for part in filter(None, map(str.strip, text.split(";"))):
         name, _, value = (word.strip() for word in part.partition("="))
-        if name == "budget" and value.isdecimal() and len(value) < 10:  # noqa: PLR2004 (no window is near)
+        if name == "budget" and value.isdecimal() and len(value) <= LONGEST_BUDGET:
             budget = int(value)
-        elif name == "markers" and value in KINDS:
+        elif name == "markers" and value in MARKER_KINDS:
             markers = value
         elif name == part and not level:
             level = name
         else:
             raise InvalidRequest(
-                f"{HEADER}: LEVEL; budget=TOKENS; markers={'|'.join(KINDS)}, not {part[:40]!r}.", param=HEADER
+                f"{HEADER}: LEVEL; budget=TOKENS; markers={'|'.join(MARKER_KINDS)}, not {part[:40]!r}.", param=HEADER
             )
     return level, budget, markers
 

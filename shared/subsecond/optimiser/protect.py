@@ -1,4 +1,4 @@
-"""Which lines of a text are prose, and which must stay as they are.
+"""Tells which lines of a text are prose, and which must stay as they are.
 
 A scanner over lines, with one open region at a time. Protected: fenced and indented code, inline code and quotes that
 run over several lines, block quotes, JSON and other bracketed blocks, XML and HTML elements, YAML keys, tables, aligned
@@ -22,7 +22,7 @@ BLANK, PROSE, PROTECTED = 0, 1, 2
 
 
 class Region(NamedTuple):
-    """What is open. `ends` says of a line whether it is the last; only of lines that hold the needle."""
+    """An open region. `ends` tells of a line whether it is the last; it is asked only of lines that hold the needle."""
 
     needle: str
     ends: Callable[[str], bool]
@@ -51,7 +51,7 @@ _TO_BLANK = Region("", lambda bare: not bare)
 _TO_HEADING = Region("#", lambda _: False)
 
 
-def kinds(lines: list[str]) -> list[int]:
+def line_kinds(lines: list[str]) -> list[int]:
     """The kind of each line. Blank lines inside a region are protected too."""
     found = [PROTECTED] * len(lines)
     region: Region | None = None
@@ -76,11 +76,11 @@ def kinds(lines: list[str]) -> list[int]:
     return found
 
 
-def units(text: str) -> list[tuple[int, int]]:
+def paragraphs(text: str) -> list[tuple[int, int]]:
     """Start and end of each paragraph: lines between blank ones, a protected region never cut."""
     lines = text.split("\n")
     starts = list(accumulate(map(len, lines), initial=0))
-    runs = map(re.Match.span, _NOT_BLANK.finditer(bytes(kinds(lines))))
+    runs = map(re.Match.span, _NOT_BLANK.finditer(bytes(line_kinds(lines))))
     return [(starts[first] + first, starts[end] + end - 1) for first, end in runs]
 
 

@@ -1,4 +1,4 @@
-"""What the optimiser did, in figures. It tells no text of the client's."""
+"""What the optimiser did, in figures. It holds no text of the client's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule's work: `edits`: places changed or removed; `chars`: fewer characters; `tokens`: fewer, if counted."""
+class RuleSavings:
+    """What one level saved. edits: places changed or removed. chars, tokens: fewer by so many; tokens if counted."""
 
     name: str
     edits: int
@@ -18,7 +18,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OptimiserReport:
     """`before` and `after` are tokens of the whole call by `counter`, None where nothing needed counting.
 
     prefixes: hashes of tools and messages before the newest user turn, before and after: what a provider may have
@@ -28,7 +28,7 @@ class Report:
     """
 
     level: str
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RuleSavings, ...] = ()
     before: int | None = None
     after: int | None = None
     counter: str = ""

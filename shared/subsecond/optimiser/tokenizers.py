@@ -1,7 +1,7 @@
-"""A model's own tokenizer from a file that lies here. Nothing is ever fetched.
+"""Loads a model's own tokenizer from a file on disk. Nothing is ever fetched.
 
 `.tiktoken`: OpenAI's vocabularies (o200k, cl100k), read with the package `tiktoken`. Its own loader would fetch them at
-the first use, which hangs a function without a way out; here they are read from the file that the setting names.
+the first use, which hangs a function without internet access; here they are read from the file that the setting names.
 `.json`: a `tokenizer.json`, read with the package `tokenizers`. Neither package is part of the layer.
 """
 
@@ -28,8 +28,8 @@ _CL100K = (
 _CL100K_ENTRIES = 150_000
 
 
-class Exact(Protocol):
-    """A real tokenizer."""
+class TokenCounter(Protocol):
+    """Counts a text's tokens. `exact`: by the model's own tokenizer, else by an estimate."""
 
     exact: bool
     name: str
@@ -37,7 +37,7 @@ class Exact(Protocol):
     def count(self, text: str) -> int: ...
 
 
-def load(path: Path) -> Exact:
+def load(path: Path) -> TokenCounter:
     """Raises OSError, ImportError (the package is not installed), ValueError (no vocabulary)."""
     return _Tiktoken(path) if path.suffix != ".json" else _HuggingFace(path)
 
@@ -51,7 +51,7 @@ class _Tiktoken:
     exact = True
 
     def __init__(self, path: Path) -> None:
-        import tiktoken  # noqa: PLC0415 (optional, and only where a file is named)
+        import tiktoken  # noqa: PLC0415 -- optional, and only where a file is named
 
         ranks = {token: rank for rank, token in enumerate(vocabulary(path))}
         large = len(ranks) > _CL100K_ENTRIES
@@ -67,7 +67,7 @@ class _HuggingFace:
     exact = True
 
     def __init__(self, path: Path) -> None:
-        from tokenizers import Tokenizer  # noqa: PLC0415 (as above)
+        from tokenizers import Tokenizer  # noqa: PLC0415 -- as above
 
         self.name = path.stem
         self._tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Tokens of a whole call: texts, and what the provider's own format adds around them.
+"""Counts the tokens of a whole call: its texts, and what the provider's own format adds around them.
 
 What is added is taken from OpenAI's published recipes: 3 for each message and 3 for the reply's beginning, 1 for a
 name, and for tools a price for each function, parameter and enumeration. An image is charged by its `detail`, because
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from subsecond.optimiser.estimate import Estimator, tables
 from subsecond.optimiser.messages import Message, texts
-from subsecond.optimiser.tokenizers import load
+from subsecond.optimiser.tokenizers import TokenCounter, load
 
 PER_MESSAGE, PER_NAME, PER_REPLY = 3, 1, 3
 # GPT-4o's prices for tools (OpenAI's cookbook): function, its properties, each property, an enumeration's values.
@@ -29,22 +29,15 @@ LOW_IMAGE, HIGH_IMAGE = 85, 765
 MOST_COUNTS = 4096
 # Shorter texts are counted as fast as they are looked up.
 SHORT = 64
+# Fields of a message that `upper_bound` knows: role and content.
+PLAIN_FIELDS = 2
 FAMILIES = (("gpt-4o*", "o200k"), ("gpt-4.*", "o200k"), ("gpt-4*", "cl100k"), ("gpt-3.5*", "cl100k"))
 _IMAGES = frozenset({"image_url", "input_image", "image"})
 _TEXTS = frozenset({"text", "refusal"})
 
 
-class Counter(Protocol):
-    """Of a text's tokens. `exact`: by the model's own tokenizer."""
-
-    exact: bool
-    name: str
-
-    def count(self, text: str) -> int: ...
-
-
 class Tokens:
-    """Counters by model, and counts by message, for one environment.
+    """The token counters by model, and the counts of texts seen before, of one environment.
 
     files: `PATTERN=FILE` with commas between: the tokenizer files of models whose names fit the patterns; a `.tiktoken`
     or `.json` file. Every other model is estimated.
@@ -55,7 +48,7 @@ class Tokens:
         self._files = [(pattern.strip(), path.strip()) for pattern, path in pairs]
         self._counts: OrderedDict[tuple[str, int, int], int] = OrderedDict()
 
-    def counter(self, model: str) -> Counter:
+    def counter(self, model: str) -> TokenCounter:
         """Raises OSError, ImportError, ValueError when the model's tokenizer file cannot be used."""
         for pattern, path in self._files:
             if fnmatchcase(model, pattern):
@@ -63,7 +56,7 @@ class Tokens:
         name = model.rpartition("/")[2].lower()
         return _estimator(next((table for pattern, table in FAMILIES if fnmatchcase(name, pattern)), "o200k"))
 
-    def text(self, counter: Counter, text: str) -> int:
+    def text(self, counter: TokenCounter, text: str) -> int:
         """Counted once, remembered by Python's own hash: a string keeps it, so one that is asked for again costs a
         look-up, and no text is held. 64 bits, keyed by the process: two texts of one length share theirs by chance once
         in 10^15 look-ups, and then one is counted as the other."""
@@ -78,7 +71,7 @@ class Tokens:
             self._counts.popitem(last=False)
         return count
 
-    def message(self, counter: Counter, message: Message) -> int:
+    def message(self, counter: TokenCounter, message: Message) -> int:
         total = PER_MESSAGE + sum(self.text(counter, text) for text in texts(message))
         if isinstance(name := message.get("name"), str):
             total += PER_NAME + self.text(counter, name)
@@ -91,22 +84,22 @@ class Tokens:
         content = message.get("content")
         return total + sum(map(_image, content if isinstance(content, list) else []))
 
-    def frame(self, counter: Counter, body: Mapping[str, Any]) -> int:
-        """What is neither message nor prompt: tools, a prescribed format, the reply's beginning."""
+    def frame(self, counter: TokenCounter, body: Mapping[str, Any]) -> int:
+        """Tokens of what is neither message nor prompt: tools, a prescribed format, the reply's beginning."""
         tools = body.get("tools") or []
         total = PER_REPLY + sum(self._tool(counter, tool) for tool in tools if isinstance(tool, Mapping))
         if isinstance(wanted := body.get("response_format"), Mapping) and "json_schema" in wanted:
             total += self.text(counter, json.dumps(wanted["json_schema"], separators=(",", ":")))
         return total + (AFTER_TOOLS if tools else 0)
 
-    def _tool(self, counter: Counter, tool: Mapping[str, Any]) -> int:
+    def _tool(self, counter: TokenCounter, tool: Mapping[str, Any]) -> int:
         function = tool.get("function")
         if not isinstance(function, Mapping):
             return PER_FUNCTION + self.text(counter, json.dumps(tool, separators=(",", ":")))
         said = f"{function.get('name', '')}:{function.get('description', '')}"
         return PER_FUNCTION + self.text(counter, said) + self._schema(counter, function.get("parameters"))
 
-    def _schema(self, counter: Counter, schema: Any) -> int:
+    def _schema(self, counter: TokenCounter, schema: object) -> int:
         properties = schema.get("properties") if isinstance(schema, Mapping) else None
         if not isinstance(properties, Mapping) or not properties:
             return 0
@@ -123,7 +116,7 @@ class Tokens:
 
 
 def uncounted(messages: list[Message]) -> tuple[str, ...]:
-    """Kinds of content that no count covers."""
+    """The kinds of content parts that no count covers: audio, files."""
     kinds = {
         str(part.get("type"))
         for message in messages
@@ -135,7 +128,8 @@ def uncounted(messages: list[Message]) -> tuple[str, ...]:
 
 
 class Correction:
-    """What a model's real counts are to the estimates, from the `usage` that comes back. Exact counts need none.
+    """The ratio of a model's real counts to the estimates, learned from the `usage` that comes back. Exact counts need
+    none.
 
     A weighted mean of the logarithm would be purer; with ratios this near to 1 it makes no difference.
     """
@@ -164,12 +158,12 @@ class Correction:
             self._ratios.popitem(last=False)
 
 
-def most(body: Mapping[str, Any], messages: list[Message]) -> int | None:
-    """A bound that no tokenizer of bytes exceeds, without counting: a token is a byte at least. None: not bounded."""
+def upper_bound(body: Mapping[str, Any], messages: list[Message]) -> int | None:
+    """Tokens that no tokenizer exceeds, without counting: a token is a byte at least. None where there is no bound."""
     if body.get("tools") or body.get("response_format"):
         return None
-    if any(not isinstance(message.get("content"), str) or len(message) != 2 for message in messages):  # noqa: PLR2004
-        return None  # more than role and content
+    if any(not isinstance(message.get("content"), str) or len(message) != PLAIN_FIELDS for message in messages):
+        return None
     return PER_REPLY + sum(_bytes(text) + PER_MESSAGE for message in messages for text in texts(message))
 
 
@@ -183,7 +177,7 @@ def _calls(message: Message) -> list[Mapping[str, Any]]:
     return [call for call in [*found, message.get("function_call")] if isinstance(call, Mapping)]
 
 
-def _image(part: Any) -> int:
+def _image(part: object) -> int:
     if not isinstance(part, Mapping) or part.get("type") not in _IMAGES:
         return 0
     image = part.get("image_url")
@@ -192,7 +186,7 @@ def _image(part: Any) -> int:
 
 
 @cache
-def _exact(path: str) -> Counter:
+def _exact(path: str) -> TokenCounter:
     return load(Path(path))
 
 

@@ -214,8 +214,8 @@ function models(found) {
     const first = !seen.has(name), calls = own ? own.calls : { answered: 0, failed: 0 }, total = calls.answered + calls.failed;
     seen.add(name);
     const health = (found.health || {})[name];
-    const words = source !== "upstream" ? "" : health && health.resting ? "resting" : total ? `${percent(calls.failed / total)} of calls failed` : shape ? "answers" : NONE;
-    const bad = (health && health.resting) || (total && calls.failed / total > .1);
+    const words = source !== "upstream" ? "" : health && health.circuit_open ? "circuit open" : total ? `${percent(calls.failed / total)} of calls failed` : shape ? "answers" : NONE;
+    const bad = (health && health.circuit_open) || (total && calls.failed / total > .1);
     rows.push([first ? name : "", source, number(shape && (shape.ttft_ms || {}).count), ms(shape && (shape.ttft_ms || {}).p50), ms(shape && (shape.ttft_ms || {}).p99),
       ms(shape && (shape.total_ms || {}).p50), ms(shape && (shape.total_ms || {}).p99),
       number(own && sum(own.tokens[source === "upstream" ? "upstream" : "saved"])), make("td", { class: bad ? "bad" : "good" }, words)]);

@@ -19,6 +19,7 @@ from typing import Any
 from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, UpstreamTimeout
 from subsecond.model import Call, Chunk, Done, Event, Head, Recording
 from subsecond.ports import Upstream
+from subsecond.routing.call_timer import CallTimer
 from subsecond.routing.deadlines import check, remaining
 from subsecond.routing.failures import is_full, is_the_models, wished_rest, worth_another
 from subsecond.routing.health import Health
@@ -26,7 +27,6 @@ from subsecond.routing.hedging import Hedges, race
 from subsecond.routing.router import output_of
 from subsecond.routing.spending import prompt_tokens, tokens_lost, tokens_of
 from subsecond.routing.verifying import is_hollow, tells
-from subsecond.routing.watch import Watch
 from subsecond.stats.trace import Attempt, Step, Trace
 from subsecond.upstreams.admission import Admission
 from subsecond.upstreams.live_answer import LiveAnswer
@@ -87,7 +87,7 @@ class Opened:
     live: LiveAnswer
     chunks: list[Chunk]
     recording: Recording | None
-    watch: Watch
+    timer: CallTimer
     attempt: Attempt
     trace: Trace
     stack: AsyncExitStack
@@ -134,17 +134,17 @@ class Opened:
 
     def _broke(self, error: SubsecondError) -> None:
         self.attempt.outcome = f"broke off: {type(error).__name__}"
-        self.attempt.total = self.attempt.seconds + self.watch.speaking
+        self.attempt.total = self.attempt.seconds + self.timer.speaking
         if is_the_models(error):
-            self.watch.failed()
+            self.timer.failed()
         else:
-            self.watch.gone()
+            self.timer.abandoned()
 
     def _finished(self, chunks: int) -> Recording:
         if self.recording is None:
             self.recording = self.live.recording()
-            self.attempt.total = self.attempt.seconds + self.watch.speaking
-            self.watch.finished(tokens_of(self.recording, chunks))
+            self.attempt.total = self.attempt.seconds + self.timer.speaking
+            self.timer.finished(tokens_of(self.recording, chunks))
         return self.recording
 
 
@@ -166,8 +166,8 @@ class Asking:
         """The candidate that answers first. Raises the last one's error, or DeadlineExceeded."""
         health = self.terms.health
         self.trace.prompt_tokens = partial(prompt_tokens, self.call)
-        # Those at rest come last. They are not left out: if all rest, one of them is still the best that there is.
-        self._waiting = sorted(self.candidates, key=lambda one: health.resting(one.name))
+        # Those at rest come last. They are not left out: if all circuit, one of them is still the best that there is.
+        self._waiting = sorted(self.candidates, key=lambda one: health.circuit_open(one.name))
         kind = self.kind
         while True:
             check(self.call.deadline, self.terms.ticks())
@@ -200,7 +200,7 @@ class Asking:
     def _hedge(self, candidate: Candidate, hedges: Hedges, limit: Limit) -> Coroutine[Any, Any, Opened] | None:
         health = self.terms.health
         for other in self._waiting:
-            if _are_equivalent(candidate, other) and not health.resting(other.name):
+            if _are_equivalent(candidate, other) and not health.circuit_open(other.name):
                 if not hedges.budget.take():
                     self.trace.counts["hedges_unaffordable"] += 1
                     return None
@@ -228,7 +228,7 @@ class Asking:
         begun = self.terms.ticks()
         attempt = Attempt(candidate.name, kind)
         self.trace.attempts.append(attempt)
-        watches: list[Watch] = []
+        watches: list[CallTimer] = []
         self._running += 1
         try:
             opened = await self._begun(candidate, attempt, watches, limit)
@@ -237,14 +237,14 @@ class Asking:
             refused = "" if worth_another(error) else "refused: "
             attempt.outcome = f"{refused}{error.status} {type(error).__name__}"
             attempt.total = None if refused else self.terms.ticks() - begun
-            for watch in watches:
-                _tell(watch, error)
+            for timer in watches:
+                _tell(timer, error)
             raise
         except BaseException:
             attempt.outcome = "cancelled"
             self._lose(attempt, watches)
-            for watch in watches:
-                watch.gone()
+            for timer in watches:
+                timer.abandoned()
             raise
         finally:
             self._running -= 1
@@ -256,7 +256,7 @@ class Asking:
             self.trace.counts["hedges_won"] += 1
         return opened
 
-    async def _begun(self, candidate: Candidate, attempt: Attempt, watches: list[Watch], limit: Limit) -> Opened:
+    async def _begun(self, candidate: Candidate, attempt: Attempt, watches: list[CallTimer], limit: Limit) -> Opened:
         patience = limit.until - self.terms.ticks()
         async with AsyncExitStack() as stack:
             try:
@@ -284,11 +284,11 @@ class Asking:
             return Opened(candidate, live, chunks, recording, watches[0], attempt, self.trace, own)
         raise AssertionError  # an exit stack without callbacks that swallow errors swallows none
 
-    def _lose(self, attempt: Attempt, watches: Sequence[Watch]) -> None:
+    def _lose(self, attempt: Attempt, watches: Sequence[CallTimer]) -> None:
         """It is given up before it has answered: where it had left already, it costs its prompt, and what a whole reply
         had in it by then."""
-        for watch in watches:
-            attempt.lost = tokens_lost(watch, self.terms.health.predict(watch.model), self._most)
+        for timer in watches:
+            attempt.lost = tokens_lost(timer, self.terms.health.predict(timer.model), self._most)
 
     @property
     def _most(self) -> int:
@@ -339,24 +339,24 @@ def _awaited(call: Call) -> str:
 
 def _judge(opened: Opened) -> None:
     """What its health hears of it: an empty answer is a failure, though nobody else is left to give another one."""
-    recording, watch = opened.recording, opened.watch
+    recording, timer = opened.recording, opened.timer
     if recording is None:
-        watch.first()
+        timer.first_token()
     elif is_hollow(recording):
-        watch.failed()
+        timer.failed()
     elif recording.form == "whole":
-        watch.replied(tokens_of(recording, 0))
+        timer.replied(tokens_of(recording, 0))
     else:
-        watch.first()
+        timer.first_token()
 
 
-def _give_up(watches: list[Watch]) -> None:
+def _give_up(watches: list[CallTimer]) -> None:
     while watches:
-        watches.pop().gone()
+        watches.pop().abandoned()
 
 
-def _tell(watch: Watch, error: SubsecondError) -> None:
+def _tell(timer: CallTimer, error: SubsecondError) -> None:
     if is_the_models(error):
-        watch.failed(wished_rest(error))
+        timer.failed(wished_rest(error))
     else:
-        watch.gone()
+        timer.abandoned()

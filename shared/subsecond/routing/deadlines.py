@@ -12,9 +12,9 @@ from subsecond.stats.trace import Step, Trace
 # How much the newest duration counts in the average and in the deviation, and how many deviations are kept in reserve:
 # as TCP's retransmission timer has it (RFC 6298).
 AVERAGE, DEVIATION, RESERVE = 1 / 8, 1 / 4, 4
-SIMILAR = (Step.EMBED, Step.SEMANTIC)
+SEMANTIC = (Step.EMBED, Step.SEMANTIC)
 # What a request's time is made of beside the model's: the steps before it, and those after the last byte.
-APART = (Step.AUTHENTICATE, Step.PARSE, Step.PREPARE, Step.EXACT, *SIMILAR, Step.STORE, Step.RECORD)
+APART = (Step.AUTHENTICATE, Step.PARSE, Step.PREPARE, Step.EXACT, *SEMANTIC, Step.STORE, Step.RECORD)
 
 
 def remaining(deadline: float | None, now: float) -> float:
@@ -46,19 +46,19 @@ class Costs:
         deviation += DEVIATION * (abs(seconds - average) - deviation)
         self._known[part] = average + AVERAGE * (seconds - average), deviation
 
-    def ease(self, part: str) -> None:
+    def decay(self, part: str) -> None:
         """What is left out is not learned: it gets cheaper, and so is tried again when it has been a while."""
         average, deviation = self._known[part]
         self._known[part] = average * (1 - AVERAGE), deviation * (1 - AVERAGE)
 
-    def of(self, part: str) -> float:
+    def estimate(self, part: str) -> float:
         """What it takes, with a reserve."""
         average, deviation = self._known.get(part, (0.0, 0.0))
         return average + RESERVE * deviation
 
 
-class Spare:
-    """The time that a deadline leaves for looking at similar questions, before a model that takes what it took lately.
+class SemanticBudget:
+    """The time that a deadline leaves for the semantic stage, before a model that takes what it took lately.
 
     ticks: the deadlines' clock, monotonic seconds."""
 
@@ -66,21 +66,21 @@ class Spare:
         self._costs = Costs()
         self._ticks = ticks
 
-    def for_similar(self, deadline: float | None, trace: Trace) -> bool:
-        """Whether to look. If not, the trace says so. Where the model alone is too slow, only a neighbour can answer in
-        time, and there is nothing to lose."""
-        now, model = self._ticks(), self._costs.of("model")
-        if fits(deadline, model + self._costs.of("semantic"), now) or not fits(deadline, model, now):
+    def allows(self, deadline: float | None, trace: Trace) -> bool:
+        """Whether the semantic stage runs. If not, the trace says so. Where the model alone is too slow, only a
+        neighbour can answer in time, and there is nothing to lose."""
+        now, model = self._ticks(), self._costs.estimate("model")
+        if fits(deadline, model + self._costs.estimate("semantic"), now) or not fits(deadline, model, now):
             return True
-        self._costs.ease("semantic")
+        self._costs.decay("semantic")
         trace.skipped.append(Step.SEMANTIC)
         trace.counts["skipped_semantic"] += 1
         return False
 
     def learn(self, trace: Trace) -> None:
         """From a trace that has ended."""
-        similar = [trace.steps[step] for step in SIMILAR if step in trace.steps]
-        if similar:
-            self._costs.learn("semantic", sum(similar))
+        semantic = [trace.steps[step] for step in SEMANTIC if step in trace.steps]
+        if semantic:
+            self._costs.learn("semantic", sum(semantic))
         if trace.source == "upstream" and trace.error is None and trace.total is not None:
             self._costs.learn("model", trace.total - sum(trace.steps.get(step, 0.0) for step in APART))

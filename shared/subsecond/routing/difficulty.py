@@ -47,8 +47,8 @@ def clipped(text: str) -> str:
     return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]} {text[-TAIL:]}"
 
 
-def buckets(text: str, bits: int) -> list[int]:
-    """The places of the text's different words, numbers and signs in a table of 2 ** bits. Whole words: `listen` has
+def word_slots(text: str, bits: int) -> list[int]:
+    """The slots of the text's different words, numbers and signs in a table of 2 ** bits. Whole words: `listen` has
     nothing of `list`."""
     mask = (1 << bits) - 1
     words = dict.fromkeys(_TOKEN.findall(clipped(text).lower()))
@@ -77,7 +77,7 @@ def surface(text: str) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LogisticRegression:
     """A logistic regression. words: int8, times `scale`."""
 
     bias: float
@@ -85,9 +85,9 @@ class Head:
     words: array[int]
     scale: float
 
-    def chance(self, places: Sequence[int], counts: Sequence[float]) -> float:
+    def chance(self, slots: Sequence[int], counts: Sequence[float]) -> float:
         known = self.words
-        total = sum([known[place] for place in places]) * self.scale / math.sqrt(max(LEAST_WORDS, len(places)))
+        total = sum([known[slot] for slot in slots]) * self.scale / math.sqrt(max(LEAST_WORDS, len(slots)))
         return _logistic(self.bias + total + sum(map(float.__mul__, self.surface, counts)))
 
 
@@ -108,8 +108,8 @@ class Scorer:
     steps of the share of texts."""
 
     bits: int
-    weak: Head
-    strong: Head
+    weak: LogisticRegression
+    strong: LogisticRegression
     quantiles: Sequence[float]
     measured: Measured
 
@@ -120,8 +120,8 @@ class Scorer:
 
     def raw(self, text: str) -> float:
         """The expected gain of the strong model, -1 to 1, by the text."""
-        places, counts = buckets(text, self.bits), surface(text)
-        return self.weak.chance(places, counts) + self.strong.chance(places, counts) - 1
+        slots, counts = word_slots(text, self.bits), surface(text)
+        return self.weak.chance(slots, counts) + self.strong.chance(slots, counts) - 1
 
 
 class Ranks:
@@ -134,20 +134,20 @@ class Ranks:
         self._latest: deque[float] = deque()
         self._ordered: list[float] = []
 
-    def place(self, score: float) -> float:
+    def percentile(self, score: float) -> float:
         """The share of the latest scores below it, mixed with the score itself while they are few. The score counts
         among the latest from now on."""
         known = len(self._ordered)
-        place = score
+        percentile = score
         if known:
             below = (bisect_left(self._ordered, score) + bisect_right(self._ordered, score)) / 2 / known
             weight = known / self.WINDOW
-            place = weight * below + (1 - weight) * score
+            percentile = weight * below + (1 - weight) * score
         self._latest.append(score)
         insort(self._ordered, score)
         if len(self._latest) > self.WINDOW:
             del self._ordered[bisect_left(self._ordered, self._latest.popleft())]
-        return place
+        return percentile
 
 
 @cache
@@ -175,17 +175,17 @@ def read(file: Mapping[str, Any]) -> Scorer:
     if file["format"] != FORMAT:
         raise ValueError(f"format {file['format']!r} is not {FORMAT}")
     bits = int(file["bits"])
-    weak, strong = (_head(file["heads"][name], bits) for name in ("weak", "strong"))
+    weak, strong = (_regression(file["heads"][name], bits) for name in ("weak", "strong"))
     measured = file["measured"]
     figures = Measured(int(measured["n"]), *(float(measured[name]) for name in ("apgr", "apgr_low", "apgr_high")))
     return Scorer(bits, weak, strong, _floats(file["quantiles"]), figures)
 
 
-def _head(given: Mapping[str, Any], bits: int) -> Head:
+def _regression(given: Mapping[str, Any], bits: int) -> LogisticRegression:
     words = array("b", b64decode(given["words"]))
     if len(words) != 1 << bits:
         raise ValueError(f"{len(words)} weights are not 2 ** {bits}")
-    return Head(float(given["bias"]), _floats(given["surface"]), words, float(given["scale"]))
+    return LogisticRegression(float(given["bias"]), _floats(given["surface"]), words, float(given["scale"]))
 
 
 def _floats(values: Sequence[Any]) -> list[float]:

@@ -39,7 +39,7 @@ class Prior:
 
 
 @dataclass(slots=True)
-class Record:
+class History:
     """ttft: of streams; reply: of whole calls; milliseconds. speed: tokens a second after the first. failed: streams
     that gave no answer, lost: whole calls that gave none. late: whole replies that were slow, as who saw them judged:
     how long a reply is, its time does not tell."""
@@ -75,7 +75,7 @@ class Record:
         else:
             self.lost += 1
 
-    def add(self, other: Record, weight: int = 1) -> None:
+    def add(self, other: History, weight: int = 1) -> None:
         """Add the other's counts, each `weight` times."""
         for mine, its in ((self.ttft, other.ttft), (self.speed, other.speed), (self.reply, other.reply)):
             for bucket, n in its.counts.items():
@@ -85,37 +85,37 @@ class Record:
         self.lost += other.lost * weight
 
 
-# The histograms and the counts of a record, by the kinds of their stored names.
+# The histograms and the counts of a history, by the kinds of their stored names.
 HISTOGRAMS = {"t": "ttft", "v": "speed", "w": "reply"}
 COUNTS = {"f": "failed", "l": "late", "x": "lost"}
 
 
-def encode(records: Mapping[str, Record]) -> dict[str, int]:
+def encode(histories: Mapping[str, History]) -> dict[str, int]:
     """`MODEL|KIND|BUCKET`: `t` (first tokens), `v` (speed), `w` (whole replies); with BUCKET 0: `f` (failed streams),
     `l` (late replies), `x` (failed whole calls)."""
     figures: dict[str, int] = {}
-    for model, record in records.items():
+    for model, history in histories.items():
         for kind, name in HISTOGRAMS.items():
-            figures |= {f"{model}|{kind}|{bucket}": n for bucket, n in getattr(record, name).counts.items()}
-        figures |= {f"{model}|{kind}|0": n for kind, name in COUNTS.items() if (n := getattr(record, name))}
+            figures |= {f"{model}|{kind}|{bucket}": n for bucket, n in getattr(history, name).counts.items()}
+        figures |= {f"{model}|{kind}|0": n for kind, name in COUNTS.items() if (n := getattr(history, name))}
     return figures
 
 
-def decode(figures: Mapping[str, int]) -> dict[str, Record]:
-    """The records of `encode`. A name of another kind is left out: a later version may have written it, as this one's
+def decode(figures: Mapping[str, int]) -> dict[str, History]:
+    """The histories of `encode`. A name of another kind is left out: a later version may have written it, as this one's
     `w`, `l` and `x` are left out by those before it."""
-    records: dict[str, Record] = {}
+    histories: dict[str, History] = {}
     for name, n in figures.items():
-        if name.count("|") < 2:  # noqa: PLR2004 -- as in the docstring
+        if name.count("|") <= 1:
             continue
         model, kind, bucket = name.rsplit("|", 2)
-        record = records.setdefault(model, Record())
+        history = histories.setdefault(model, History())
         if kind in COUNTS:
-            setattr(record, COUNTS[kind], getattr(record, COUNTS[kind]) + n)
+            setattr(history, COUNTS[kind], getattr(history, COUNTS[kind]) + n)
         elif kind in HISTOGRAMS:
-            counts = getattr(record, HISTOGRAMS[kind]).counts
+            counts = getattr(history, HISTOGRAMS[kind]).counts
             counts[int(bucket)] = counts.get(int(bucket), 0) + n
-    return records
+    return histories
 
 
 def slice_of(now: float) -> int:
@@ -161,12 +161,12 @@ class View:
     newest: int
 
 
-def view_of(found: Sequence[tuple[int, Record]], prior: Prior, now: float) -> View:
-    """`found`: records by slice."""
+def view_of(found: Sequence[tuple[int, History]], prior: Prior, now: float) -> View:
+    """`found`: histories by slice."""
     here = slice_of(now)
-    total = Record()
-    for at, record in found:
-        total.add(record, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
+    total = History()
+    for at, history in found:
+        total.add(history, round(UNIT * 0.5 ** (max(0, here - at) * SLICE / HALF_LIFE)))
     calls = total.calls
     speeds = tuple(prior.tokens_per_second * factor for factor in SPREAD)
     pretended = ((total.ttft, prior.times("stream")), (total.reply, prior.times("whole")), (total.speed, speeds))

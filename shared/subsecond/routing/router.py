@@ -17,7 +17,7 @@ from subsecond.model import Call, Tenant
 from subsecond.routing import difficulty, templates
 from subsecond.routing.catalogue import Alias, Capability, Catalogue, Model, Tier, load
 from subsecond.routing.health import Prediction
-from subsecond.routing.selection import Choice, Dial, Facts, listed, select
+from subsecond.routing.selection import Choice, RequestFeatures, RoutingPolicy, listed, select
 from subsecond.stats.trace import Attempt
 
 # Conversations whose model is remembered.
@@ -32,7 +32,7 @@ IMAGES = frozenset({"image_url", "input_image", "image"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RoutingOverrides:
     """The request's own word: `subsecond.quality`, `subsecond.floor` (a tier's name), `subsecond.prefer`."""
 
     quality: float | None = None
@@ -82,12 +82,11 @@ class Route:
 class Router:
     """Used from one event loop. `score`: a text's difficulty; None where it is switched off."""
 
-    def __init__(self, catalogue: Catalogue, dial: Dial, scorer: difficulty.Scorer | None) -> None:
+    def __init__(self, catalogue: Catalogue, policy: RoutingPolicy, scorer: difficulty.Scorer | None) -> None:
         self.catalogue = catalogue
-        self._dial = dial
-        self._scorer = scorer
+        self._policy = policy
         self._ranks = difficulty.Ranks()
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._previous_model: OrderedDict[str, str] = OrderedDict()
         # A turn comes again in every later turn of its conversation.
         self._score = lru_cache(1024)(scorer.score) if scorer else None
 
@@ -97,15 +96,15 @@ class Router:
         catalogue = load(settings.catalogue)
         if catalogue is None:
             return None
-        dial = Dial(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
-        return cls(catalogue, dial, difficulty.load(settings.difficulty))
+        policy = RoutingPolicy(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
+        return cls(catalogue, policy, difficulty.load(settings.difficulty))
 
     def route(
         self,
         call: Call,
         tenant: Tenant,
         predict: Callable[[str], Prediction] | None = None,
-        wish: Wish | None = None,
+        overrides: RoutingOverrides | None = None,
         *,
         now: float | None = None,
     ) -> Route:
@@ -113,12 +112,12 @@ class Router:
         monotonic seconds."""
         found = self.catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
-        wish = wish or Wish()
+        overrides = overrides or RoutingOverrides()
         texts = user_texts(call.body)
         conversation = conversation_of(call, tenant)
         # Of one key, as two users of a namespace often begin alike.
-        place = f"{tenant.key}|{conversation}|{call.model}"
-        facts = Facts(
+        key = f"{tenant.key}|{conversation}|{call.model}"
+        features = RequestFeatures(
             asked=call.model,
             conversation=conversation,
             tokens=tokens_of(call.body),
@@ -126,17 +125,17 @@ class Router:
             needs=needs_of(call.body),
             time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
             difficulty=self._difficulty(texts) if self._wants_score(found) else None,
-            floor=_floor(wish.floor),
-            quality=wish.quality,
-            prefer=wish.prefer,
-            kept=self._kept.get(place, "") if _goes_on(call.body) else "",
+            floor=_floor(overrides.floor),
+            quality=overrides.quality,
+            prefer=overrides.prefer,
+            previous=self._previous_model.get(key, "") if _goes_on(call.body) else "",
         )
         models = alias.models if alias else ()
         choice = select(
-            facts, self.catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._dial
+            features, self.catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._policy
         )
         if alias:
-            self._keep(place, choice.model.name)
+            self._keep(key, choice.model.name)
         return Route(choice, alias)
 
     def _wants_score(self, found: Model | Alias) -> bool:
@@ -146,18 +145,18 @@ class Router:
 
     def _difficulty(self, texts: list[str]) -> float | None:
         """Of the conversation's user turns, the hardest: a model that was good enough for an earlier one stays."""
-        if self._scorer is None or self._score is None or not texts:
+        if self._score is None or not texts:
             return None
         # Clipped, as the scorer reads them, so that what is remembered of them is small.
         turns = [difficulty.clipped(text) for text in (*(texts[:1] if texts[1:] else ()), *texts[-TURNS:])]
         hardest = difficulty.hardest([self._score(text) for text in turns])
-        return None if hardest is None else self._ranks.place(hardest)
+        return None if hardest is None else self._ranks.percentile(hardest)
 
-    def _keep(self, conversation: str, model: str) -> None:
-        self._kept[conversation] = model
-        self._kept.move_to_end(conversation)
-        if len(self._kept) > CONVERSATIONS:
-            self._kept.popitem(last=False)
+    def _keep(self, key: str, model: str) -> None:
+        self._previous_model[key] = model
+        self._previous_model.move_to_end(key)
+        if len(self._previous_model) > CONVERSATIONS:
+            self._previous_model.popitem(last=False)
 
 
 def _floor(name: str | None) -> Tier | None:

@@ -28,18 +28,17 @@ ABOVE = len(Tier)
 # What models are sorted by.
 Rank = tuple[float | int, ...]
 # An explanation is one header: what was skipped is named up to here.
-SAID = 3
+MOST_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RequestFeatures:
     """What the rules need to know of a request.
 
     asked: the model or alias, as it was asked for. conversation: the same text for all turns of one. tokens: of the
-    request; output: of the answer at the most, None where there is no limit. time_left: in
-    seconds. difficulty: the share of questions that are easier, None where that cannot be said: then it counts as hard.
-    floor, quality, prefer: the request's own, None for the alias's or the settings'. kept: the model that was chosen
-    for the conversation's last turn.
+    request; output: of the answer at the most, None where there is no limit. time_left: in seconds. difficulty: the
+    share of questions that are easier, None where that cannot be said: then it counts as hard. floor, quality, prefer:
+    the request's own, None for the alias's or the settings'. previous: the model of the conversation's last turn.
     """
 
     asked: str
@@ -52,11 +51,11 @@ class Facts:
     floor: Tier | None = None
     quality: float | None = None
     prefer: str | None = None
-    kept: str = ""
+    previous: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class RoutingPolicy:
     """quality: the share of questions for the best tier. prefer: `latency` or `price`. answer: tokens that an answer is
     taken to have. reserve: tokens that must be left in the window where the request has no limit of its own."""
 
@@ -90,66 +89,75 @@ class Choice:
 
 def listed(found: Mapping[str, str]) -> str:
     """`NAME (WHY), ... and N more`."""
-    named = [f"{name} ({why})" for name, why in list(found.items())[:SAID]]
+    named = [f"{name} ({why})" for name, why in list(found.items())[:MOST_LISTED]]
     more = len(found) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def select(facts: Facts, catalogue: Catalogue, predictions: Mapping[str, Prediction], dial: Dial) -> Choice:
+def select(
+    features: RequestFeatures, catalogue: Catalogue, predictions: Mapping[str, Prediction], policy: RoutingPolicy
+) -> Choice:
     """Raises NotFound for a name that there is not, InvalidRequest when a model is asked for by its name and a tier
     above it as well, Unavailable when no model fits.
 
     The nearest choices: no window is large enough: the largest (the optimiser fits the request, or refuses it). All are
     resting: as if none were. None makes the deadline: the one predicted to end first, marked late.
     """
-    found = catalogue.find(facts.asked)
+    found = catalogue.find(features.asked)
     if isinstance(found, Model):
-        return _explicit(facts, found, catalogue, dial)
-    return _Selecting(facts, found, catalogue, predictions, dial).choice()
+        return _explicit(features, found, catalogue, policy)
+    return _Selection(features, found, catalogue, predictions, policy).choice()
 
 
-def _explicit(facts: Facts, model: Model, catalogue: Catalogue, dial: Dial) -> Choice:
+def _explicit(features: RequestFeatures, model: Model, catalogue: Catalogue, policy: RoutingPolicy) -> Choice:
     """The model asked for, whatever is known of it. Its fallbacks: its equivalents, and what the catalogue names."""
-    if facts.floor is not None and model.tier < facts.floor:
+    if features.floor is not None and model.tier < features.floor:
         raise InvalidRequest(
-            f"The model {model.name!r} is {model.tier.word}, and 'subsecond.floor' asks for {facts.floor.word}.",
+            f"The model {model.name!r} is {model.tier.word}, and 'subsecond.floor' asks for {features.floor.word}.",
             param="subsecond.floor",
             code="invalid_value",
         )
-    floor = Tier.FAST if facts.floor is None else facts.floor
-    return Choice(model, _in_place_of(facts, model, (), catalogue, floor, dial), ("asked for by name",))
+    floor = Tier.FAST if features.floor is None else features.floor
+    return Choice(model, _in_place_of(features, model, (), catalogue, floor, policy), ("asked for by name",))
 
 
 def _in_place_of(
-    facts: Facts, model: Model, others: Iterable[Model], catalogue: Catalogue, floor: Tier, dial: Dial
+    features: RequestFeatures,
+    model: Model,
+    others: Iterable[Model],
+    catalogue: Catalogue,
+    floor: Tier,
+    policy: RoutingPolicy,
 ) -> tuple[Model, ...]:
     """Equivalent deployments, then the models that the catalogue names, then others; none that cannot do it."""
     named = (catalogue.models[name] for name in model.fallbacks)
     wanted = dict.fromkeys((*catalogue.equivalents(model), *named, *others))
     wanted.pop(model, None)
     return tuple(
-        one for one in wanted if one.tier >= floor and facts.needs <= one.capabilities and _fits(facts, one, dial)
+        one
+        for one in wanted
+        if one.tier >= floor and features.needs <= one.capabilities and _fits(features, one, policy)
     )
 
 
-def _fits(facts: Facts, model: Model, dial: Dial) -> bool:
+def _fits(features: RequestFeatures, model: Model, policy: RoutingPolicy) -> bool:
     """Whether the request and its answer fit into the window, and the answer under the model's limit."""
-    output = facts.output
+    output = features.output
     if output is not None and model.output_limit and output > model.output_limit:
         return False
     if output is None:
-        output = min(dial.reserve, model.output_limit or dial.reserve)
-    return not model.window or facts.tokens + output <= model.window
+        output = min(policy.reserve, model.output_limit or policy.reserve)
+    return not model.window or features.tokens + output <= model.window
 
 
-def cost(facts: Facts, model: Model, dial: Dial) -> float:
+def cost(features: RequestFeatures, model: Model, policy: RoutingPolicy) -> float:
     """The predicted price of the call."""
-    return (facts.tokens * model.price_in + _answer(facts, model, dial) * model.price_out) / MILLION
+    return (features.tokens * model.price_in + _answer(features, model, policy) * model.price_out) / MILLION
 
 
-def _answer(facts: Facts, model: Model, dial: Dial) -> int:
+def _answer(features: RequestFeatures, model: Model, policy: RoutingPolicy) -> int:
     """Tokens that the answer is taken to have."""
-    expected = dial.answer if facts.output is None or facts.output > dial.answer else facts.output
+    expected = policy.answer if features.output is None or features.output > policy.answer else features.output
     return model.output_limit if 0 < model.output_limit < expected else expected
 
 
@@ -157,50 +165,50 @@ def prior(model: Model) -> Prediction:
     return Prediction(model.ttft, model.ttft * PRIOR_TAIL, model.speed, error_rate=0.0)
 
 
-class _Selecting:
+class _Selection:
     """One selection: the models that are left, and what was said on the way."""
 
     def __init__(
         self,
-        facts: Facts,
+        features: RequestFeatures,
         alias: Alias,
         catalogue: Catalogue,
         predictions: Mapping[str, Prediction],
-        dial: Dial,
+        policy: RoutingPolicy,
     ) -> None:
-        self._facts = facts
+        self._features = features
         self._alias = alias
         self._catalogue = catalogue
-        self._dial = dial
-        self._floor = max(alias.floor, facts.floor if facts.floor is not None else Tier.FAST)
+        self._policy = policy
+        self._floor = max(alias.floor, features.floor if features.floor is not None else Tier.FAST)
         self._known = {one.name: predictions.get(one.name) or prior(one) for one in alias.models}
         self._skipped: dict[str, str] = {}
         self._reasons: list[str] = []
         self._late = False
 
     def choice(self) -> Choice:
-        facts, dial = self._facts, self._dial
-        left = self._without("capability", self._alias.models, lambda one: facts.needs <= one.capabilities)
+        features, policy = self._features, self._policy
+        left = self._filtered("capability", self._alias.models, lambda one: features.needs <= one.capabilities)
         # The floor's own rule comes first: a nearest choice is then one above it.
-        left = self._without("floor", left, lambda one: one.tier >= self._floor)
+        left = self._filtered("floor", left, lambda one: one.tier >= self._floor)
         if not left:
             raise self._nothing()
-        left = self._nearest("context", left, lambda one: _fits(facts, one, dial), self._largest)
-        left = self._nearest("resting", left, lambda one: not self._known[one.name].resting, list)
+        left = self._filtered_or_nearest("context", left, lambda one: _fits(features, one, policy), self._largest)
+        left = self._filtered_or_nearest("circuit_open", left, lambda one: not self._known[one.name].circuit_open, list)
         wanted = self._wanted(left)
         in_time = self._in_time(left)
-        alike = ALIKE * min(map(self._felt, in_time))
+        alike = ALIKE * min(map(self._perceived, in_time))
         ranks = {one: self._rank(one, wanted, alike) for one in in_time}
         ranked = sorted(in_time, key=ranks.__getitem__)
         model = self._sticky(ranked, ranks, wanted)
         self._reasons.insert(0, f"{self._alias.name} -> {model.tier.word}")
         rest = [one for one in ranked if one is not model]
         rest += [one for one in left if one not in in_time]
-        fallbacks = _in_place_of(facts, model, rest, self._catalogue, self._floor, dial)
-        fallbacks = tuple(sorted(fallbacks, key=lambda one: self._skipped.get(one.name) == "resting"))
-        return Choice(model, fallbacks, tuple(self._reasons), self._skipped, self._late, difficulty=facts.difficulty)
+        fallbacks = _in_place_of(features, model, rest, self._catalogue, self._floor, policy)
+        fallbacks = tuple(sorted(fallbacks, key=lambda one: self._skipped.get(one.name) == "circuit_open"))
+        return Choice(model, fallbacks, tuple(self._reasons), self._skipped, self._late, difficulty=features.difficulty)
 
-    def _without(self, rule: str, models: Iterable[Model], fits: Callable[[Model], bool]) -> list[Model]:
+    def _filtered(self, rule: str, models: Iterable[Model], fits: Callable[[Model], bool]) -> list[Model]:
         left = []
         for one in models:
             if fits(one):
@@ -209,14 +217,14 @@ class _Selecting:
                 self._skipped[one.name] = rule
         return left
 
-    def _nearest(
+    def _filtered_or_nearest(
         self,
         rule: str,
         models: list[Model],
         fits: Callable[[Model], bool],
         nearest: Callable[[list[Model]], list[Model]],
     ) -> list[Model]:
-        """As `_without`; where none is left, the rule's nearest choice."""
+        """As `_filtered`; where none is left, the rule's nearest choice."""
         left = [one for one in models if fits(one)] or nearest(models)
         if not any(map(fits, left)):
             self._reasons.append(f"no model passes the rule {rule}: nearest taken")
@@ -230,7 +238,7 @@ class _Selecting:
         return [one for one in models if one.window == widest]
 
     def _nothing(self) -> Unavailable:
-        needs = ", ".join(sorted(self._facts.needs)) or "nothing special"
+        needs = ", ".join(sorted(self._features.needs)) or "nothing special"
         return Unavailable(
             f"No model of {self._alias.name!r} fits: the request needs {needs} and a tier of {self._floor.word} or "
             "better.",
@@ -244,10 +252,10 @@ class _Selecting:
         tiers = sorted({one.tier for one in left})
         if not self._alias.by_difficulty or len(tiers) == 1:
             return tiers[0]
-        choices = (self._facts.quality, self._alias.quality, self._dial.quality)
+        choices = (self._features.quality, self._alias.quality, self._policy.quality)
         quality = next(one for one in choices if one is not None)
-        difficulty = 1.0 if self._facts.difficulty is None else self._facts.difficulty
-        known = "unknown" if self._facts.difficulty is None else f"{difficulty:.2f}"
+        difficulty = 1.0 if self._features.difficulty is None else self._features.difficulty
+        known = "unknown" if self._features.difficulty is None else f"{difficulty:.2f}"
         bound = 1.0
         for tier in reversed(tiers[1:]):
             bound *= 1.0 - quality
@@ -260,16 +268,16 @@ class _Selecting:
     def _total(self, model: Model) -> float:
         """Seconds to the answer's end, when the first token is one of the late ones."""
         known = self._known[model.name]
-        return known.ttft_p95 + _answer(self._facts, model, self._dial) / max(known.tokens_per_second, 1e-3)
+        return known.ttft_p95 + _answer(self._features, model, self._policy) / max(known.tokens_per_second, 1e-3)
 
-    def _felt(self, model: Model) -> float:
+    def _perceived(self, model: Model) -> float:
         """Seconds to the first words: who reads a stream waits for these."""
         known = self._known[model.name]
         return known.ttft_p50 + FIRST_WORDS / max(known.tokens_per_second, 1e-3)
 
     def _in_time(self, left: list[Model]) -> list[Model]:
         """Those that make the deadline 19 times in 20; else the fastest."""
-        time_left = self._facts.time_left
+        time_left = self._features.time_left
         if time_left is None:
             return left
         found = [one for one in left if self._total(one) <= time_left]
@@ -284,20 +292,20 @@ class _Selecting:
         """Sorting order: the wanted tier, then the nearest below it that is left, then those above it; inside a tier
         the preference, then the conversation's hash."""
         distance = wanted - model.tier if model.tier <= wanted else ABOVE + model.tier - wanted
-        time, price = max(alike, self._felt(model)), cost(self._facts, model, self._dial)
-        lot = crc32(f"{self._facts.conversation}|{model.name}".encode())
-        prefer = self._facts.prefer or self._alias.prefer or self._dial.prefer
-        return (distance, price, time, lot) if prefer == "price" else (distance, time, price, lot)
+        time, price = max(alike, self._perceived(model)), cost(self._features, model, self._policy)
+        tie_break = crc32(f"{self._features.conversation}|{model.name}".encode())
+        prefer = self._features.prefer or self._alias.prefer or self._policy.prefer
+        return (distance, price, time, tie_break) if prefer == "price" else (distance, time, price, tie_break)
 
     def _sticky(self, ranked: Sequence[Model], ranks: Mapping[Model, Rank], wanted: Tier) -> Model:
         """The conversation's model, while it passes every rule, is no lower than what is wanted now, and as near to
-        what the request itself wishes as the best one is: a wish goes before stickiness."""
+        what the request itself wishes as the best one is: a overrides goes before stickiness."""
         best = ranked[0]
         # A rank begins with the distance from the wanted tier and what is preferred.
-        wished = 2 if self._facts.prefer is not None else 1 if self._facts.quality is not None else 0
+        wished = 2 if self._features.prefer is not None else 1 if self._features.quality is not None else 0
         for one in ranked:
             as_wished = ranks[one][:wished] == ranks[best][:wished]
-            if one.name == self._facts.kept and as_wished and one.tier >= min(wanted, best.tier):
+            if one.name == self._features.previous and as_wished and one.tier >= min(wanted, best.tier):
                 self._reasons.append("same as before")
                 return one
         return best

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from subsecond.model import Call, Recording
 
 if TYPE_CHECKING:
+    from subsecond.routing.call_timer import CallTimer
     from subsecond.routing.health import Prediction
-    from subsecond.routing.watch import Watch
 
 # Of prose, to a token.
 CHARACTERS = 4
@@ -38,7 +38,7 @@ def tokens_of(recording: Recording | None, chunks: int) -> int:
     return chunks if recording.form == "stream" else len(recording.text) // CHARACTERS
 
 
-def tokens_lost(watch: Watch, known: Prediction, most: int) -> int:
+def tokens_lost(watch: CallTimer, known: Prediction, most: int) -> int:
     """Of a call that was given up before anything came of it: a stream has said nothing, a whole reply was being
     written since its first token. known: of a stream."""
     if watch.form == "stream":

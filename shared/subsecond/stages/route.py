@@ -14,7 +14,7 @@ from subsecond.ports import Upstream
 from subsecond.routing.attempts import Asking, Candidate, Opened, Terms, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
-from subsecond.routing.router import Route, Router, Wish, output_of
+from subsecond.routing.router import Route, Router, RoutingOverrides, output_of
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Step, Trace
 
@@ -40,10 +40,10 @@ class Routed:
         self, tenant: Tenant, call: Call, within: float | None, trace: Trace, optimised: Optimised
     ) -> AsyncGenerator[Event]:
         """As `Models.ask`. within: the deadline of the request that leads. Raises NotFound, Unavailable too."""
-        wish = Wish(call.quality, call.floor, call.prefer)
+        overrides = RoutingOverrides(call.quality, call.floor, call.prefer)
         with trace.step(Step.ROUTE):
             predict = partial(self.terms.health.predict, form=call.form, tokens=output_of(call.body))
-            route = self.router.route(replace(call, deadline=within), tenant, predict, wish)
+            route = self.router.route(replace(call, deadline=within), tenant, predict, overrides)
         trace.route = route.public()
         try:
             # Until a model answers, nobody knows which one it will be.

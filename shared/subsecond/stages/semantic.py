@@ -1,7 +1,7 @@
-"""The same question in other words: the nearest stored ones in the same scope, and whether one may answer.
+"""Answers a question from a stored one that means the same: finds the nearest in its scope, and asks the policy.
 
-Everything here fails open and within a time box. The embedding itself cannot be cancelled once it runs; that is what an
-embedder's `max_chars` is for.
+The pipeline calls it on an exact miss. Everything here fails open and within a time limit. A running embedding cannot
+be cancelled, which is why an embedder has `max_chars`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,50 +26,52 @@ from subsecond.stages.exact import in_form, young_enough
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
-    from subsecond.semantic.index.matrix import Neighbour
+    from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
 
-    # What may answer, and the question's vector.
+    # The entry that may answer, and the question's vector.
     Nearest = tuple[Entry | None, Vector | None]
 
-# What the store has, if it could say.
+# 1-tuple: `(None,)` is a missing entry. None in its place is a failed read.
 Read = tuple[Entry | None]
 
-# The nearest may be vetoed ("question 17" for "question 18") where the next one answers; each costs a read.
+# Candidates of one question. The nearest may be refused ("question 17" for "question 18") where the next one answers;
+# each costs a read.
 CANDIDATES = 3
-# Neighbours looked at to find as many that were not invalidated: the index keeps those until they expire.
+# Neighbours searched for that many valid candidates: the index keeps invalidated entries until they expire.
 PAST = 300
 # Characters of questions and candidates that one request has judged, at most; the nearest candidate is always judged.
 # Judging holds the event loop. The worst texts (snake-case names, letters beyond ASCII) take 11 ms for a pair of 2,000
 # characters each, the longest that the guards read; prose takes 4 ms. Three pairs would take 33 ms. Little is lost:
 # a text of more than 60 words with a content must be equal to answer, and an equal text is the nearest.
 JUDGED_CHARS = 4_000
-# Entries of a scope counted at the most.
+# Entries of a scope that are counted, at most.
 COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticCache:
-    """The stage's parts. `box` in seconds. rules None: nothing is ever invalidated."""
+    """The stage's parts. timeout_s: of a refresh of the index; others are multiples of it. rules None: nothing is ever
+    invalidated."""
 
     embedder: Embedder
     reader: Reader
     policy: Policy
-    box: float
+    timeout_s: float
     rules: Rules | None = None
 
     def begin(self, tenant: Tenant) -> None:
-        """Look for a newer index beside what else the request waits for."""
+        """Start a refresh of the index, beside what else the request waits for."""
         self.reader.begin(tenant.partition)
 
     async def vector(self, call: Call, prompt: Prompt, trace: Trace) -> Vector | None:
-        """Of the prompt's text; None where nothing is to be compared."""
+        """The vector of the prompt's text; None where the request takes no part in similarity, or embedding failed."""
         if not may_compare(call, prompt.text):
             return None
         if len(prompt.text) > self.embedder.max_chars:
             trace.counts["embed_too_long"] += 1
             return None
-        vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.box)
+        vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.timeout_s)
         return None if vectors is None else vectors[0]
 
     async def find(self, store: ExactStore, request: Request, vector: Vector | None) -> Entry | None:
@@ -77,7 +79,7 @@ class SemanticCache:
         tenant, call, prompt, trace = request.tenant, request.call, request.prompt, request.trace
         if vector is None or not may_read(call):
             return None
-        await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.box)
+        await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
         if self.rules and not await self.rules.ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
@@ -89,7 +91,7 @@ class SemanticCache:
         # Side by side: a miss, before which all are judged, waits for one trip to the table and not for three.
         reads = [self._read(store, request, one) for one in near]
         chars = 0
-        for neighbour, read in zip(near, await _side_by_side(reads), strict=True):
+        for neighbour, read in zip(near, await _gathered(reads), strict=True):
             entry = self._servable(read, request, neighbour)
             if entry is None:
                 continue
@@ -104,12 +106,12 @@ class SemanticCache:
         return None
 
     async def nearest(self, partition: str, scope: str, vector: Vector, *, alone: bool = False) -> list[Neighbour]:
-        """The nearest entries of the scope, without those that the rules' own words cover. alone: not of a batch,
-        whose prompts are searched for together, two turns of the loop later."""
+        """The nearest entries of the scope, without those that a rule for namespace, scope or entry covers. alone: not
+        of a list, whose prompts share a search two turns of the loop later."""
         if alone:
             found = self.reader.search(partition, scope, vector, CANDIDATES)
         else:
-            found = await self.reader.search_soon(partition, scope, vector, CANDIDATES)
+            found = await self.reader.search_batched(partition, scope, vector, CANDIDATES)
         rules = self.rules
         if rules is None or not any(rules.outdated(partition, scope, one.key, one.created) for one in found):
             return found
@@ -125,7 +127,7 @@ class SemanticCache:
         """Past this environment's memory: what was reported elsewhere is on the table's item. It costs a consistent
         read (1 unit for each 4 KB of item) for each candidate."""
         read = _read(store, request.tenant.partition, neighbour.key, request.call.form)
-        return await fail_open(request.trace, "semantic", read, 4 * self.box)
+        return await fail_open(request.trace, "semantic", read, 4 * self.timeout_s)
 
     def _servable(self, read: Read | None, request: Request, neighbour: Neighbour) -> Entry | None:
         """The entry that was read, where it is still what the index says; else the index forgets it."""
@@ -153,7 +155,7 @@ class SemanticCache:
         return verdict.decision == "hit"
 
     def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
-        """The policy's verdict, unless somebody has objected."""
+        """The policy's verdict; a miss where this text was reported as a false hit of the entry."""
         candidate = StoredQuestion(entry.prompt.text, similarity, max(0.0, time.time() - entry.created))
         verdict = self.policy.judge(asked, candidate)
         if reason := objection(entry, asked):
@@ -161,7 +163,8 @@ class SemanticCache:
         return candidate, verdict
 
     async def against(self, entry: Entry, asked: str) -> dict[str, object]:
-        """The verdict on this entry for that text, wherever it ranks. Raises what the embedder raises."""
+        """The verdict on this entry for that text, whatever its rank, for `POST /v1/cache/explain`. Raises what the
+        embedder raises."""
         if entry.embedder != self.embedder.id:
             return {"says": "miss", "reasons": ["it is not in the index of this embedder"]}
         if len(asked) > self.embedder.max_chars:
@@ -175,7 +178,7 @@ class SemanticCache:
         return explained(entry.prompt.key, candidate, verdict)
 
     def held(self, partition: str, scope: str, before: float) -> int:
-        """How many entries of the scope this environment's index has that were created until then; COUNTED at most."""
+        """How many entries of the scope that were created until then this environment's index has; COUNTED at most."""
         anything = np.eye(1, self.embedder.dim, dtype=np.float32)[0]
         return sum(one.created <= before for one in self.reader.search(partition, scope, anything, COUNTED))
 
@@ -186,13 +189,13 @@ class SemanticCache:
         return replace(entry, vector=pack(vector), embedder=self.embedder.id)
 
     def learn(self, entry: Entry, vector: Vector | None) -> None:
-        """What this environment has just stored it finds at once."""
+        """Add an entry that was just stored to this environment's index, so that it is found at once."""
         if vector is not None and entry.vector:
             self.reader.add(entry.partition, entry.prompt.key, entry.prompt.scope, entry.created, entry.expires, vector)
 
 
 def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str, object]:
-    """A verdict as the trace tells it: never a text."""
+    """A verdict as the trace holds it: never a text."""
     return {
         "entry": key,
         "similarity": round(candidate.similarity, 4),
@@ -203,8 +206,8 @@ def explained(key: str, candidate: StoredQuestion, verdict: Verdict) -> dict[str
     }
 
 
-async def _side_by_side(reads: list[Coroutine[Any, Any, Read | None]]) -> list[Read | None]:
-    """A task for each, where there are several."""
+async def _gathered(reads: list[Coroutine[None, None, Read | None]]) -> list[Read | None]:
+    """The reads' results, concurrently where there are several."""
     return await asyncio.gather(*reads) if len(reads) > 1 else [await one for one in reads]
 
 

@@ -13,7 +13,7 @@ from subsecond.errors import SubsecondError
 from subsecond.model import Call, Done, Event, Head, Request, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
-from subsecond.routing.deadlines import Spare
+from subsecond.routing.deadlines import SemanticBudget
 from subsecond.stats.trace import Step, Trace
 from subsecond.upstreams.admission import Admission
 from subsecond.upstreams.live_answer import LiveAnswer
@@ -31,8 +31,8 @@ BOX = 5.0
 class Models:
     """The stage's parts. optimiser: None where nothing is ever trimmed. optimise_all: the settings ask for it; else it
     is loaded and run for those requests alone that ask for it. routed: None without a catalogue; then every name goes
-    to the one upstream; lists: where that takes lists of prompts. spare: the time that models leave for looking at
-    similar questions."""
+    to the one upstream; lists: where that takes lists of prompts. semantic_budget: the time that
+    models leave for looking at similar questions."""
 
     upstream: Upstream
     admission: Admission
@@ -40,7 +40,7 @@ class Models:
     optimise_all: bool = False
     routed: Routed | None = None
     lists: Lists | None = None
-    spare: Spare = field(default_factory=Spare)
+    semantic_budget: SemanticBudget = field(default_factory=SemanticBudget)
 
     def know(self, name: str) -> None:
         """Raises NotFound with the nearest names, where there is a catalogue."""
@@ -75,7 +75,7 @@ class Models:
     async def learn(self, trace: Trace) -> None:
         """From a request that has ended; and merge what was seen of the models into the shared figures, where the last
         merge is old enough."""
-        self.spare.learn(trace)
+        self.semantic_budget.learn(trace)
         if self.routed:
             await self.routed.terms.health.flush()
 
@@ -113,7 +113,7 @@ class Models:
         if (trace.usage or {}).get("estimated"):
             return
         # Of several attempts nobody knows whose prompt the report is about.
-        if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) < 2:  # noqa: PLR2004
+        if trace.optimise and self.optimiser and self.optimiser.made and len(trace.attempts) <= 1:
             self.optimiser.made.learn(trace.optimise, trace.model or call.model, trace.usage)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.figures import HITS, MOST_TOKENS
+from subsecond.stats.increments import HITS, MOST_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

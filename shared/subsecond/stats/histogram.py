@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from math import ceil, floor, log2
 
 # Buckets to a doubling: each is 2 ** (1/8), 9 %, wider than the one before.
-STEPS = 8
+PER_DOUBLING = 8
 # Milliseconds. What lies outside counts as the nearest that does not: 229 buckets at the most.
 LEAST, MOST = 0.01, 3_600_000.0
 
 
 def bucket_of(value: float) -> int:
     """The number of the bucket for `value` milliseconds: [2 ** (n/8), 2 ** ((n+1)/8))."""
-    return floor(log2(min(max(value, LEAST), MOST)) * STEPS)
+    return floor(log2(min(max(value, LEAST), MOST)) * PER_DOUBLING)
 
 
 class Histogram:
@@ -51,5 +51,5 @@ class Histogram:
             seen += self.counts[bucket]
             if seen >= rank:
                 # The geometric middle: as far from one end of the bucket as from the other.
-                return float(2.0 ** ((bucket + 0.5) / STEPS))
+                return float(2.0 ** ((bucket + 0.5) / PER_DOUBLING))
         return None

@@ -1,4 +1,4 @@
-"""Sheets of figures as people read them: `GET /v1/cache/stats`."""
+"""Rollups as people read them: `GET /v1/cache/stats`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.figures import HITS, HOUR, LIVE, OWN, STEPS, hour_of
 from subsecond.stats.histogram import Histogram
+from subsecond.stats.increments import HITS, HOUR, LIVE, OWN, STEPS, hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,28 +22,28 @@ SHED = "429 Overloaded"
 CALLS = ("answered", "failed", "refused", "cancelled")
 
 
-def oldest_sheets(now: float, hours: int = HOURS) -> tuple[str, str]:
-    """The first sheets that still count: of figures, and of live answers."""
+def oldest_rollups(now: float, hours: int = HOURS) -> tuple[str, str]:
+    """The first rollups that still count: of an hour's counts, and of live answers."""
     return hour_of(now - (hours - 1) * HOUR), LIVE + hour_of(now)
 
 
-def is_over(sheet: str, now: float, hours: int = HOURS) -> bool:
-    """Whether a summary made from now on never needs this sheet again."""
-    figures, live = oldest_sheets(now, hours)
-    return sheet < (live if sheet.startswith(LIVE) else figures)
+def is_over(rollup: str, now: float, hours: int = HOURS) -> bool:
+    """Whether a summary made from now on never needs this rollup again."""
+    counts, live = oldest_rollups(now, hours)
+    return rollup < (live if rollup.startswith(LIVE) else counts)
 
 
 def summarise(
-    sheets: Iterable[tuple[str, Mapping[str, int]]], now: float, hours: int = HOURS, *, complete: bool = True
+    rollups: Iterable[tuple[str, Mapping[str, int]]], now: float, hours: int = HOURS, *, complete: bool = True
 ) -> dict[str, Any]:
-    """One partition's figures of the last `hours`, ready for JSON: times in milliseconds, `hit_rate` of what could hit.
+    """One partition, over the last `hours`, ready for JSON: times in milliseconds, `hit_rate` of what could hit.
 
-    A sheet may come several times (one part from the table, one from memory). `complete` is passed on.
+    A rollup may come several times (one part from the table, one from memory). `complete` is passed on.
     """
     sums = _Sums()
-    for sheet, names in sheets:
-        if not is_over(sheet, now, hours):
-            sums.add(sheet, names)
+    for rollup, names in rollups:
+        if not is_over(rollup, now, hours):
+            sums.add(rollup, names)
     counts = sums.counts
     codes = _below(counts, "codes|")
     return {
@@ -104,7 +104,7 @@ def _own(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 class _Sums:
-    """All sheets added up: over the whole time, by hour and by model."""
+    """All rollups added up: over the whole time, by hour and by model."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -115,13 +115,13 @@ class _Sums:
         self._first: defaultdict[str, _Times] = defaultdict(_Times)
         self._models: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
-    def add(self, sheet: str, names: Mapping[str, int]) -> None:
-        if sheet.startswith(LIVE):
+    def add(self, rollup: str, names: Mapping[str, int]) -> None:
+        if rollup.startswith(LIVE):
             for name, n in names.items():
                 self.live[name.partition("|")[2]] += n
             return
-        # yyyymmddhh, then what kind of sheet it is.
-        hour, kind = sheet[:10], sheet[10:]
+        # yyyymmddhh, then what kind of rollup it is.
+        hour, kind = rollup[:10], rollup[10:]
         for name, n in names.items():
             letter, _, rest = name.partition("|")
             if letter == "n":
@@ -195,9 +195,9 @@ class _Times:
         sources: dict[str, Any] = {}
         whole: dict[tuple[str, str], Histogram] = {}
         for (source, model, kind), histogram in sorted(self._found.items()):
-            place = sources.setdefault("upstream" if source == OWN else source, {"all": {}, "models": {}})
+            shown = sources.setdefault("upstream" if source == OWN else source, {"all": {}, "models": {}})
             if model:
-                place["models"].setdefault(model, {})[f"{kind}_ms"] = _shape(histogram)
+                shown["models"].setdefault(model, {})[f"{kind}_ms"] = _shape(histogram)
             if source != OWN:
                 whole.setdefault((source, kind), Histogram()).merge(histogram)
         for (source, kind), histogram in whole.items():

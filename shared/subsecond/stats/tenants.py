@@ -26,7 +26,7 @@ def is_tenant(partition: str) -> bool:
 def overall(
     found: Mapping[str, Sequence[tuple[str, Mapping[str, int]]]], now: float, hours: int, *, complete: bool = True
 ) -> dict[str, Any]:
-    """`found`: the sheets by partition. The sums, and each namespace in short."""
+    """`found`: the rollups by partition. The sums, and each namespace in short."""
     names = sorted(found)[:MOST]
     whole = summarise(
         chain.from_iterable(found[name] for name in names), now, hours, complete=complete and len(found) <= MOST

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from subsecond.optimiser.report import Report
+    from subsecond.optimiser.report import OptimiserReport
 
 
 class Step(StrEnum):
@@ -83,7 +83,7 @@ class Trace:
     attempts: list[Attempt] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
     speculation: dict[str, object] | None = None
-    optimise: Report | None = None
+    optimise: OptimiserReport | None = None
     # Which model was chosen and why.
     route: dict[str, Any] | None = None
     # Of the answer: the entry that it came from, and whose it was when it was stored; what storing it takes (bytes).

@@ -1,7 +1,7 @@
 """What an environment's first request would pay for, paid before it comes: imports, clients, connections, the index.
 
 Every part is touched through its port, without spending a token. A part that fails is named in the report and in the
-log; the next request meets it as it would have anyway. `fleet.py` sends the events that are answered here.
+log; the next request meets it as it would have anyway. `warm_environments.py` sends the events that are answered here.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("subsecond")
 
 # Seconds for each part; the upstream's package alone takes one to import on a small function.
-BOX = 10.0
+TIMEOUT_S = 10.0
 # Nobody's: no key has this hash, and no answer lies there.
 NOBODY = "prewarm"
 # Partitions whose index is loaded ahead at the most, those with the largest first: each costs a GET every time.
-PLACES = 20
-# Seconds between two looks who has come.
-LOOK = 0.1
+PARTITIONS = 20
+# Seconds between two looks at who has arrived.
+POLL_S = 0.1
 # Seconds to stay where there is no table to meet in: events that were sent together have arrived by then.
-HOLD = 1.0
-# Seconds until DynamoDB may delete what a meeting left.
-KEPT = 3600
+HOLD_S = 1.0
+# Seconds until DynamoDB may delete what a rendezvous left.
+KEPT_S = 3600
 
 
-class Warming:
+class WarmupHandler:
     """One environment's answer to events that are no requests: `{"prewarm": true}`, or with an object instead.
 
-    meeting, environments, wait: stay until so many environments have come to the meeting of this name, at most `wait`
+    rendezvous, environments, wait: stay until so many environments are at the rendezvous of this name, at most `wait`
     seconds, so that as many events need as many environments. partition, body: answer this request into the cache.
     """
 
@@ -69,57 +69,56 @@ class Warming:
         self._name = self._name or uuid4().hex
         begun = time.monotonic()
         # Beside each other: who is still loading is there, and does not keep the others.
-        report, came = await asyncio.gather(prewarm(self._gateway), self._meet(order))
+        report, arrived = await asyncio.gather(prewarm(self._gateway), self._rendezvous(order))
         milliseconds = round((time.monotonic() - begun) * 1000)
-        report = {"environment": self._name, "cold": cold, "came": came, "ms": milliseconds, **report}
+        report = {"environment": self._name, "cold": cold, "arrived": arrived, "ms": milliseconds, **report}
         log.info("prewarmed", extra=report)
         return report
 
-    async def _meet(self, order: Mapping[str, Any]) -> int:
-        if "meeting" not in order:
+    async def _rendezvous(self, order: Mapping[str, Any]) -> int:
+        if "rendezvous" not in order:
             return 1
         settings, wait = self._gateway.settings, float(order["wait"])
         if "dynamodb" not in (settings.keys, settings.flights):
-            await asyncio.sleep(min(wait, HOLD))
+            await asyncio.sleep(min(wait, HOLD_S))
             return 1
-        meeting = Meeting(aws_of(settings), settings.state_table, str(order["meeting"]))
-        return (
-            await fail_open(Trace(), "meeting", meeting.attend(self._name, order["environments"], wait), 2 * BOX) or 1
-        )
+        rendezvous = Rendezvous(aws_of(settings), settings.state_table, str(order["rendezvous"]))
+        arrived = rendezvous.arrive_and_wait(self._name, order["environments"], wait)
+        return await fail_open(Trace(), "rendezvous", arrived, 2 * TIMEOUT_S) or 1
 
 
-class Meeting:
-    """An item of the state table: pk `prewarm#<name>`, sk `meeting`, came (names), ttl."""
+class Rendezvous:
+    """An item of the state table: pk `prewarm#<name>`, sk `rendezvous`, arrived (names of environments), ttl."""
 
     def __init__(self, aws: Aws, table: str, name: str) -> None:
         self._aws = aws
-        self._place: dict[str, Any] = {
+        self._item: dict[str, Any] = {
             "TableName": table,
-            "Key": {"pk": {"S": f"prewarm#{name}"}, "sk": {"S": "meeting"}},
+            "Key": {"pk": {"S": f"prewarm#{name}"}, "sk": {"S": "rendezvous"}},
         }
 
-    async def attend(self, who: str, number: int, wait: float) -> int:
-        """Come, and stay until `number` have, at most `wait` seconds. How many have come."""
+    async def arrive_and_wait(self, who: str, number: int, wait: float) -> int:
+        """Write that `who` is here, and wait until `number` are, at most `wait` seconds. Returns how many are."""
         end = time.monotonic() + wait
-        came = await self._aws.run(partial(self._come, who))
-        while came < number and time.monotonic() < end:
-            await asyncio.sleep(LOOK)
-            came = await self._aws.run(self._look)
-        return came
+        arrived = await self._aws.run(partial(self._arrive, who))
+        while arrived < number and time.monotonic() < end:
+            await asyncio.sleep(POLL_S)
+            arrived = await self._aws.run(self._arrived)
+        return arrived
 
-    def _come(self, who: str) -> int:
+    def _arrive(self, who: str) -> int:
         found = self._aws.dynamodb.update_item(
-            **self._place,
-            UpdateExpression="SET #ttl = :ttl ADD came :who",
+            **self._item,
+            UpdateExpression="SET #ttl = :ttl ADD arrived :who",
             ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues={":ttl": {"N": str(int(time.time()) + KEPT)}, ":who": {"SS": [who]}},
+            ExpressionAttributeValues={":ttl": {"N": str(int(time.time()) + KEPT_S)}, ":who": {"SS": [who]}},
             ReturnValues="ALL_NEW",
         )
-        return len(found["Attributes"]["came"]["SS"])
+        return len(found["Attributes"]["arrived"]["SS"])
 
-    def _look(self) -> int:
-        item = self._aws.dynamodb.get_item(**self._place, ConsistentRead=True).get("Item", {})
-        return len(item["came"]["SS"]) if item else 0
+    def _arrived(self) -> int:
+        item = self._aws.dynamodb.get_item(**self._item, ConsistentRead=True).get("Item", {})
+        return len(item["arrived"]["SS"]) if item else 0
 
 
 async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
@@ -131,7 +130,7 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
 
     async def touch(part: str, work: Awaitable[object]) -> None:
         begun = time.perf_counter()
-        await fail_open(trace, part, work, BOX)
+        await fail_open(trace, part, work, TIMEOUT_S)
         took[part] = round((time.perf_counter() - begun) * 1000, 3)
 
     touches = [
@@ -176,7 +175,7 @@ async def _semantic(lazy: Lazy[SemanticCache]) -> None:
     semantic = await lazy.get()
     if warm := getattr(semantic.embedder, "warm", None):
         await warm()
-    await semantic.reader.load(PLACES)
+    await semantic.reader.load(PARTITIONS)
 
 
 async def _objects(settings: Settings) -> None:

@@ -16,10 +16,10 @@ from subsecond.aws.client import aws_of
 from subsecond.config import Settings, started_ahead
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
-from subsecond.warmup.prewarm import PLACES, prewarm
+from subsecond.warmup.prewarm import PARTITIONS, prewarm
 
 # Seconds for the restored environment's look at the manifests: AWS ends a restore that takes ten.
-BOX = 2.0
+TIMEOUT_S = 2.0
 
 
 def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,7 +60,7 @@ async def after_restore(gateway: Gateway) -> None:
     secrets.forget_all()
     await hang_up(gateway)
     if gateway.semantic and gateway.semantic.made:
-        await fail_open(Trace(), "index", gateway.semantic.made.reader.load(PLACES), BOX)
+        await fail_open(Trace(), "index", gateway.semantic.made.reader.load(PARTITIONS), TIMEOUT_S)
 
 
 async def hang_up(gateway: Gateway) -> None:

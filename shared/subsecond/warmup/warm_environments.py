@@ -1,7 +1,7 @@
 """Many environments at the same time: what the prewarming function sends to those that answer.
 
 Lambda gives an event to any environment that is free. So N events warm N environments only while each is kept busy
-until the last one has arrived: they meet in the state table (`prewarm.Meeting`).
+until the last one has arrived: they meet in the state table (`prewarm.Rendezvous`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from subsecond.warmup.prewarm import prewarm
 # Environments of one function at the most: each is a thread here, and an environment that no user can have meanwhile.
 MOST = 50
 # Failures in a row after which the rest of a list is left for the next time.
-PATIENCE = 3
+MOST_FAILURES = 3
 # Seconds of the function's 900 after which no other prompt is begun: one may take SUBSECOND_TOTAL_TIMEOUT.
-LONGEST = 240.0
+LONGEST_S = 240.0
 
 
 async def run(gateway: Gateway, event: Any) -> dict[str, Any]:
@@ -54,7 +54,7 @@ async def warmed(settings: Settings, number: int) -> dict[str, Any]:
 
 
 async def _function(aws: Aws, settings: Settings, name: str, number: int) -> dict[str, Any]:
-    order = {"meeting": uuid4().hex, "environments": number, "wait": settings.warm_wait}
+    order = {"rendezvous": uuid4().hex, "environments": number, "wait": settings.warm_wait}
     send = partial(_invoke, aws, name, {"prewarm": order})
     reports = await asyncio.gather(*(aws.run(send) for _ in range(number)))
     return summary(name, reports)
@@ -80,10 +80,10 @@ async def answered(settings: Settings, partition: str) -> dict[str, Any]:
     counts, tokens, in_a_row = Counter(asked=0, known=0, failed=0), 0, 0
     aws = _patient(settings, 1, settings.total_timeout + 30)
     lines = await aws.run(partial(_list, aws, settings.bucket, f"prewarm/{partition}.jsonl"))
-    function, end = _names(settings.warm_functions)[0], time.monotonic() + LONGEST
+    function, end = _names(settings.warm_functions)[0], time.monotonic() + LONGEST_S
     for line in lines:
         spent = counts["asked"] >= settings.warm_calls or tokens >= settings.warm_tokens
-        if spent or in_a_row >= PATIENCE or time.monotonic() > end:
+        if spent or in_a_row >= MOST_FAILURES or time.monotonic() > end:
             break
         order = {"partition": partition, "body": line}
         found = await aws.run(partial(_invoke, aws, function, {"prewarm": order}))

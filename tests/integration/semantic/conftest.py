@@ -11,18 +11,18 @@ import boto3
 import numpy as np
 import pytest
 
-from subsecond.semantic.index.compaction import Upkeep, UpkeepLimits
+from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.reader import Reader, ReaderLimits
 from subsecond.semantic.index.records import change_of
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.vectors import pack
 from subsecond.semantic.index.writer import Writer, WriterLimits
 from subsecond.stores.memory.objects import MemoryObjects
 from tests.support.clock import Clock
 
 DIM = 16
-PLACE = Place("acme:prod", "hashing-16", DIM)
+PLACE = IndexId("acme:prod", "hashing-16", DIM)
 
 
 class Killed(BaseException):
@@ -127,11 +127,11 @@ class Table:
             if int(item["expires"]["N"]) > self.clock.now
         }
 
-    async def entries(self, place):
-        """The upkeep's view of it: as it is when the reading begins, page by page."""
+    async def entries(self, index_id):
+        """Compaction's view of it: as it is when the reading begins, page by page."""
         found = [change_of(item) for item in self.items.values()]
         for start in range(0, len(found), 7):
-            yield [change for where, change in found[start : start + 7] if where == place]
+            yield [change for where, change in found[start : start + 7] if where == index_id]
 
 
 def key_of(name):
@@ -139,13 +139,13 @@ def key_of(name):
 
 
 class Index:
-    """One environment's indexer and upkeep over an object store."""
+    """One environment's indexer and compactor over an object store."""
 
-    def __init__(self, objects, clock, limits=None, patience=20.0):
+    def __init__(self, objects, clock, limits=None, max_wait_s=20.0):
         self.objects = objects
-        self.writer = Writer(objects, WriterLimits(patience=patience), clock)
-        self.upkeep = Upkeep(self.writer, limits or UpkeepLimits())
-        self.indexer = Indexer(self.writer, self.upkeep)
+        self.writer = Writer(objects, WriterLimits(max_wait_s=max_wait_s), clock)
+        self.compactor = Compactor(self.writer, limits or CompactionLimits())
+        self.indexer = Indexer(self.writer, self.compactor)
         self.handle = self.indexer.handle
 
     async def found(self, clock, names, scope="s"):
@@ -164,7 +164,7 @@ def found_by(reader, names, scope="s"):
 
 
 @pytest.fixture
-def place():
+def index_id():
     return PLACE
 
 
@@ -241,7 +241,7 @@ def machine_parts():
         key=key_of,
         found_by=found_by,
         killed=Killed,
-        place=PLACE,
+        index_id=PLACE,
         table_of=Table,
         index_of=Index,
         reader_of=reader_of,

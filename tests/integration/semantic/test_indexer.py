@@ -5,8 +5,8 @@ import random
 import pytest
 
 from subsecond.ports import ObjectsFailed
-from subsecond.semantic.index.compaction import UpkeepLimits
-from subsecond.semantic.index.segments import Place, matrix_name
+from subsecond.semantic.index.compaction import CompactionLimits
+from subsecond.semantic.index.segments import IndexId, matrix_name
 
 
 async def test_a_new_entry_is_found_by_a_fresh_environment(table, index, clock):
@@ -46,7 +46,7 @@ async def test_any_order_gives_the_same_index(table, index, clock, seed):
         await environments[len(records) % 2].handle(records[:5])
         records = records[5:]
     assert await environments[0].found(clock, table.items) == table.live()
-    assert (await environments[0].upkeep.verify(Place("acme:prod", "hashing-16", 16), table)).is_right
+    assert (await environments[0].compactor.verify(IndexId("acme:prod", "hashing-16", 16), table)).is_right
 
 
 async def test_deletions_and_expiries_are_found_no_more(table, index, clock):
@@ -115,22 +115,22 @@ async def test_an_entry_of_another_embedder_is_indexed_apart(table, index, clock
     assert set(await one.found(clock, "ab")) == {"a"}
     await one.handle([table.update("a", embedder={"S": "other"})])
     assert await one.found(clock, "ab") == {}
-    assert {place.embedder for place in await one.upkeep.places()} == {"hashing-16", "other"}
+    assert {index_id.embedder for index_id in await one.compactor.indexes()} == {"hashing-16", "other"}
 
 
-async def test_segments_stay_few_while_entries_come_one_by_one(table, index, clock, place):
+async def test_segments_stay_few_while_entries_come_one_by_one(table, index, clock, index_id):
     one = index()
     for n in range(150):
         await one.handle([table.put(f"n{n}")])
-    manifest, _ = await one.writer.manifest(place)
+    manifest, _ = await one.writer.manifest(index_id)
     assert len(manifest.segments) <= 5
     assert manifest.rows == 150
     assert await one.found(clock, table.items) == table.live()
 
 
-async def test_hits_reach_the_index_and_save_their_entry_from_eviction(table, index, clock, place):
+async def test_hits_reach_the_index_and_save_their_entry_from_eviction(table, index, clock, index_id):
     row_bytes = 2 * 16 + 80
-    one = index(limits=UpkeepLimits(place=10 * row_bytes))
+    one = index(limits=CompactionLimits(index_bytes=10 * row_bytes))
     await one.handle([table.put(f"n{n}") for n in range(10)])
     clock.now += 100
     await one.handle([table.update("n0", used={"N": str(int(clock.now))})])
@@ -139,14 +139,14 @@ async def test_hits_reach_the_index_and_save_their_entry_from_eviction(table, in
     assert one.indexer.counts["used"] == 1, "nothing new for the index"
     clock.now += 1
     await one.handle([table.put(f"m{n}") for n in range(4)])
-    await one.upkeep.relieve(place)
+    await one.compactor.merge_and_evict(index_id)
     left = set(await one.found(clock, table.items))
     assert left == {"n0", "n6", "n7", "n8", "n9", "m0", "m1", "m2", "m3"}
-    assert one.upkeep.counts["evicted"] == 5
+    assert one.compactor.counts["evicted"] == 5
 
 
-async def test_a_full_place_is_relieved_without_waiting_for_the_schedule(table, index, clock, place):
-    one = index(limits=UpkeepLimits(place=20 * 112, segment=5 * 112))
+async def test_a_full_place_is_relieved_without_waiting_for_the_schedule(table, index, clock, index_id):
+    one = index(limits=CompactionLimits(index_bytes=20 * 112, segment_bytes=5 * 112))
     for start in range(0, 100, 10):
         await one.handle([table.put(f"n{n}") for n in range(start, start + 10)])
     left = await one.found(clock, table.items)
@@ -162,7 +162,7 @@ def dying(request, mortal):
 
 async def test_whatever_kills_the_indexer_the_next_batch_puts_right(table, index, dying, killed, objects):
     """Steps of a commit: 0 the vectors, 1 the entries, 2 the manifest; then those of the next batch."""
-    clock, place = table.clock, Place("acme:prod", "hashing-16", 16)
+    clock, index_id = table.clock, IndexId("acme:prod", "hashing-16", 16)
     one = index()
     await one.handle([table.put("a"), table.put("b")])
     batch = [table.put("c"), table.put("a"), table.remove("b")]
@@ -180,12 +180,12 @@ async def test_whatever_kills_the_indexer_the_next_batch_puts_right(table, index
     assert await fresh.handle([*batch, table.put("d")]) == []
     assert await fresh.found(clock, "abcd") == table.live()
     clock.now += 100_000
-    await fresh.upkeep.sweep(place)
-    manifest, _ = await fresh.writer.manifest(place)
-    assert len(await objects.listed(place.prefix)) == 1 + 2 * len(manifest.segments), "every segment is referenced"
+    await fresh.compactor.delete_orphans(index_id)
+    manifest, _ = await fresh.writer.manifest(index_id)
+    assert len(await objects.listed(index_id.prefix)) == 1 + 2 * len(manifest.segments), "every segment is referenced"
 
 
-async def test_a_commit_whose_reply_was_lost_is_not_done_twice(table, index, clock, objects, place):
+async def test_a_commit_whose_reply_was_lost_is_not_done_twice(table, index, clock, objects, index_id):
     class Forgetful:
         lost = 0
 
@@ -201,31 +201,31 @@ async def test_a_commit_whose_reply_was_lost_is_not_done_twice(table, index, clo
     one = index(Forgetful())
     for name in "abc":
         assert await one.handle([table.put(name)]) == []
-    report = await one.upkeep.verify(place, table)
+    report = await one.compactor.verify(index_id, table)
     assert report.is_right
     assert report.rows == 3
 
 
-async def test_a_damaged_manifest_is_replaced_and_asks_for_a_rebuild(table, index, clock, objects, place):
+async def test_a_damaged_manifest_is_replaced_and_asks_for_a_rebuild(table, index, clock, objects, index_id):
     one = index()
     await one.handle([table.put("a")])
-    await objects.put(f"{place.prefix}manifest.json", b'{"version": 1, "segm')
+    await objects.put(f"{index_id.prefix}manifest.json", b'{"version": 1, "segm')
     assert await one.handle([table.put("b")]) == []
     assert set(await one.found(clock, "ab")) == {"b"}
-    await one.upkeep.tidy(place, table)
+    await one.compactor.compact(index_id, table)
     assert await one.found(clock, "ab") == table.live()
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".ids.npy"])
 @pytest.mark.parametrize("how", ["damaged", "gone"])
-async def test_a_bad_segment_does_not_stop_the_indexer(table, index, clock, objects, place, suffix, how):
+async def test_a_bad_segment_does_not_stop_the_indexer(table, index, clock, objects, index_id, suffix, how):
     await index().handle([table.put("a")])
-    manifest, _ = await index().writer.manifest(place)
-    name = matrix_name(place.prefix, manifest.segments[0].id).replace(".npy", suffix)
+    manifest, _ = await index().writer.manifest(index_id)
+    name = matrix_name(index_id.prefix, manifest.segments[0].id).replace(".npy", suffix)
     await (objects.delete([name]) if how == "gone" else objects.put(name, b"\x93NUMPY"))
     one = index()
     assert await one.handle([table.put("b")]) == []
     assert set(await one.found(clock, "ab")) == {"b"}
-    await one.upkeep.tidy(place, table)
+    await one.compactor.compact(index_id, table)
     assert await one.found(clock, "ab") == table.live()
-    assert (await one.upkeep.verify(place, table)).is_right
+    assert (await one.compactor.verify(index_id, table)).is_right

@@ -1,4 +1,4 @@
-"""Writers, indexers that die, expiry, upkeep and readers, in any order, against the table itself."""
+"""Writers, indexers that die, expiry, compaction and readers, in any order, against the table itself."""
 
 import asyncio
 from contextlib import suppress
@@ -94,15 +94,15 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), step=st.none() | st.integers(0, 6), after=st.booleans())
     def keep_up(self, which, step, after):
         if step is None:
-            self.run(self.environments[which].upkeep.tidy(self.parts.place, self.table))
+            self.run(self.environments[which].compactor.compact(self.parts.index_id, self.table))
             return
         with suppress(self.parts.killed):
             dying = self.parts.index_of(self.parts.mortal_of(self.objects, step, after=after), self.clock)
-            self.run(dying.upkeep.tidy(self.parts.place, self.table))
+            self.run(dying.compactor.compact(self.parts.index_id, self.table))
 
     @rule()
     def rebuild(self):
-        self.run(self.environments[0].upkeep.rebuild(self.parts.place, self.table))
+        self.run(self.environments[0].compactor.rebuild(self.parts.index_id, self.table))
 
     @rule()
     def refresh(self):
@@ -119,24 +119,24 @@ class Machine(RuleBasedStateMachine):
             assert created + self.table.ttl >= self.clock.now - 1, name
 
     async def settle(self):
-        """When all is delivered, every environment finds the table, and upkeep changes nothing about it."""
+        """When all is delivered, every environment finds the table, and compaction changes nothing about it."""
         names = [f"n{n}" for n in range(8)]
         for environment in (self.environments[0], self.parts.index_of(self.objects, self.clock)):
             assert await environment.handle(self.table.stream[self.delivered :]) == []
             assert await environment.found(self.clock, names) == self.table.live()
-            await environment.upkeep.tidy(self.parts.place, self.table)
+            await environment.compactor.compact(self.parts.index_id, self.table)
         assert await self.environments[1].found(self.clock, names) == self.table.live()
         await self.reader.refresh("acme:prod")
         found = self.parts.found_by(self.reader, names)
         # It has own writes that were replaced or deleted by others, which it learns from the segments.
         assert found == self.table.live()
-        report = await self.environments[0].upkeep.verify(self.parts.place, self.table)
+        report = await self.environments[0].compactor.verify(self.parts.index_id, self.table)
         assert report.is_right, report
         self.clock.now += 5 * 3600
-        await self.environments[0].upkeep.sweep(self.parts.place)
-        manifest, _ = await self.environments[0].writer.manifest(self.parts.place)
+        await self.environments[0].compactor.delete_orphans(self.parts.index_id)
+        manifest, _ = await self.environments[0].writer.manifest(self.parts.index_id)
         named = {f"segment-{one.id}{suffix}" for one in manifest.segments for suffix in (".npy", ".ids.npy")}
-        listed = await self.objects.listed(self.parts.place.prefix)
+        listed = await self.objects.listed(self.parts.index_id.prefix)
         there = {one.name.rpartition("/")[2] for one in listed}
         assert there - {"manifest.json"} == named
 

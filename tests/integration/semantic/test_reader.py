@@ -176,39 +176,41 @@ async def test_closing_ends_what_still_loads(ticking, watched):
 
 
 @pytest.mark.parametrize("which", [matrix_name, ids_name])
-async def test_a_damaged_segment_is_skipped_counted_and_mended(table, index, ticking, objects, place, which, seen_by):
+async def test_a_damaged_segment_is_skipped_counted_and_mended(
+    table, index, ticking, objects, index_id, which, seen_by
+):
     one, ticks = ticking
     writer = index()
     await writer.handle([table.put(name) for name in "abcde"])
     await writer.handle([table.put("f")])
-    manifest, _ = await writer.writer.manifest(place)
+    manifest, _ = await writer.writer.manifest(index_id)
     assert len(manifest.segments) == 2
     bad = manifest.segments[0]
-    name = which(place.prefix, bad.id)
+    name = which(index_id.prefix, bad.id)
     data = (await objects.get(name)).data
     await objects.put(name, data[:-1] + bytes([data[-1] ^ 1]))
     for ticks.now in (0, 1, 2):
         await one.refresh(PARTITION)
     assert names_in(one, seen_by) == {"f"}
     assert one.figures(PARTITION)["bad"] == 1, "it is not loaded again and again"
-    assert [note.name for note in await objects.listed(damage_name(place.prefix, ""))] == [
-        damage_name(place.prefix, bad.id)
+    assert [note.name for note in await objects.listed(damage_name(index_id.prefix, ""))] == [
+        damage_name(index_id.prefix, bad.id)
     ]
-    # The indexer's upkeep sees the note, although its own memory still has the segment whole.
-    await writer.upkeep.tidy(place, table)
-    assert writer.upkeep.counts["bad"] == 1
+    # The indexer's compaction sees the note, although its own memory still has the segment whole.
+    await writer.compactor.compact(index_id, table)
+    assert writer.compactor.counts["bad"] == 1
     ticks.now = 3
     await one.refresh(PARTITION)
     assert names_in(one, seen_by) == set("abcdef")
-    assert await objects.listed(damage_name(place.prefix, "")) == []
-    assert (await writer.upkeep.verify(place, table)).is_right
+    assert await objects.listed(damage_name(index_id.prefix, "")) == []
+    assert (await writer.compactor.verify(index_id, table)).is_right
 
 
-async def test_a_damaged_manifest_leaves_what_is_there(table, index, ticking, objects, place, seen_by):
+async def test_a_damaged_manifest_leaves_what_is_there(table, index, ticking, objects, index_id, seen_by):
     one, ticks = ticking
     await index().handle([table.put("a")])
     await one.refresh(PARTITION)
-    await objects.put(f"{place.prefix}manifest.json", b"{}")
+    await objects.put(f"{index_id.prefix}manifest.json", b"{}")
     for ticks.now in (1, 2):
         await one.refresh(PARTITION)
     assert names_in(one, seen_by) == {"a"}
@@ -216,27 +218,27 @@ async def test_a_damaged_manifest_leaves_what_is_there(table, index, ticking, ob
 
 
 async def test_a_segment_that_was_merged_away_while_it_was_loaded_comes_with_the_next_manifest(
-    table, index, ticking, objects, place, seen_by
+    table, index, ticking, objects, index_id, seen_by
 ):
     one, ticks = ticking
     writer = index()
     await writer.handle([table.put("a")])
-    manifest, _ = await writer.writer.manifest(place)
-    data = await objects.get(matrix_name(place.prefix, manifest.segments[0].id))
-    await objects.delete([matrix_name(place.prefix, manifest.segments[0].id)])
+    manifest, _ = await writer.writer.manifest(index_id)
+    data = await objects.get(matrix_name(index_id.prefix, manifest.segments[0].id))
+    await objects.delete([matrix_name(index_id.prefix, manifest.segments[0].id)])
     await one.refresh(PARTITION)
     assert names_in(one, seen_by) == set()
-    await objects.put(matrix_name(place.prefix, manifest.segments[0].id), data.data)
+    await objects.put(matrix_name(index_id.prefix, manifest.segments[0].id), data.data)
     ticks.now = 1
     await one.refresh(PARTITION)
     assert names_in(one, seen_by) == {"a"}
 
 
-async def test_an_index_that_is_gone_is_empty(table, index, reader, objects, place, seen_by):
+async def test_an_index_that_is_gone_is_empty(table, index, reader, objects, index_id, seen_by):
     one = reader()
     await index().handle([table.put("a")])
     await one.refresh(PARTITION)
-    await objects.delete([listed.name for listed in await objects.listed(place.prefix)])
+    await objects.delete([listed.name for listed in await objects.listed(index_id.prefix)])
     await one.refresh(PARTITION)
     assert names_in(one, seen_by) == set()
 
@@ -251,7 +253,7 @@ async def test_partitions_that_were_not_asked_for_longest_make_room(table, index
     assert not one.search("p5:x", key("s"), vector("a"))
 
 
-async def test_of_an_index_beyond_memory_the_newest_part_is_used(table, index, clock, objects, place, seen_by):
+async def test_of_an_index_beyond_memory_the_newest_part_is_used(table, index, clock, objects, index_id, seen_by):
     writer = index()
     await writer.handle([table.put(f"n{n}") for n in range(100)])
     await writer.handle([table.put("a")])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from subsecond.config import Settings
 from subsecond.ports import StoredQuestion
 from subsecond.semantic.guards import lexicon
-from subsecond.semantic.guards.score import model
+from subsecond.semantic.guards.score import score_model
 from subsecond.semantic.policies.guarded import build
 
 STRICT = build(Settings())
@@ -90,7 +90,7 @@ def test_the_default_does_not_answer_what_no_list_of_words_tells_apart(asked, st
 
 
 def test_a_bolder_policy_answers_what_a_stricter_one_answers_not():
-    cuts = [model("static", caution) for caution in ("balanced", "bold")]
+    cuts = [score_model("static", caution) for caution in ("balanced", "bold")]
     assert cuts[0].cut > cuts[1].cut
     assert cuts[0].weights == cuts[1].weights
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from subsecond.semantic.guards.lists import DATA, lines
 from subsecond.semantic.guards.numbers import units
-from subsecond.semantic.guards.score import model
+from subsecond.semantic.guards.score import score_model
 from subsecond.semantic.guards.stems import stem
 from subsecond.semantic.guards.tables import _groups, tables
 
@@ -62,7 +62,7 @@ def test_a_stem_keeps_two_words_apart():
 def test_weights_are_finite_and_cuts_in_order():
     for embedder in ("static", "minilm", "another"):
         for caution in ("strict", "balanced", "bold"):
-            found = model(embedder, caution)
+            found = score_model(embedder, caution)
             assert all(abs(weight) < 100 for weight in found.weights)
             assert 0 < found.maybe < found.cut < 1
             assert 0 < found.floor < 1

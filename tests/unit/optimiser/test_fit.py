@@ -4,9 +4,9 @@ import pytest
 
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
-from subsecond.optimiser import Level, Plan, Tokens, optimise
+from subsecond.optimiser import Level, OptimiserPlan, Tokens, optimise
 from subsecond.optimiser.relevance import ranked
-from subsecond.optimiser.select import selected
+from subsecond.optimiser.select import select_passages
 
 
 def words(text):
@@ -24,7 +24,7 @@ class WordTokens(Tokens):
 
 def fitted(messages, window):
     call = Call("chat", "m", {"model": "m", "messages": messages})
-    return optimise(call, Plan(Level.FIT, window=window, reserve=0), WordTokens())[0].body["messages"]
+    return optimise(call, OptimiserPlan(Level.FIT, window=window, reserve=0), WordTokens())[0].body["messages"]
 
 
 def step(name):
@@ -69,16 +69,16 @@ def test_what_the_caller_marked_never_goes():
 
 def test_a_body_without_a_known_window_is_not_counted():
     call = Call("chat", "m", {"model": "m", "messages": [user("word " * 1000)]})
-    made, report = optimise(call, Plan(Level.FIT), WordTokens())
+    made, report = optimise(call, OptimiserPlan(Level.FIT), WordTokens())
     assert made is call
     assert report.before is None
 
 
 def test_a_text_prompt_is_counted_and_refused_but_never_cut():
     call = Call("text", "m", {"model": "m", "prompt": "word " * 50})
-    assert optimise(call, Plan(Level.FIT, window=100), WordTokens())[0] is call
+    assert optimise(call, OptimiserPlan(Level.FIT, window=100), WordTokens())[0] is call
     with pytest.raises(ContextLengthExceeded) as refused:
-        optimise(call, Plan(Level.FIT, window=20), WordTokens())
+        optimise(call, OptimiserPlan(Level.FIT, window=20), WordTokens())
     assert refused.value.param == "prompt"
 
 
@@ -87,7 +87,7 @@ def test_selection_spends_its_budget_on_the_nearest_passages_and_no_more():
     text = "<context>\n" + "\n\n".join(passages) + "\n</context>\nWhat of tea?"
     size = words(passages[0])
     for budget, kept in ((3 * size, [0, 1, 2]), (3 * size - 1, [0, 2]), (2 * size - 1, [0]), (size - 1, [])):
-        made, gone = selected(text, None, budget, words)
+        made, gone = select_passages(text, None, budget, words)
         assert [n for n, passage in enumerate(passages) if passage in made] == kept
         assert gone == 3 - len(kept)
         assert made.endswith("</context>\nWhat of tea?")
@@ -95,12 +95,12 @@ def test_selection_spends_its_budget_on_the_nearest_passages_and_no_more():
 
 def test_child_elements_are_passages_and_go_whole():
     text = "<documents>\n<document><p>rain</p>\n\nmore</document>\n<document>tea</document>\n</documents>\nTea?"
-    assert selected(text, None, 1, words)[0] == "<documents>\n<document>tea</document>\n</documents>\nTea?"
+    assert select_passages(text, None, 1, words)[0] == "<documents>\n<document>tea</document>\n</documents>\nTea?"
 
 
 def test_context_in_a_fence_is_code():
     text = "```\n<context>\nrain\n\ntea\n</context>\n```\nTea?"
-    assert selected(text, None, 1, words) == (text, 0)
+    assert select_passages(text, None, 1, words) == (text, 0)
 
 
 def test_the_passage_with_the_querys_words_comes_first():

@@ -10,7 +10,7 @@ import pytest
 
 from subsecond.optimiser.dedupe import Dedupe
 from subsecond.optimiser.estimate import Estimator, tables
-from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.lossless import without_idle_blanks
 from subsecond.optimiser.passages import passages_of
 from subsecond.optimiser.relevance import bm25
 
@@ -27,7 +27,7 @@ def deduped(text):
 
 
 WORK = {
-    "lossless": tidied,
+    "lossless": without_idle_blanks,
     "dedupe": deduped,
     "passages": passages_of.__wrapped__,
     "count": lambda text: Estimator(tables()["o200k"]).count(text),

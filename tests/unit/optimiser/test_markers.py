@@ -5,7 +5,7 @@ import pytest
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call
-from subsecond.optimiser import Level, Optimiser, Plan, Tokens, cached_tokens, optimise, plan_for
+from subsecond.optimiser import Level, Optimiser, OptimiserPlan, Tokens, cached_tokens, optimise, plan_for
 
 LONG = "You are a helper." * 300
 MESSAGES = [
@@ -19,7 +19,7 @@ TOOLS = [{"type": "function", "function": {"name": "f", "description": LONG}}]
 
 def marked(kind, partition="t:n", **body):
     call = Call("chat", "m", {"model": "m", "messages": MESSAGES, **body})
-    return optimise(call, Plan(Level.LOSSLESS, markers=kind, partition=partition), Tokens())
+    return optimise(call, OptimiserPlan(Level.LOSSLESS, markers=kind, partition=partition), Tokens())
 
 
 def test_nothing_is_marked_unless_asked():
@@ -69,7 +69,9 @@ def test_the_callers_own_marks_stay_alone(kind, own):
 def test_the_prefix_is_another_where_it_was_edited_and_the_same_in_the_next_call():
     def sent(*later):
         messages = [{"role": "system", "content": "Be brief.   \n\n\n\nBe kind."}, *MESSAGES[1:2], *later]
-        return optimise(Call("chat", "m", {"model": "m", "messages": messages}), Plan(Level.LOSSLESS), Tokens())[1]
+        return optimise(
+            Call("chat", "m", {"model": "m", "messages": messages}), OptimiserPlan(Level.LOSSLESS), Tokens()
+        )[1]
 
     report = sent()
     assert report.prefix_before != report.prefix_after
@@ -96,10 +98,10 @@ def test_a_prescribed_format_keeps_the_text_as_it_is():
 
 def test_the_request_goes_before_the_model_and_the_model_before_the_rest():
     settings = Settings(optimise="dedupe", optimise_models="m=fit", context_windows="m=100", context_budget=7)
-    assert plan_for(settings, "m", window=5) == Plan(Level.FIT, window=100, budget=7)
+    assert plan_for(settings, "m", window=5) == OptimiserPlan(Level.FIT, window=100, budget=7)
     assert plan_for(settings, "n", window=5).window == 5
     asked = plan_for(settings, "m", "select; budget=2000; markers=openai", "t:n")
-    assert asked == Plan(Level.SELECT, window=100, budget=2000, markers="openai", partition="t:n")
+    assert asked == OptimiserPlan(Level.SELECT, window=100, budget=2000, markers="openai", partition="t:n")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_the_request_goes_before_the_model_and_the_model_before_the_rest():
 )
 def test_markers_need_no_level_and_a_request_that_wants_nothing_gets_none(asked, markers):
     assert plan_for(Settings(cache_markers="anthropic"), "m", asked).markers == markers
-    plan = Plan(Level.OFF, markers="anthropic")
+    plan = OptimiserPlan(Level.OFF, markers="anthropic")
     assert optimise(Call("chat", "m", {"messages": MESSAGES}), plan, Tokens())[1].markers == ("system", "history")
 
 
@@ -148,7 +150,7 @@ def test_old_turns_go_in_blocks_so_that_the_cut_stays_for_a_while():
     starts = []
     for length in range(61, 119, 2):
         call = Call("chat", "m", {"model": "m", "messages": turns[:length], "max_tokens": 1})
-        sent = optimise(call, Plan(Level.FIT, window=1200), Tokens())[0].body["messages"]
+        sent = optimise(call, OptimiserPlan(Level.FIT, window=1200), Tokens())[0].body["messages"]
         assert sent[0] == turns[0]
         assert sent[-1] == turns[length - 1]
         starts.append(turns.index(sent[2]))

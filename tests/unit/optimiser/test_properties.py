@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from subsecond.errors import ContextLengthExceeded
 from subsecond.model import Call
-from subsecond.optimiser import Level, Plan, Tokens, optimise
-from subsecond.optimiser.lossless import tidied
-from subsecond.optimiser.protect import PROTECTED, kinds
+from subsecond.optimiser import Level, OptimiserPlan, Tokens, optimise
+from subsecond.optimiser.lossless import without_idle_blanks
+from subsecond.optimiser.protect import PROTECTED, line_kinds
 from tests.support import prompts
 
 TOKENS = Tokens()
@@ -23,7 +23,7 @@ quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCh
 def optimised(messages, level, **plan):
     """The messages sent. The plan has room for everything unless it says otherwise."""
     call = Call("chat", "m", {"model": "m", "messages": messages})
-    sent, report = optimise(call, replace(Plan(level=level, budget=30), **plan), TOKENS)
+    sent, report = optimise(call, replace(OptimiserPlan(level=level, budget=30), **plan), TOKENS)
     return sent.body["messages"], report
 
 
@@ -34,8 +34,8 @@ def chars(messages):
 @quick
 @given(prompts.TEXTS)
 def test_tidying_is_idempotent_never_longer_and_changes_nothing_but_blanks(text):
-    tidy = tidied(text)
-    assert tidied(tidy) == tidy
+    tidy = without_idle_blanks(text)
+    assert without_idle_blanks(tidy) == tidy
     assert len(tidy) <= len(text)
     assert tidy.split() == text.split()
 
@@ -45,9 +45,9 @@ def test_tidying_is_idempotent_never_longer_and_changes_nothing_but_blanks(text)
 def test_protected_lines_stay_in_their_order_byte_for_byte(text):
     def protected(of):
         lines = of.split("\n")
-        return [line for line, kind in zip(lines, kinds(lines), strict=True) if kind == PROTECTED]
+        return [line for line, kind in zip(lines, line_kinds(lines), strict=True) if kind == PROTECTED]
 
-    assert protected(tidied(text)) == protected(text)
+    assert protected(without_idle_blanks(text)) == protected(text)
 
 
 @quick

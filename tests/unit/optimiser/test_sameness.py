@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser.lossless import without_idle_blanks
 
 DATA = Path(__file__).parents[2] / "data" / "prompts"
 FENCES = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -44,31 +44,31 @@ def cells(text):
 def test_blocks_parse_to_the_same(before, after):
     fenced = f"```python\n{CODE}```"
     for block in (fenced, DATA_BLOCK, ELEMENT, TABLE):
-        assert block in tidied(before + block + after)
-    found = FENCES.search(tidied(before + fenced + after))
+        assert block in without_idle_blanks(before + block + after)
+    found = FENCES.search(without_idle_blanks(before + fenced + after))
     assert ast.dump(ast.parse(found[2])) == ast.dump(ast.parse(CODE))
-    tidy = tidied(before + DATA_BLOCK + after)
+    tidy = without_idle_blanks(before + DATA_BLOCK + after)
     assert json.loads(tidy[tidy.index("{") : tidy.rindex("}") + 1]) == json.loads(DATA_BLOCK)
-    tidy = tidied(before + ELEMENT + after)
+    tidy = without_idle_blanks(before + ELEMENT + after)
     element = tidy[tidy.index("<") : tidy.rindex(">") + 1]
     assert ET.canonicalize(element) == ET.canonicalize(ELEMENT)
-    assert cells(tidied(before + TABLE + after)) == cells(TABLE)
+    assert cells(without_idle_blanks(before + TABLE + after)) == cells(TABLE)
 
 
 def test_prose_between_blocks_is_tidied():
     text = f"One.   \n\n\n\nTwo.  \n\n{TABLE}\n\nThree.\t\n\n\n\nFour."
-    assert tidied(text) == f"One.\n\nTwo.\n\n{TABLE}\n\nThree.\n\nFour."
+    assert without_idle_blanks(text) == f"One.\n\nTwo.\n\n{TABLE}\n\nThree.\n\nFour."
 
 
 @pytest.mark.parametrize(
     "text", ["One.\n\n\n\n    code", "    code\n\n\n\nOne.", "One.\n\n\n| a |", "{\n}\n\n\n\nOne."]
 )
 def test_empty_lines_beside_a_block_stay(text):
-    assert tidied(text) == text
+    assert without_idle_blanks(text) == text
 
 
 def test_line_ends_of_windows_stay():
-    assert tidied("One.  \r\n\r\n\r\n\r\nTwo.") == "One.\r\n\r\nTwo."
+    assert without_idle_blanks("One.  \r\n\r\n\r\n\r\nTwo.") == "One.\r\n\r\nTwo."
 
 
 def test_real_prompts_keep_every_block_and_every_word():
@@ -76,7 +76,7 @@ def test_real_prompts_keep_every_block_and_every_word():
     assert len(texts) > 100
     for text in texts:
         for version in (text, messy(text)):
-            tidy = tidied(version)
+            tidy = without_idle_blanks(version)
             assert tidy.split() == version.split()
             assert FENCES.findall(tidy) == FENCES.findall(version)
             assert cells(tidy) == cells(version)
@@ -98,4 +98,4 @@ def test_real_prompts_keep_every_block_and_every_word():
     ],
 )
 def test_what_is_protected_stays_with_its_blanks(text):
-    assert tidied(text) == text
+    assert without_idle_blanks(text) == text

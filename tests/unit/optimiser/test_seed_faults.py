@@ -7,8 +7,8 @@ import pytest
 from subsecond.config import Settings
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call
-from subsecond.optimiser import Level, Plan, Tokens, optimise, plan_for
-from subsecond.optimiser.lossless import tidied
+from subsecond.optimiser import Level, OptimiserPlan, Tokens, optimise, plan_for
+from subsecond.optimiser.lossless import without_idle_blanks
 from subsecond.optimiser.passages import passages_of
 from subsecond.optimiser.relevance import bm25
 
@@ -38,7 +38,7 @@ class WordTokens(Tokens):
 
 def sent(messages, level, tokens=None, **plan):
     call = Call("chat", "m", {"model": "m", "messages": messages})
-    made, report = optimise(call, Plan(level=Level[level], **plan), tokens or WordTokens())
+    made, report = optimise(call, OptimiserPlan(level=Level[level], **plan), tokens or WordTokens())
     return made.body["messages"], report
 
 
@@ -95,7 +95,7 @@ def test_an_empty_prompt_is_no_division_by_zero(level, prompt):
     assert made == [user(prompt)]
     assert report.chars == 0
     empty = Call("text", "m", {"model": "m", "prompt": ""})
-    assert optimise(empty, Plan(level=level, window=4000), Tokens())[0] is empty
+    assert optimise(empty, OptimiserPlan(level=level, window=4000), Tokens())[0] is empty
 
 
 @pytest.mark.parametrize("level", ["LOSSLESS", "DEDUPE"])
@@ -202,4 +202,4 @@ def test_messages_names_tools_calls_and_images_are_counted():
     tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}}
     assert tokens.frame(words, {"tools": [tool]}) > tokens.frame(words, {}) + 10
     assert passages_of("plain") == ()
-    assert tidied("plain") == "plain"
+    assert without_idle_blanks("plain") == "plain"

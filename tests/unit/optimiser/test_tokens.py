@@ -7,7 +7,7 @@ import pytest
 
 from subsecond.optimiser import Correction, Tokens
 from subsecond.optimiser.estimate import Estimator, tables
-from subsecond.optimiser.tokens import MOST_COUNTS, most
+from subsecond.optimiser.tokens import MOST_COUNTS, upper_bound
 
 # Counted with the tokenizer o200k.
 PROSE = (
@@ -117,4 +117,4 @@ def test_the_bound_that_needs_no_counting_is_one(text):
     messages = [{"role": "user", "content": text}]
     tokens = Tokens()
     counter = tokens.counter("m")
-    assert tokens.message(counter, messages[0]) + tokens.frame(counter, {}) <= most({}, messages) + 1
+    assert tokens.message(counter, messages[0]) + tokens.frame(counter, {}) <= upper_bound({}, messages) + 1

@@ -6,7 +6,7 @@ import pytest
 
 from subsecond.model import Call
 from subsecond.routing import parsing
-from subsecond.routing.selection import Dial
+from subsecond.routing.selection import RoutingPolicy
 
 MODELS = [
     {"name": "small", "tier": "fast", "price_in": 0.1, "price_out": 0.4, "ttft_ms": 200, "window": 16000},
@@ -34,8 +34,8 @@ def catalogue():
 
 
 @pytest.fixture
-def dial():
-    return Dial()
+def policy():
+    return RoutingPolicy()
 
 
 @pytest.fixture

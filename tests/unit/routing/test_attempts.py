@@ -110,10 +110,10 @@ def test_a_model_that_hangs_is_left_however_short_the_setting_is():
                 answer([candidate("m", Server(60.0)), candidate("n", Server(0.01))], call(), Trace(), terms)
             )
         await terms.health.flush(force=True)
-        return terms.health.resting("m"), terms.health.predict("m").error_rate, terms.health.resting("n")
+        return terms.health.circuit_open("m"), terms.health.predict("m").error_rate, terms.health.circuit_open("n")
 
-    resting, errors, other = run(main())
-    assert (resting, other) == (True, False)
+    circuit_open, errors, other = run(main())
+    assert (circuit_open, other) == (True, False)
     assert errors > 0.5
 
 
@@ -242,7 +242,7 @@ def test_a_timeout_that_a_short_deadline_made_puts_no_model_to_rest():
             )
             with pytest.raises(DeadlineExceeded):
                 await collected(events)
-        return made.health.resting("m"), made.health.predict("m").error_rate
+        return made.health.circuit_open("m"), made.health.predict("m").error_rate
 
     assert run(main()) == (False, 0.0)
 
@@ -268,10 +268,10 @@ def test_another_model_is_asked_when_ours_has_no_place():
                 answer([candidate("m0", Server()), candidate("m1", Server())], call(), Trace(), terms)
             )
             # It is full, not ill.
-            return found[0].model, terms.health.resting("m0"), terms.health.predict("m0").error_rate, terms
+            return found[0].model, terms.health.circuit_open("m0"), terms.health.predict("m0").error_rate, terms
 
-    model, resting, errors, terms = run(main())
-    assert (model, resting, errors) == ("m1", False, 0.0)
+    model, circuit_open, errors, terms = run(main())
+    assert (model, circuit_open, errors) == ("m1", False, 0.0)
     assert terms.admission.running == 0
 
 

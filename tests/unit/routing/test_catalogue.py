@@ -95,11 +95,11 @@ def test_the_listing_has_aliases_and_models(catalogue):
 
 
 def test_several_upstreams_of_a_model_are_a_group_with_its_name(catalogue):
-    places = {
+    upstreams = {
         "eu": {"url": "https://eu.test/v1", "secret": "ssm:/eu"},
         "us": {"url": "https://us.test/v1/", "key": "k"},
     }
-    made = catalogue([{"name": "m", "tier": "fast", "upstream": ["eu", "us"], "model": "real"}], upstreams=places)
+    made = catalogue([{"name": "m", "tier": "fast", "upstream": ["eu", "us"], "model": "real"}], upstreams=upstreams)
     group = made.find("m")
     assert isinstance(group, Alias)
     assert [(one.name, one.server, one.served) for one in group.models] == [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.errors import DeadlineExceeded
-from subsecond.routing.deadlines import Costs, Spare, check, fits, remaining
+from subsecond.routing.deadlines import Costs, SemanticBudget, check, fits, remaining
 from subsecond.stats.trace import Step, Trace
 
 times = st.floats(0, 1e6)
@@ -46,9 +46,9 @@ def ended(source="upstream", error=None, *, model=0.0, semantic=None):
     return trace
 
 
-def spare(now=10.0, *, model=1.0, semantic=0.5, rounds=60):
+def budget(now=10.0, *, model=1.0, semantic=0.5, rounds=60):
     """After so many requests that each took the same the reserve is next to nothing."""
-    found = Spare(ticks=lambda: now)
+    found = SemanticBudget(ticks=lambda: now)
     for _ in range(rounds):
         found.learn(ended(model=model, semantic=semantic))
     return found
@@ -58,7 +58,7 @@ def spare(now=10.0, *, model=1.0, semantic=0.5, rounds=60):
 def test_similar_questions_are_left_out_where_that_saves_the_deadline_and_the_trace_says_so(left, looks):
     """With 0.9 s left the model, which takes 1 s, is too late anyway: only a neighbour can answer in time."""
     trace = Trace()
-    assert spare().for_similar(left and 10.0 + left, trace) == looks
+    assert budget().allows(left and 10.0 + left, trace) == looks
     told = [] if looks else [Step.SEMANTIC]
     assert trace.skipped == told
     assert trace.counts["skipped_semantic"] == len(told)
@@ -67,22 +67,22 @@ def test_similar_questions_are_left_out_where_that_saves_the_deadline_and_the_tr
 
 
 def test_what_was_never_seen_is_tried():
-    assert Spare().for_similar(0.0, Trace())
+    assert SemanticBudget().allows(0.0, Trace())
 
 
 def test_what_is_left_out_is_tried_again_after_a_while():
-    found = spare(semantic=20.0)
-    looks = [found.for_similar(10.0 + 2.0, Trace()) for _ in range(60)]
+    found = budget(semantic=20.0)
+    looks = [found.allows(10.0 + 2.0, Trace()) for _ in range(60)]
     assert not looks[0]
     assert looks[-1]
 
 
 @pytest.mark.parametrize("other", [ended("exact", model=9.0), ended("upstream", "UpstreamError", model=9.0)])
 def test_only_the_models_own_answers_tell_how_long_it_takes(other):
-    found = spare()
+    found = budget()
     for _ in range(60):
         found.learn(other)
-    assert not found.for_similar(10.0 + 1.4, Trace())
+    assert not found.allows(10.0 + 1.4, Trace())
 
 
 def test_a_trace_without_routing_says_nothing_of_it():
@@ -91,13 +91,13 @@ def test_a_trace_without_routing_says_nothing_of_it():
 
 def test_a_stages_cost_is_what_it_took_with_a_reserve():
     costs = Costs()
-    assert costs.of("embed") == 0.0
+    assert costs.estimate("embed") == 0.0
     for _ in range(50):
         costs.learn("embed", 0.02)
-    assert costs.of("embed") == pytest.approx(0.02, rel=0.01)
+    assert costs.estimate("embed") == pytest.approx(0.02, rel=0.01)
     for at in range(50):
         costs.learn("embed", 0.01 if at % 2 else 0.05)
-    assert 0.05 < costs.of("embed") < 0.15
+    assert 0.05 < costs.estimate("embed") < 0.15
 
 
 @given(st.lists(st.floats(0.001, 0.1), min_size=1, max_size=50))
@@ -105,4 +105,4 @@ def test_a_cost_is_never_below_the_least_that_was_seen(durations):
     costs = Costs()
     for seconds in durations:
         costs.learn("embed", seconds)
-    assert costs.of("embed") >= min(durations) - 1e-9
+    assert costs.estimate("embed") >= min(durations) - 1e-9

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.routing import difficulty
-from subsecond.routing.difficulty import SHIPPED, Ranks, buckets, hardest, load
+from subsecond.routing.difficulty import SHIPPED, Ranks, hardest, load, word_slots
 from subsecond_local.evaluate.routing_figures import measured
 from subsecond_local.evaluate.routing_rivals import phrases
 from subsecond_local.evaluate.routing_rows import routed
@@ -31,7 +31,7 @@ def test_what_it_cannot_judge_is_unknown(text):
 
 @pytest.mark.parametrize(("word", "inside"), [("name", "filename"), ("list", "listen"), ("define", "undefined")])
 def test_fault_57_a_word_is_not_found_inside_another_one(word, inside):
-    assert not set(buckets(word, 14)) & set(buckets(inside, 14))
+    assert not set(word_slots(word, 14)) & set(word_slots(inside, 14))
 
 
 def test_fault_57_the_score_is_better_than_the_phrases_where_it_was_never_fitted():
@@ -90,19 +90,19 @@ def test_a_score_takes_at_most_a_millisecond_of_cpu_however_long_the_text_is():
 
 @given(st.lists(st.floats(0, 1), max_size=40), st.floats(0, 1), st.floats(0, 1))
 def test_ranks_keep_the_order_of_scores(before, one, two):
-    places = []
+    percentiles = []
     for score in sorted((one, two)):
         ranks = Ranks()
         for earlier in before:
-            ranks.place(earlier)
-        places.append(ranks.place(score))
-    assert 0 <= places[0] <= places[1] <= 1
+            ranks.percentile(earlier)
+        percentiles.append(ranks.percentile(score))
+    assert 0 <= percentiles[0] <= percentiles[1] <= 1
 
 
 def test_ranks_come_to_mean_shares_of_this_traffic():
     ranks, random = Ranks(), np.random.default_rng(0)
-    places = [ranks.place(float(score)) for score in random.uniform(0.4, 0.6, 2_000)]
-    late = np.array(places[1_000:])
+    percentiles = [ranks.percentile(float(score)) for score in random.uniform(0.4, 0.6, 2_000)]
+    late = np.array(percentiles[1_000:])
     assert np.mean(late >= 0.7) == pytest.approx(0.3, abs=0.05)
     assert len(ranks._latest) == len(ranks._ordered) == Ranks.WINDOW
 

@@ -1,10 +1,10 @@
-"""What is predicted, who is let rest, and how that is found out together."""
+"""What is predicted, whose circuit opens, and how that is found out together."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.routing.histories import Prior, Record, decode, encode
+from subsecond.routing.histories import History, Prior, decode, encode
 from subsecond.stores.memory.health import MemoryHealthStore
 from tests.benchmarks import tails
 from tests.support import virtual
@@ -23,9 +23,9 @@ def make(clock, store=None, **priors):
 def calls(health, clock, n, seconds, *, model="m", gap=0.0):
     """`n` calls, one after another, each with its first token after so many seconds."""
     for _ in range(n):
-        watch = health.begin(model)
+        timer = health.begin(model)
         clock.now += seconds
-        watch.first()
+        timer.first_token()
         clock.now += gap
 
 
@@ -39,7 +39,7 @@ def test_without_data_the_prior_is_predicted(clock):
     assert found.ttft_p50 == pytest.approx(0.8, rel=0.1)
     assert found.ttft_p95 == pytest.approx(2.0, rel=0.1)
     assert found.tokens_per_second == pytest.approx(20.0, rel=0.1)
-    assert (found.error_rate, found.resting) == (0.0, False)
+    assert (found.error_rate, found.circuit_open) == (0.0, False)
     assert found.total(40) == pytest.approx(2.8, rel=0.1)
 
 
@@ -55,14 +55,14 @@ def test_with_data_quantiles_are_predicted_and_not_means(clock):
 
 def test_seed_55_first_token_and_speed_are_apart_and_failures_count_as_late(health, clock):
     for at in range(20):
-        watch = health.begin("m")
+        timer = health.begin("m")
         clock.now += 0.5
         if at % 5 == 4:
-            watch.failed()
+            timer.failed()
             continue
-        watch.first()
+        timer.first_token()
         clock.now += 2.0
-        watch.finished(201)
+        timer.finished(201)
     clock.now += 15
     found = health.predict("m")
     assert found.ttft_p50 == pytest.approx(0.5, rel=0.1)
@@ -94,30 +94,30 @@ def test_seed_54_a_model_slow_for_a_spell_is_tried_again_by_one_call_at_a_time(c
     health = make(clock, m=Prior(0.3))
     calls(health, clock, 30, 0.3, gap=1.0)
     calls(health, clock, 5, 3.0)
-    assert health.resting("m")
+    assert health.circuit_open("m")
     assert health.predict("m").ttft_p50 > 1.0
     clock.now += 10
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     assert health.predict("m").ttft_p50 == pytest.approx(0.3, rel=0.1)
     probe = health.begin("m")
-    assert health.resting("m")
+    assert health.circuit_open("m")
     clock.now += 0.3
-    probe.first()
-    assert not health.resting("m")
+    probe.first_token()
+    assert not health.circuit_open("m")
     calls(health, clock, 1, 0.3)
     assert health.predict("m").ttft_p50 == pytest.approx(0.3, rel=0.1)
     calls(health, clock, 4, 3.0)
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
-def test_who_is_still_slow_rests_longer_but_never_a_minute(clock):
+def test_a_circuit_of_who_is_still_slow_stays_open_longer_but_never_a_minute(clock):
     health = make(clock, m=Prior(0.3))
     calls(health, clock, 30, 0.3)
     calls(health, clock, 5, 3.0)
     rests = []
     for _ in range(5):
         begun = clock.now
-        while health.resting("m"):
+        while health.circuit_open("m"):
             clock.now += 1
         rests.append(clock.now - begun)
         calls(health, clock, 1, 3.0)
@@ -127,78 +127,78 @@ def test_who_is_still_slow_rests_longer_but_never_a_minute(clock):
     assert rests[-1] * 1.5 < 60
 
 
-def test_one_lucky_call_ends_no_rest(clock):
+def test_one_lucky_call_closes_no_circuit(clock):
     health = make(clock, m=Prior(0.3))
     calls(health, clock, 30, 0.3)
     calls(health, clock, 5, 3.0)
     clock.now += 10
     calls(health, clock, 1, 0.3)
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     calls(health, clock, 1, 3.0)
-    assert health.resting("m")
+    assert health.circuit_open("m")
 
 
 def test_what_stays_slow_is_how_it_is_now(clock):
     health = make(clock, m=Prior(0.3))
     calls(health, clock, 30, 0.3)
     for _ in range(600):
-        if not health.resting("m"):
+        if not health.circuit_open("m"):
             calls(health, clock, 1, 3.0)
         clock.now += 1
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     calls(health, clock, 5, 3.0)
     assert health.predict("m").ttft_p50 > 1.0
 
 
-def test_three_failures_in_a_row_put_it_to_rest_and_two_do_not(health, clock):
+def test_three_failures_in_a_row_open_the_circuit_and_two_do_not(health, clock):
     fails(health, 2)
     calls(health, clock, 1, 0.3)
     fails(health, 2)
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     fails(health)
-    assert health.resting("m")
-    assert health.predict("m").resting
+    assert health.circuit_open("m")
+    assert health.predict("m").circuit_open
 
 
 def test_a_wish_for_peace_is_honoured_at_once_and_up_to_a_minute(health, clock):
     fails(health, retry_after=20.0)
-    assert health.resting("m")
+    assert health.circuit_open("m")
     clock.now += 19
-    assert health.resting("m")
+    assert health.circuit_open("m")
     clock.now += 1.1
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     fails(health, retry_after=3_600.0)
     clock.now += 61
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
 def test_calls_that_wait_too_long_count_before_they_end(clock):
     health = make(clock, m=Prior(0.3))
     for _ in range(5):
         health.begin("m")
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     clock.now += 2.0
-    assert health.resting("m")
+    assert health.circuit_open("m")
 
 
 def test_a_loser_that_was_quick_is_not_counted_and_a_late_one_is(clock):
     health = make(clock, m=Prior(0.3))
-    health.begin("m").gone()
+    health.begin("m").abandoned()
     assert not health._own
-    watch = health.begin("m")
+    timer = health.begin("m")
     clock.now += 5.0
-    watch.gone()
-    [records] = health._own.values()
-    assert records["m"].ttft.count == 1
+    timer.abandoned()
+    [histories] = health._own.values()
+    assert histories["m"].ttft.count == 1
 
 
 def test_a_probe_that_nobody_waited_for_leaves_the_place_to_another(health, clock):
     fails(health, 3)
     clock.now += 10
     probe = health.begin("m")
-    assert health.resting("m")
-    probe.gone()
-    assert not health.resting("m")
+    assert health.circuit_open("m")
+    probe.abandoned()
+    assert not health.circuit_open("m")
 
 
 def test_a_model_that_nobody_called_for_a_while_is_worth_a_call(clock):
@@ -209,10 +209,10 @@ def test_a_model_that_nobody_called_for_a_while_is_worth_a_call(clock):
     assert health.predict("m").ttft_p50 == pytest.approx(0.9, rel=0.1)
     clock.now += 50
     assert health.predict("m").ttft_p50 == pytest.approx(0.3, rel=0.1)
-    trial = health.begin("m")
+    probe = health.begin("m")
     assert health.predict("m").ttft_p50 == pytest.approx(0.9, rel=0.1)
     clock.now += 0.3
-    trial.first()
+    probe.first_token()
     assert health.predict("m").ttft_p50 == pytest.approx(0.3, rel=0.2)
 
 
@@ -245,7 +245,7 @@ async def test_an_environment_leaves_a_model_that_was_slow_for_another(clock):
     await one.flush(force=True)
     calls(other, clock, 1, 0.5, model="n")
     await other.flush(force=True)
-    assert other.resting("m")
+    assert other.circuit_open("m")
 
 
 async def test_an_environment_finds_a_model_again_that_was_well_for_another(clock):
@@ -257,9 +257,9 @@ async def test_an_environment_finds_a_model_again_that_was_well_for_another(cloc
     await one.flush(force=True)
     calls(other, clock, 1, 0.5, model="n")
     await other.flush(force=True)
-    assert not other.resting("m")
+    assert not other.circuit_open("m")
     assert other.begin("m")
-    assert not other.resting("m")
+    assert not other.circuit_open("m")
 
 
 async def test_our_own_calls_do_not_come_back_as_news_of_others(clock):
@@ -268,7 +268,7 @@ async def test_our_own_calls_do_not_come_back_as_news_of_others(clock):
     await health.flush(force=True)
     calls(health, clock, 3, 5.0)
     await health.flush(force=True)
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
 async def test_a_merge_waits_for_its_interval_and_for_something_to_say(clock):
@@ -327,7 +327,7 @@ async def test_a_freeze_of_ten_minutes_forgets_and_goes_on(clock):
     calls(health, clock, 5, 3.0)
     await health.flush()
     clock.now += 600
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
     assert health.predict("m").ttft_p50 == pytest.approx(0.3, rel=0.1)
     calls(health, clock, 2, 0.3)
     await health.flush()
@@ -339,15 +339,15 @@ names = st.text("ab|/.:#-", min_size=1, max_size=6)
 
 @given(st.dictionaries(names, st.lists(st.floats(0.01, 1e6), min_size=1, max_size=5), max_size=4), st.integers(0, 3))
 def test_records_survive_their_names(times, failed):
-    records = {}
+    histories = {}
     for name, values in times.items():
-        record = records[name] = Record(failed=failed)
+        history = histories[name] = History(failed=failed)
         for value in values:
-            record.ttft.add(value)
-            record.speed.add(value / 2)
-    found = decode(encode(records))
+            history.ttft.add(value)
+            history.speed.add(value / 2)
+    found = decode(encode(histories))
     assert {name: (one.ttft.counts, one.speed.counts, one.failed) for name, one in found.items()} == {
-        name: (one.ttft.counts, one.speed.counts, one.failed) for name, one in records.items()
+        name: (one.ttft.counts, one.speed.counts, one.failed) for name, one in histories.items()
     }
     assert decode({"a later kind|x|1": 1, "none": 2}).get("none") is None
 
@@ -363,14 +363,14 @@ def test_whatever_happens_a_model_is_free_again_after_a_minute_in_peace(events):
         elif kind == "s":
             calls(health, clock, 1, seconds)
         else:
-            watch = health.begin("m")
+            timer = health.begin("m")
             clock.now += seconds
-            watch.gone() if kind == "g" else watch.failed(seconds if seconds > 30 else None)
+            timer.abandoned() if kind == "g" else timer.failed(seconds if seconds > 30 else None)
         found = health.predict("m")
         assert 0 <= found.error_rate <= 1
         assert 0 < found.ttft_p50 <= found.ttft_p95
     clock.now += 60.1
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
 def test_a_model_ten_times_slower_is_left_within_20_requests_and_found_again_within_a_minute_across_environments():

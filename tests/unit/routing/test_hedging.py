@@ -11,7 +11,7 @@ from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.routing.attempts import answer
 from subsecond.routing.hedging import Budget, Hedges, may_double
 from subsecond.routing.histories import Prior
-from subsecond.stats.figures import figures
+from subsecond.stats.increments import increments
 from subsecond.stats.trace import Trace
 from tests.benchmarks import tails
 from tests.support import virtual
@@ -66,8 +66,8 @@ def test_seed_58_the_second_call_starts_beside_a_late_one_and_the_loser_is_close
 def test_what_the_loser_has_cost_is_estimated_and_counted_as_spent(servers):
     _, trace = ask(*map(Server, servers))
     (loser,) = (attempt for attempt in trace.attempts if attempt.outcome == "cancelled")
-    found = figures(replace(trace, usage={"prompt_tokens": 70, "completion_tokens": 9}), str, 0.0)
-    spent = {(sheet.partition("|")[2], name): n for sheet, name, n in found if "tokens" in name}
+    found = increments(replace(trace, usage={"prompt_tokens": 70, "completion_tokens": 9}), str, 0.0)
+    spent = {(rollup.partition("|")[2], name): n for rollup, name, n in found if "tokens" in name}
     assert spent[loser.model, "n|tokens|upstream|prompt"] == 70
     assert spent[trace.model, "n|tokens|upstream|prompt"] == 70
     assert spent["", "n|counts|tokens_estimated"] == 70
@@ -75,8 +75,8 @@ def test_what_the_loser_has_cost_is_estimated_and_counted_as_spent(servers):
 
 def test_without_any_usage_the_losers_prompt_is_counted_by_ourselves():
     _, trace = ask(Server(5.0), Server(0.1))
-    found = figures(replace(trace, usage=None), str, 0.0)
-    (prompt,) = (n for sheet, name, n in found if name == "n|tokens|upstream|prompt" and sheet.endswith("m0"))
+    found = increments(replace(trace, usage=None), str, 0.0)
+    (prompt,) = (n for rollup, name, n in found if name == "n|tokens|upstream|prompt" and rollup.endswith("m0"))
     assert prompt > 0
 
 

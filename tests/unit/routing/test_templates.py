@@ -9,7 +9,7 @@ from subsecond.model import Call, Tenant
 from subsecond.routing import parsing
 from subsecond.routing.catalogue import Template, Templates
 from subsecond.routing.router import Router
-from subsecond.routing.selection import Dial
+from subsecond.routing.selection import RoutingPolicy
 from subsecond.routing.templates import applied, pick
 
 BRIEF, DEEP = Template("brief", "Answer in one sentence."), Template("deep", "Think step by step.")
@@ -54,10 +54,10 @@ def test_without_a_template_the_call_is_the_same():
 
 def test_the_key_is_of_what_the_caller_sent_and_nothing_is_inserted_unless_it_is_configured(chat):
     model = {"name": "m", "tier": "fast", "model": "real"}
-    plain = Router(parsing.read(json.dumps({"models": [model]})), Dial(), None)
+    plain = Router(parsing.read(json.dumps({"models": [model]})), RoutingPolicy(), None)
     templates = {"templates": {"brief": BRIEF.text}}
     told = {**model, "templates": {"default": "brief"}}
-    other = Router(parsing.read(json.dumps({"models": [told], **templates})), Dial(), None)
+    other = Router(parsing.read(json.dumps({"models": [told], **templates})), RoutingPolicy(), None)
     call = chat("Hello?")
     before = prepare(call, TENANT)
     for router, count in ((plain, 1), (other, 2)):

@@ -7,16 +7,16 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
-from subsecond.semantic.index.entries import fold
-from subsecond.semantic.index.matrix import block_of
+from subsecond.semantic.index.entries import merge
+from subsecond.semantic.index.partition_index import block_of
 from subsecond.semantic.index.records import Change, part_of
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.vectors import quantise
 
 
 @pytest.fixture
-def place():
-    return Place("acme:prod", "hashing-16", 16)
+def index_id():
+    return IndexId("acme:prod", "hashing-16", 16)
 
 
 @pytest.fixture
@@ -50,21 +50,21 @@ def change(unit):
 
 
 @pytest.fixture
-def folded():
+def merged():
     """`folded([changes], others, now)`: a part as a segment holds it."""
 
     def make(changes, others=(), now=0.0, dim=16, **options):
-        return fold([part_of(changes, dim)], list(others), now, **options)
+        return merge([part_of(changes, dim)], list(others), now, **options)
 
     return make
 
 
 @pytest.fixture
-def block(folded):
+def block(merged):
     """`block("id", [changes])`: a segment in memory."""
 
     def make(name, changes, dim=16):
-        part = folded(changes, dim=dim)
+        part = merged(changes, dim=dim)
         return block_of(name, part.vectors, part.ids)
 
     return make

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic.index.entries import ABSENT, Roll, beaten, fold, known
-from subsecond.semantic.index.live_rows import survey
+from subsecond.semantic.index.entries import ABSENT, KeyIndex, known, merge, superseded
+from subsecond.semantic.index.live_rows import live_rows
 from subsecond.semantic.index.records import Change, part_of
-from subsecond.semantic.index.segments import Manifest, Place, Segment
+from subsecond.semantic.index.segments import IndexId, Manifest, Segment
 from subsecond.semantic.index.vectors import quantise
 
 DIM = 8
@@ -28,11 +28,11 @@ def part(*changes):
 def live(parts, now=0.0):
     """Key -> (created, used) of what counts in these parts together, as a reader sees it."""
     manifest = Manifest(
-        Place("a:b", "m", DIM),
+        IndexId("a:b", "m", DIM),
         tuple(Segment(str(at), one.rows, len(one) - one.rows, 0, "", "") for at, one in enumerate(parts)),
     )
-    rolls = {str(at): Roll(one.ids, one.rows) for at, one in enumerate(parts)}
-    found = survey(manifest, rolls, now)
+    key_indexes = {str(at): KeyIndex(one.ids, one.rows) for at, one in enumerate(parts)}
+    found = live_rows(manifest, key_indexes, now)
     counted = [one.ids[: one.rows][found.live[str(at)]] for at, one in enumerate(parts)]
     pairs = [(bytes(row["key"])[0], int(row["created"])) for ids in counted for row in ids]
     assert len(pairs) == len({key for key, _ in pairs}), "a key counts twice"
@@ -62,15 +62,15 @@ changes = st.builds(
 @given(st.lists(st.lists(changes, min_size=1), min_size=1, max_size=5), st.data())
 def test_any_merging_keeps_what_counts(batches, data):
     whole = [change for batch in batches for change in batch]
-    parts = [fold([part(*batch)], [], 0) for batch in batches]
+    parts = [merge([part(*batch)], [], 0) for batch in batches]
     assert live(parts) == expected(whole)
     for _ in range(len(parts)):
         chosen = data.draw(st.sets(st.sampled_from(range(len(parts))), min_size=1))
-        others = [Roll(one.ids, one.rows) for at, one in enumerate(parts) if at not in chosen]
-        merged = fold([parts[at] for at in sorted(chosen)], others, 0)
+        others = [KeyIndex(one.ids, one.rows) for at, one in enumerate(parts) if at not in chosen]
+        merged = merge([parts[at] for at in sorted(chosen)], others, 0)
         parts = [one for at, one in enumerate(parts) if at not in chosen] + [merged]
         assert live(parts) == expected(whole)
-    everything = fold(parts, [], 0)
+    everything = merge(parts, [], 0)
     assert live([everything]) == expected(whole)
     assert everything.rows == len(expected(whole)), "what counts no more is gone"
 
@@ -81,13 +81,13 @@ def test_expiry_and_merging_bring_nothing_back(versions, data):
     rows = [entry(key, created, expires=expires) for key, created, expires in versions]
     # Of one version there is one.
     rows = list({(row.key, row.created): row for row in rows}.values())
-    parts = [fold([part(row)], [], 0) for row in rows]
+    parts = [merge([part(row)], [], 0) for row in rows]
     now = 0
     for _ in range(6):
         now += data.draw(st.integers(0, 6))
         chosen = data.draw(st.sets(st.sampled_from(range(len(parts))), min_size=1))
-        others = [Roll(one.ids, one.rows) for at, one in enumerate(parts) if at not in chosen]
-        merged = fold([parts[at] for at in sorted(chosen)], others, now)
+        others = [KeyIndex(one.ids, one.rows) for at, one in enumerate(parts) if at not in chosen]
+        merged = merge([parts[at] for at in sorted(chosen)], others, now)
         parts = [one for at, one in enumerate(parts) if at not in chosen] + [merged]
         assert live(parts, now) == expected(rows, now)
 
@@ -95,40 +95,40 @@ def test_expiry_and_merging_bring_nothing_back(versions, data):
 def test_a_folded_part_is_sorted_by_scope_with_its_vectors(unit):
     vectors = quantise(unit(50, DIM))
     rows = [Change(bytes([n]) * 32, bytes([n % 7]) * 32, 1, 9, 0, vectors[n]) for n in range(50)]
-    folded = fold([part(*rows[:20]), part(*rows[20:])], [], 0)
-    scopes = [bytes(row["scope"]) for row in folded.ids]
+    merged = merge([part(*rows[:20]), part(*rows[20:])], [], 0)
+    scopes = [bytes(row["scope"]) for row in merged.ids]
     assert scopes == sorted(scopes)
-    for row, vector in zip(folded.ids, folded.vectors, strict=True):
+    for row, vector in zip(merged.ids, merged.vectors, strict=True):
         assert np.array_equal(vector, vectors[bytes(row["key"])[0]])
 
 
 def test_a_hit_is_credited_to_its_row_and_waits_for_one_that_is_elsewhere():
     row, hit = entry(1, 5), entry(1, 5, used=50, row=False)
-    together = fold([part(row), part(hit)], [], 0)
+    together = merge([part(row), part(hit)], [], 0)
     assert (together.rows, len(together), together.ids["used"].tolist()) == (1, 1, [50])
-    elsewhere = Roll(*_roll(row))
-    waiting = fold([part(hit)], [elsewhere], 0)
+    elsewhere = KeyIndex(*_key_index(row))
+    waiting = merge([part(hit)], [elsewhere], 0)
     assert (waiting.rows, waiting.ids["used"].tolist()) == (0, [50])
-    assert len(fold([part(hit)], [], 0)) == 0, "there is nothing that it could tell of"
+    assert len(merge([part(hit)], [], 0)) == 0, "there is nothing that it could tell of"
 
 
 def test_a_deletion_is_kept_while_its_row_could_still_come():
     deletion = entry(1, 5, row=False, expires=20)
-    assert len(fold([part(deletion)], [], 10)) == 1
-    assert len(fold([part(deletion)], [], 20)) == 0
+    assert len(merge([part(deletion)], [], 10)) == 1
+    assert len(merge([part(deletion)], [], 20)) == 0
 
 
 def test_an_evicted_row_is_gone_and_does_not_uncover_an_older_one():
     old, new = entry(1, 5, expires=90), entry(1, 6, expires=50)
-    keys = Roll(*_roll(new)).keys
-    assert len(fold([part(new)], [], 0, keys)) == 0
-    marks = fold([part(new)], [Roll(*_roll(old))], 0, keys)
-    assert (marks.rows, marks.ids["expires"].tolist()) == (0, [90])
+    keys = KeyIndex(*_key_index(new)).keys
+    assert len(merge([part(new)], [], 0, keys)) == 0
+    tombstones = merge([part(new)], [KeyIndex(*_key_index(old))], 0, keys)
+    assert (tombstones.rows, tombstones.ids["expires"].tolist()) == (0, [90])
 
 
 def test_of_equal_versions_the_newer_segments_row_stays():
-    first, second = (Roll(*_roll(entry(1, 5), entry(2, 5))) for _ in range(2))
-    old, new = beaten(first, second)
+    first, second = (KeyIndex(*_key_index(entry(1, 5), entry(2, 5))) for _ in range(2))
+    old, new = superseded(first, second)
     assert sorted(old) == [0, 1]
     assert not len(new)
 
@@ -136,19 +136,22 @@ def test_of_equal_versions_the_newer_segments_row_stays():
 @given(st.sets(st.binary(min_size=32, max_size=32)), st.sets(st.binary(min_size=32, max_size=32), min_size=1))
 def test_a_roll_finds_its_keys_and_no_others(stored, asked):
     rows = [Change(key, bytes(32), 1, 9, 0, ROW) for key in stored]
-    roll = Roll(*_roll(*rows))
+    key_index = KeyIndex(*_key_index(*rows))
     wanted = sorted(stored | asked)
     words = np.frombuffer(b"".join(wanted), np.uint64).reshape(-1, 4)
-    for key, place in zip(wanted, roll.finder.find(words), strict=True):
-        assert (place != ABSENT) == (key in stored)
-        if place != ABSENT:
-            assert roll.keys[place].tobytes() == key
+    for key, position in zip(wanted, key_index.finder.find(words), strict=True):
+        assert (position != ABSENT) == (key in stored)
+        if position != ABSENT:
+            assert key_index.keys[position].tobytes() == key
 
 
 def test_known_is_the_newest_of_all_segments():
-    rolls = [Roll(*_roll(entry(1, 5, expires=70), entry(2, 5))), Roll(*_roll(entry(1, 6, row=False), entry(3, 1)))]
+    key_indexes = [
+        KeyIndex(*_key_index(entry(1, 5, expires=70), entry(2, 5))),
+        KeyIndex(*_key_index(entry(1, 6, row=False), entry(3, 1))),
+    ]
     keys = np.frombuffer(bytes([1]) * 32 + bytes([2]) * 32 + bytes([9]) * 32, np.uint64).reshape(-1, 4)
-    found = known(keys, rolls)
+    found = known(keys, key_indexes)
     assert found.version.tolist() == [13, 10, ABSENT]
     assert found.expires.tolist() == [70, 100, 0]
 
@@ -156,9 +159,9 @@ def test_known_is_the_newest_of_all_segments():
 @pytest.mark.parametrize("n", [0, 1, 1000])
 def test_a_roll_costs_60_bytes_an_entry(n):
     rows = [Change(sha256(b"%d" % at).digest(), bytes(32), 1, 9, 0, ROW) for at in range(n)]
-    assert Roll(*_roll(*rows)).nbytes == 60 * n
+    assert KeyIndex(*_key_index(*rows)).nbytes == 60 * n
 
 
-def _roll(*changes):
+def _key_index(*changes):
     one = part(*changes)
     return one.ids, one.rows

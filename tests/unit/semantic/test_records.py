@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond.semantic.index.records import Poisoned, changes_of, sequence_of
-from subsecond.semantic.index.segments import Place
+from subsecond.semantic.index.segments import IndexId
 from subsecond.semantic.index.vectors import pack
 
 KEY, SCOPE = "ab" * 32, "cd" * 32
@@ -37,9 +37,9 @@ def record(new=None, old=None):
     return {"eventName": name, "dynamodb": {"SequenceNumber": "7", "Keys": {}, **images}}
 
 
-def test_an_insert_is_a_row(item, place, unit):
+def test_an_insert_is_a_row(item, index_id, unit):
     ((where, change),) = changes_of(record(item))
-    assert where == place
+    assert where == index_id
     assert (change.key.hex(), change.scope.hex()) == (KEY, SCOPE)
     assert (change.created, change.expires, change.used) == (1_700_000_000_123_457, 1_700_086_400, 0)
     assert change.row.tobytes() == pack(unit(1)[0])
@@ -50,9 +50,9 @@ def test_lambdas_base64_is_read(item):
     assert changes_of(record(coded))[0][1].row.tobytes() == item["vector"]["B"]
 
 
-def test_a_remove_is_a_deletion_of_that_version(item, place):
+def test_a_remove_is_a_deletion_of_that_version(item, index_id):
     ((where, change),) = changes_of(record(old=item))
-    assert (where, change.row, change.used) == (place, None, 0)
+    assert (where, change.row, change.used) == (index_id, None, 0)
     assert change.version == 2 * 1_700_000_000_123_457 + 1
 
 
@@ -62,22 +62,22 @@ def test_a_modify_in_the_same_place_is_a_row(item):
     assert (change.created, change.used) == (1_700_000_001_000_000, 1_700_000_009)
 
 
-def test_the_other_form_is_the_same_row_and_a_newer_one_dates_it_anew(item, place):
+def test_the_other_form_is_the_same_row_and_a_newer_one_dates_it_anew(item, index_id):
     """Both forms are one question: what the index knows of it is the item's."""
     beside = {**item, "stream": {"B": b"zip"}, "stream_created": {"N": "1600000000"}, "stream_expires": {"N": "5"}}
     ((where, change),) = changes_of(record(beside, item))
-    assert (where, change.created, change.expires) == (place, 1_700_000_000_123_457, 1_700_086_400)
+    assert (where, change.created, change.expires) == (index_id, 1_700_000_000_123_457, 1_700_086_400)
     newer = {**beside, "stream_created": {"N": "1700000001"}, "created": {"N": "1700000001"}}
     ((where, change),) = changes_of(record(newer, item))
     assert (where, change.created, change.row is None) == (place, 1_700_000_001_000_000, False)
 
 
-def test_another_embedder_moves_the_row(item, place):
+def test_another_embedder_moves_the_row(item, index_id):
     moved = {**item, "embedder": {"S": "new"}}
     (added, removed) = changes_of(record(moved, item))
-    assert added[0] == Place("acme:prod", "new", 16)
+    assert added[0] == IndexId("acme:prod", "new", 16)
     assert added[1].row is not None
-    assert (removed[0], removed[1].row) == (place, None)
+    assert (removed[0], removed[1].row) == (index_id, None)
     assert removed[1].created == added[1].created
 
 

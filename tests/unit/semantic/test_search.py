@@ -12,20 +12,20 @@ from subsecond.semantic.index.search import Piece, centre_of, nearest, nearest_o
 from subsecond.semantic.index.vectors import quantise
 
 
-def brute(vectors, query, dead):
+def brute(vectors, query, hidden):
     cosines = vectors @ query
-    cosines[dead] = -9
+    cosines[hidden] = -9
     return cosines
 
 
-def pieces_of(vectors, cuts, dead, centre):
+def pieces_of(vectors, cuts, hidden, centre):
     rows = quantise(vectors)
     edges = [0, *sorted(cuts), len(rows)]
     return [
         Piece(
             rows[a:b],
             None if centre is None else sketch_of(rows[a:b], centre),
-            dead[a:b] if dead[a:b].any() else None,
+            hidden[a:b] if hidden[a:b].any() else None,
         )
         for a, b in pairwise(edges)
         if a < b
@@ -43,28 +43,28 @@ def pieces_of(vectors, cuts, dead, centre):
 def test_an_exact_search_is_brute_force(n, dim, k, cuts, seed, dead_share):
     random = np.random.default_rng(seed)
     vectors, query = _unit(random, n, dim), _unit(random, 1, dim)[0]
-    dead = random.random(n) < dead_share
-    truth = brute(vectors, query, dead)
-    pieces = pieces_of(vectors, [min(cut, n) for cut in cuts], dead, None)
-    places, cosines = nearest(pieces, query, k, None)
-    assert len(places) == len(set(places)) == min(k, n - dead.sum())
-    assert not dead[places].any()
-    assert np.allclose(cosines, np.sort(truth)[::-1][: len(places)], atol=1e-4)
-    assert np.allclose(truth[places], cosines, atol=1e-4)
+    hidden = random.random(n) < dead_share
+    truth = brute(vectors, query, hidden)
+    pieces = pieces_of(vectors, [min(cut, n) for cut in cuts], hidden, None)
+    positions, cosines = nearest(pieces, query, k, None)
+    assert len(positions) == len(set(positions)) == min(k, n - hidden.sum())
+    assert not hidden[positions].any()
+    assert np.allclose(cosines, np.sort(truth)[::-1][: len(positions)], atol=1e-4)
+    assert np.allclose(truth[positions], cosines, atol=1e-4)
 
 
 @given(
-    queries=st.integers(1, 5), n=st.integers(0, 200), k=st.integers(1, 3), seed=st.integers(0, 99), dead=st.booleans()
+    queries=st.integers(1, 5), n=st.integers(0, 200), k=st.integers(1, 3), seed=st.integers(0, 99), hidden=st.booleans()
 )
-def test_many_queries_find_what_each_finds_alone(queries, n, k, seed, dead):
+def test_many_queries_find_what_each_finds_alone(queries, n, k, seed, hidden):
     random = np.random.default_rng(seed)
     vectors, asked = _unit(random, n, 24), _unit(random, queries, 24)
-    mask = random.random(n) < (0.3 if dead else 0)
+    mask = random.random(n) < (0.3 if hidden else 0)
     pieces = pieces_of(vectors, [n // 3], mask, None)
-    for query, (places, cosines) in zip(asked, nearest_of_many(pieces, asked, k, None), strict=True):
+    for query, (positions, cosines) in zip(asked, nearest_of_many(pieces, asked, k, None), strict=True):
         alone, alone_cosines = nearest(pieces, query, k, None)
         assert np.allclose(cosines, alone_cosines, atol=1e-5)
-        assert len(places) == len(alone)
+        assert len(positions) == len(alone)
 
 
 def texts_like(random, n, dim):
@@ -82,16 +82,16 @@ def test_two_stages_find_the_nearest(dim, cuts):
     random = np.random.default_rng(dim)
     vectors = texts_like(random, 12_300, dim)
     vectors, queries = vectors[:12_000], vectors[12_000:]
-    dead = random.random(12_000) < 0.1
+    hidden = random.random(12_000) < 0.1
     centre = centre_of(quantise(vectors))
     assert vectors.size > search.EXACT
-    pieces = pieces_of(vectors, cuts, dead, centre)
+    pieces = pieces_of(vectors, cuts, hidden, centre)
     for query in queries:
-        truth = brute(vectors, query, dead)
-        places, cosines = nearest(pieces, query, 3, centre)
-        assert not dead[places].any()
-        assert truth[places[0]] > truth.max() - 5e-5
-        assert cosines == pytest.approx(truth[places], abs=1e-4)
+        truth = brute(vectors, query, hidden)
+        positions, cosines = nearest(pieces, query, 3, centre)
+        assert not hidden[positions].any()
+        assert truth[positions[0]] > truth.max() - 5e-5
+        assert cosines == pytest.approx(truth[positions], abs=1e-4)
         assert list(cosines) == sorted(cosines, reverse=True)
 
 
@@ -107,9 +107,9 @@ def test_a_crowd_of_near_duplicates_does_not_hide_the_nearest():
     pieces = pieces_of(vectors, [], np.zeros(12_000, bool), centre)
     for query in queries:
         truth = vectors @ query
-        places, _ = nearest(pieces, query, 1, centre)
+        positions, _ = nearest(pieces, query, 1, centre)
         assert truth.min() > 0.8
-        assert truth[places[0]] > truth.max() - 5e-5
+        assert truth[positions[0]] > truth.max() - 5e-5
 
 
 def test_pieces_without_a_sketch_are_compared_too():
@@ -117,8 +117,8 @@ def test_pieces_without_a_sketch_are_compared_too():
     vectors = texts_like(random, 12_000, 256)
     rows, own = quantise(vectors), quantise(vectors[:1])
     centre = centre_of(rows)
-    places, cosines = nearest([Piece(rows[1:], sketch_of(rows[1:], centre)), Piece(own)], vectors[0], 1, centre)
-    assert places.tolist() == [11_999]
+    positions, cosines = nearest([Piece(rows[1:], sketch_of(rows[1:], centre)), Piece(own)], vectors[0], 1, centre)
+    assert positions.tolist() == [11_999]
     assert cosines[0] == pytest.approx(1, abs=1e-4)
 
 

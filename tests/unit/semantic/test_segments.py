@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from subsecond.semantic.index.segments import (
     IDS,
     Damaged,
+    IndexId,
     Manifest,
     Part,
-    Place,
     decode_ids,
     decode_manifest,
     decode_matrix,
     encode,
     encode_manifest,
-    place_of,
+    index_id_of,
     size_of,
 )
 
@@ -30,9 +30,9 @@ FIXTURES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
-def part(folded, change):
+def part(merged, change):
     rows = [change(f"r{n}", scope=f"s{n % 3}") for n in range(7)]
-    return folded([*rows, change("gone", row=False), change("hit", row=False, used=4)])
+    return merged([*rows, change("gone", row=False), change("hit", row=False, used=4)])
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def encoded(part):
 
 def test_a_segment_comes_back(part, encoded):
     segment, matrix, ids = encoded
-    assert (segment.rows, segment.marks) == (7, 1)  # the hit of an unknown entry is not kept
+    assert (segment.rows, segment.tombstones) == (7, 1)  # the hit of an unknown entry is not kept
     assert segment.bytes == len(matrix) + len(ids) == size_of(7, 1, 16)
     assert np.array_equal(decode_matrix(segment, 16, matrix), part.vectors)
     assert decode_ids(segment, ids).tolist() == part.ids.tolist()
@@ -61,8 +61,8 @@ def test_data_lies_aligned(encoded):
         assert (10 + int.from_bytes(data[8:10], "little")) % 64 == 0
 
 
-def test_a_segment_of_marks_alone_comes_back(folded, change):
-    segment, matrix, ids = encode(folded([change("gone", row=False)]), ID)
+def test_a_segment_of_tombstones_alone_comes_back(merged, change):
+    segment, matrix, ids = encode(merged([change("gone", row=False)]), ID)
     assert decode_matrix(segment, 16, matrix).shape == (0, 16)
     assert len(decode_ids(segment, ids)) == 1
 
@@ -108,10 +108,10 @@ def test_rows_that_are_not_sorted_by_scope_are_noticed(part):
         decode_ids(segment, ids)
 
 
-def test_a_manifest_comes_back(place, encoded):
-    manifest = Manifest(place, (encoded[0],), revision=3, rebuild=True)
+def test_a_manifest_comes_back(index_id, encoded):
+    manifest = Manifest(index_id, (encoded[0],), revision=3, rebuild=True)
     data = encode_manifest(manifest)
-    assert decode_manifest(data, place) == manifest
+    assert decode_manifest(data, index_id) == manifest
     assert json.loads(data)["tombstones"] == 1
 
 
@@ -130,10 +130,10 @@ def test_a_manifest_comes_back(place, encoded):
         ("segments", 5),
     ],
 )
-def test_a_manifest_of_another_kind_is_refused(place, encoded, field, value):
-    found = json.loads(encode_manifest(Manifest(place, (encoded[0],))))
+def test_a_manifest_of_another_kind_is_refused(index_id, encoded, field, value):
+    found = json.loads(encode_manifest(Manifest(index_id, (encoded[0],))))
     with pytest.raises(Damaged):
-        decode_manifest(json.dumps({**found, field: value}).encode(), place)
+        decode_manifest(json.dumps({**found, field: value}).encode(), index_id)
 
 
 @pytest.mark.parametrize(
@@ -148,22 +148,22 @@ def test_a_manifest_of_another_kind_is_refused(place, encoded, field, value):
         ("rows", 7.0),
     ],
 )
-def test_a_segment_with_strange_values_is_refused(place, encoded, field, value):
-    found = json.loads(encode_manifest(Manifest(place, (encoded[0],))))
+def test_a_segment_with_strange_values_is_refused(index_id, encoded, field, value):
+    found = json.loads(encode_manifest(Manifest(index_id, (encoded[0],))))
     found["segments"][0][field] = value
     with pytest.raises(Damaged):
-        decode_manifest(json.dumps(found).encode(), place)
+        decode_manifest(json.dumps(found).encode(), index_id)
 
 
-def test_a_segment_named_twice_is_refused(place, encoded):
+def test_a_segment_named_twice_is_refused(index_id, encoded):
     with pytest.raises(Damaged):
-        decode_manifest(encode_manifest(Manifest(place, (encoded[0], encoded[0]))), place)
+        decode_manifest(encode_manifest(Manifest(index_id, (encoded[0], encoded[0]))), index_id)
 
 
 @given(st.binary(max_size=200))
 def test_other_bytes_are_no_manifest(data):
     with pytest.raises(Damaged):
-        decode_manifest(data, Place("a:b", "m", 16))
+        decode_manifest(data, IndexId("a:b", "m", 16))
 
 
 @given(
@@ -172,12 +172,12 @@ def test_other_bytes_are_no_manifest(data):
     st.integers(8, 4096),
 )
 def test_every_place_has_a_prefix_of_its_own(partition, embedder, dim):
-    place = Place(partition, embedder, dim)
-    assert place_of(place.prefix) == place
-    assert place.prefix.count("/") == 3
+    index_id = IndexId(partition, embedder, dim)
+    assert index_id_of(index_id.prefix) == index_id
+    assert index_id.prefix.count("/") == 3
 
 
 def test_other_prefixes_are_no_place():
     for prefix in ("index/", "index/a/", "index/a/b/c/", "index/a/b/", "answers/a:b/m-16/", "index/a:b/m-016/"):
         with pytest.raises(ValueError):  # noqa: PT011 -- which one does not matter
-            place_of(prefix)
+            index_id_of(prefix)

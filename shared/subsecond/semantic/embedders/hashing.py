@@ -1,4 +1,4 @@
-"""For tests: words and letter triples hashed into a vector. No model, and no meaning beyond shared spelling."""
+"""For tests: hashes words and letter triples into a vector. No model, and no meaning beyond shared spelling."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DIM = 256
 
 
-def build(settings: Settings) -> HashingEmbedder:  # noqa: ARG001 -- the port's signature
+def build(_settings: Settings) -> HashingEmbedder:
     return HashingEmbedder()
 
 

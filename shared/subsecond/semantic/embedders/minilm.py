@@ -54,16 +54,16 @@ class MiniLmEmbedder:
         self._weights = weights
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="minilm")
         self._lock = threading.Lock()
-        self._model: _Model | None = None
+        self._model: _OnnxModel | None = None
 
     async def embed(self, texts: Sequence[str]) -> Floats:
-        """(n, 384). Cancelling it gives up the texts that have not begun; a running model cannot be stopped."""
+        """(n, 384). Cancelling it drops the texts that have not begun; a running model cannot be stopped."""
         loop = asyncio.get_running_loop()
         rows = await asyncio.gather(*(loop.run_in_executor(self._pool, self._vector, text) for text in texts))
         return hashed.stack(rows, self.dim)
 
     async def warm(self) -> None:
-        """What the first text would pay for."""
+        """Load the model, which the first text would wait for."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._loaded)
 
     async def aclose(self) -> None:
@@ -72,16 +72,16 @@ class MiniLmEmbedder:
     def _vector(self, text: str) -> Floats:
         return self._loaded().vector(text)
 
-    def _loaded(self) -> _Model:
+    def _loaded(self) -> _OnnxModel:
         with self._lock:
             if self._model is None:
-                self._model = _Model(self._weights)
+                self._model = _OnnxModel(self._weights)
             return self._model
 
 
-class _Model:
+class _OnnxModel:
     def __init__(self, weights: Path) -> None:
-        onnxruntime: Any = import_module("onnxruntime")  # late: 78 MB of library, without types
+        onnxruntime: Any = import_module("onnxruntime")  # imported here: 78 MB of library, without types
         content = pinned(weights, SHA256)
         options = onnxruntime.SessionOptions()
         # One text at a time in each thread of ours. The library's own threads would spin between two texts.

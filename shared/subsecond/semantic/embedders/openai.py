@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from subsecond.aio.batcher import Batcher
 from subsecond.config import Settings
@@ -56,7 +56,7 @@ class OpenAIEmbedder:
         self.dim = dim
         self._upstream = upstream
         self._model = model
-        # The prompts of a batch, and requests that meet, share a call.
+        # The prompts of a list, and requests of the same moment, share a call.
         self._batcher: Batcher[str, Floats] = Batcher(self._ask, most=BATCH)
 
     async def embed(self, texts: Sequence[str]) -> Floats:
@@ -64,7 +64,7 @@ class OpenAIEmbedder:
         return await remote.around_blanks(texts, self.dim, self._batches)
 
     async def warm(self) -> None:
-        """A connection. Raises UpstreamError."""
+        """Open a connection. Raises UpstreamError."""
         await self._upstream.warm()
 
     async def aclose(self) -> None:
@@ -74,7 +74,7 @@ class OpenAIEmbedder:
         return await asyncio.gather(*map(self._batcher.ask, texts))
 
     async def _ask(self, texts: Sequence[str]) -> list[Floats]:
-        body: dict[str, Any] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
+        body: dict[str, object] = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
         # Other servers refuse the field, or ignore it and send what they have.
         if self._model.startswith(SHORTENED):
             body["dimensions"] = self.dim
@@ -82,7 +82,7 @@ class OpenAIEmbedder:
         return [remote.row(value, self.dim) for value in _vectors(reply.body, len(texts))]
 
 
-def _vectors(body: bytes, count: int) -> list[Any]:
+def _vectors(body: bytes, count: int) -> list[object]:
     """The `embedding` of each text in the order asked. UpstreamError when the reply has another form."""
     try:
         items = json.loads(body)["data"]

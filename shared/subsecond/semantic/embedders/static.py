@@ -1,7 +1,7 @@
 """One row for each word piece, added up: about 0.02 ms for a question, and nothing but numpy.
 
 The table was distilled from all-MiniLM-L6-v2 by `training/distil_static.py`; `data/PROVENANCE.md` has the licences. The
-order of words is lost, and every difference that hangs on it: who answers from a neighbour checks that by other means.
+order of words is lost, and every difference that depends on it: the guards compare that by other means.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ TABLE_SHA256 = "d157109c316048226375992930c82c7f08d4969771516be81b5c48cecb136166
 SCALES_SHA256 = "b2fcf48b324ca3f7a858eb7ae016f2342787ebdfd3df133afb190ca0fd3486cd"
 # The median length of a row: an unknown word weighs as much as a known one.
 UNKNOWN_WEIGHT = np.float32(1.0)
-# They take 4 ms of CPU on a core of a 2023 server, so the time box of 25 ms holds on a fifth of one. Nothing longer is
-# stored for comparison.
+# They take 4 ms of CPU on a core of a 2023 server, so the time limit of 25 ms holds on a fifth of one. Longer texts are
+# not compared.
 MAX_CHARS = 8_000
 
 
-def build(settings: Settings) -> StaticEmbedder:  # noqa: ARG001 -- the port's signature
+def build(_settings: Settings) -> StaticEmbedder:
     """Raises Unavailable when the table is missing or not the pinned one."""
     return load(DATA)
 

@@ -1,4 +1,4 @@
-"""What the score is reckoned from: a few dozen numbers between 0 and 1, most of them independent of the vectors."""
+"""Computes the score's features: a few dozen numbers between 0 and 1, most of them independent of the vectors."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ NAMES = (
     "high similarity and nothing left",
     "similarity and kind",
 )
+# Words with a content of a text that counts as one of few.
+FEW_WORDS = 2
 _HOW = frozenset(("<how>", "<can>", "<want>", "<offer>", "<is>", ""))
 _MODALS = frozenset(
     (
@@ -75,7 +77,7 @@ _COVER, _WORST, _MANY, _NOTHING, _KIND = map(
 
 def features(a: Reading, b: Reading, matching: Matching, similarity: float) -> list[float]:
     """One for each of NAMES. Both texts have words."""
-    cosines, likeness = lexicon.compared(tuple(word.text for word in a.words), tuple(word.text for word in b.words))
+    cosines, likeness = lexicon.compare(tuple(word.text for word in a.words), tuple(word.text for word in b.words))
     found = [max(0.0, similarity), max(0.0, similarity - 0.7) / 0.3, max(0.0, similarity - 0.85) / 0.15]
     found += _words(a, b, matching)
     found[_WORST:_WORST] = _alignment(matching, cosines)
@@ -123,7 +125,7 @@ def _words(a: Reading, b: Reading, matching: Matching) -> list[float]:
 def _alignment(matching: Matching, cosines: lexicon.Floats) -> list[float]:
     """How well the words that are left find a like one on the other side, matched or not: worst, mean; and how alike
     the left ones of both sides are (a substitute: another word for it, or another thing)."""
-    left, right = list(matching.left_places), list(matching.right_places)
+    left, right = list(matching.left_positions), list(matching.right_positions)
     best = [*cosines[left].max(axis=1).tolist(), *cosines[:, right].max(axis=0).tolist()]
     if not best:
         return [1.0, 1.0, 0.0]
@@ -160,7 +162,7 @@ def _places(a: Reading, b: Reading, matching: Matching) -> list[float]:
         near / max(1, lengths[1] - 1),
         float(bool(pairs) and pairs[0] == (0, 0)),
         float(bool(pairs) and (len(a.words) - 1, len(b.words) - 1) in pairs[-2:]),
-        float(lengths[1] <= 2),  # noqa: PLR2004 -- two words
+        float(lengths[1] <= FEW_WORDS),
         min(lengths[1], 20) / 20,
         float(len(matching.left) + len(matching.right) == 1),
         min(len((a.function ^ b.function) & _MODALS), 3) / 3,

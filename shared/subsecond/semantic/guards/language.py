@@ -1,4 +1,4 @@
-"""Is it English? The tables are; what is not gets stricter rules."""
+"""Tells English from other languages. The guards' word lists are English, so `guarded` is stricter with other texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def english(text: str) -> bool:
-    """English, or too short to tell; by the script, and by which language's common words are more."""
+    """Whether the text is English or too short to tell: by its script, and by which language has more of its words."""
     return _english(text[:LONGEST])
 
 
@@ -47,6 +47,6 @@ def _latin(letters: str) -> float:
     return sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters) / len(letters)
 
 
-def bare(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Without what is polite in any of these languages."""
+def without_politeness(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words without those that are only polite, in any of the known languages."""
     return tuple(word for word in words if word not in tables().languages["polite"])

@@ -1,4 +1,4 @@
-"""What the static embedder's table knows of single words: whether they are words, how rare, and their direction."""
+"""Looks single words up in the static embedder's table: whether they are known, how rare, and their direction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rows(word: str) -> tuple[int, ...]:
 
 
 def known(word: str) -> bool:
-    """Whether the vocabulary has it whole."""
+    """Whether the vocabulary has the word as one piece."""
     rows = _rows(word)
     return len(rows) == 1 and rows[0] >= FIRST_WORD
 
@@ -66,8 +66,8 @@ def _matrix(words: tuple[str, ...]) -> tuple[Floats, Floats]:
     return rows, total / max(float(np.linalg.norm(total)), 1e-6)
 
 
-def compared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[Floats, float]:
-    """Cosines of all words of the one with all of the other, and of what both are about. None is empty."""
+def compare(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[Floats, float]:
+    """Cosines of all words of the one with all of the other, and of their sums. Neither may be empty."""
     (rows, total), (others, other_total) = _matrix(one), _matrix(other)
     return rows @ others.T, max(0.0, float(total @ other_total))
 

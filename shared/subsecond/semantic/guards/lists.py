@@ -1,4 +1,4 @@
-"""The lists of words in `data/`: one entry a line, `#` before a remark."""
+"""Reads the lists in `data/`: one entry a line; lines that begin with `#` are remarks."""
 
 from __future__ import annotations
 

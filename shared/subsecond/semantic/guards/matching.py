@@ -1,4 +1,4 @@
-"""Which words of two texts stand for each other, and which are left over."""
+"""Pairs the words of two texts that mean the same, and tells which are left over."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 from subsecond.semantic.guards import typos
 from subsecond.semantic.guards.reading import Reading, Word
 
-# More left over than this is another question; so the pairs to look at stay few, however long the texts are.
-LEFT = 12
+# With more left over it is another question. So the pairs to compare stay few, however long the texts are.
+MOST_LEFT_OVER = 12
 # Endings under which two words with one root are forms of each other: "deliver" and "delivery", "pay" and "payment".
 _ENDINGS = frozenset(
     ("", "y", "al", "ion", "ation", "ment", "ance", "ence", "ly", "e", "ing", "s", "es", "tion", "ability")
@@ -18,53 +18,53 @@ ROOT = 4
 
 
 class Matching(NamedTuple):
-    """pairs: places in both texts. left, right: the words without a partner, and where they stand. same: how many pairs
-    are other words for one thing; forms: are forms of one word; typos: differ by a slip."""
+    """pairs: positions in both texts. left, right: the words without a partner, and their positions. same: how many
+    pairs are synonyms; forms: are forms of one word; typos: differ by a typo."""
 
     pairs: tuple[tuple[int, int], ...]
     left: tuple[Word, ...]
     right: tuple[Word, ...]
-    left_places: tuple[int, ...]
-    right_places: tuple[int, ...]
+    left_positions: tuple[int, ...]
+    right_positions: tuple[int, ...]
     same: int
     forms: int
     typos: int
 
 
 def match(a: Reading, b: Reading) -> Matching:
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(b.words):
-        places.setdefault(word.key, []).append(place)
-    for some in places.values():
+    positions: dict[str, list[int]] = {}
+    for position, word in enumerate(b.words):
+        positions.setdefault(word.key, []).append(position)
+    for some in positions.values():
         some.reverse()
     pairs: list[tuple[int, int]] = []
     left: list[int] = []
     same = 0
-    for place, word in enumerate(a.words):
-        if free := places.get(word.key):
+    for position, word in enumerate(a.words):
+        if free := positions.get(word.key):
             partner = free.pop()
-            pairs.append((place, partner))
+            pairs.append((position, partner))
             same += word.text[:ROOT] != b.words[partner].text[:ROOT]
         else:
-            left.append(place)
-    right = sorted(place for some in places.values() for place in some)
-    forms = slips = 0
-    if left and right and len(left) <= LEFT and len(right) <= LEFT:
+            left.append(position)
+    right = sorted(position for some in positions.values() for position in some)
+    forms = typo_count = 0
+    if left and right and len(left) <= MOST_LEFT_OVER and len(right) <= MOST_LEFT_OVER:
         found = _close(a.words, b.words, left, right)
         pairs += [(i, j) for i, j, _ in found]
-        forms = sum(not slip for *_, slip in found)
-        slips = len(found) - forms
+        forms = sum(not is_typo for *_, is_typo in found)
+        typo_count = len(found) - forms
     pairs.sort()
     words = tuple(a.words[i] for i in left), tuple(b.words[j] for j in right)
-    return Matching(tuple(pairs), *words, tuple(left), tuple(right), same, forms, slips)
+    return Matching(tuple(pairs), *words, tuple(left), tuple(right), same, forms, typo_count)
 
 
 def _close(a: Sequence[Word], b: Sequence[Word], left: list[int], right: list[int]) -> list[tuple[int, int, bool]]:
-    """Pairs of forms or slips; takes them out of `left` and `right`. True: a slip."""
+    """Pairs of forms or typos; takes them out of `left` and `right`. True: a typo."""
     found = []
     for i in list(left):
         for j in right:
-            if (form := _forms(a[i].text, b[j].text)) or typos.slip(a[i], b[j]):
+            if (form := _forms(a[i].text, b[j].text)) or typos.is_typo(a[i], b[j]):
                 found.append((i, j, not form))
                 left.remove(i)
                 right.remove(j)

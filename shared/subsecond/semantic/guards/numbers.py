@@ -1,4 +1,4 @@
-"""Numbers with their type: 5 years is 60 months, £50 is fifty pounds, 7pm is 19:00; and none of them is another."""
+"""Reads numbers with their type: 5 years is 60 months, £50 is fifty pounds, 7pm is 19:00; no type equals another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from subsecond.semantic.guards.lists import lines
 
-# What stands together: clock times, dates, versions, amounts of money, numbers with a unit behind them.
+# One number: clock times, dates, versions, amounts of money, numbers with a unit behind them.
 PATTERN = (
     r"[$\u00a3\u20ac\u00a5\u20b9]\s?\d[\d,]*(?:\.\d+)?(?:\s?(?:k|m|bn|million|billion|thousand)\b)?"
     r"|\d{1,2}(?::\d{2}){1,2}(?:\s?[ap]\.?m\b\.?)?"
@@ -26,8 +26,10 @@ _DIGITS = re.compile(r"[\d,]*(?:\.\d+)?")
 _MONEY = "$\u00a3\u20ac\u00a5\u20b9"
 # Alone they often count nothing: "which one", "at first", "in a second".
 WEAK = frozenset(("one", "first", "second"))
-# Digits of a number that is reckoned with; a longer one is a name.
+# Digits of the longest number that is compared by value; a longer one is a name.
 LONGEST = 15
+# Letters of the shortest multiplier that is a word of its own.
+SHORTEST_MULTIPLIER = 3
 
 
 class Amount(NamedTuple):
@@ -38,13 +40,13 @@ class Amount(NamedTuple):
 
 
 def parse(piece: str) -> list[Amount]:
-    """What one match of PATTERN says. A date is its three numbers."""
+    """The numbers of one match of PATTERN. A date is three."""
     piece = piece.casefold()
     if piece[0] in _MONEY:
         return [_money(piece)]
     if ":" in piece or _HALF.fullmatch(piece):
         return [_clock(piece)]
-    if piece.count("-") == 2:  # noqa: PLR2004 -- an ISO date
+    if piece.count("-") > 1:  # an ISO date: nothing else in PATTERN has two
         return [Amount("", _text(float(part))) for part in piece.split("-")]
     if piece.count(".") > 1:
         return [Amount("version", piece.removeprefix("v"))]
@@ -78,22 +80,22 @@ def is_unit(word: str) -> bool:
 
 def multiplier(word: str) -> float | None:
     """What a word of its own multiplies the number before it by; "k" and "m" stand at the digits."""
-    return units().times.get(word) if len(word) > 2 else None  # noqa: PLR2004 -- as said
+    return units().times.get(word) if len(word) >= SHORTEST_MULTIPLIER else None
 
 
 def spelled(words: Sequence[str]) -> tuple[float, int] | None:
     """The number that begins here in words, and how many words it takes: "two hundred and five"."""
     counts, total, part, used = units().counts, 0.0, 0.0, 0
-    for place, word in enumerate(words):
+    for at, word in enumerate(words):
         if word in counts:
             part += counts[word]
         elif used and word in ("hundred", "dozen"):
             part *= units().times[word]
         elif used and (times := multiplier(word)):
             total, part = total + part * times, 0.0
-        elif not (used and word == "and" and words[place - 1] in units().times and words[place + 1 : place + 2]):
+        elif not (used and word == "and" and words[at - 1] in units().times and words[at + 1 : at + 2]):
             break
-        used = place + 1
+        used = at + 1
     if used and words[used - 1] == "and":
         used -= 1
     return (total + part, used) if used else None

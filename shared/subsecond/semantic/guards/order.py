@@ -1,4 +1,4 @@
-"""The same words in another order: a phrase that moved to the front, or the other direction?"""
+"""Compares the order of the words that two texts share: a phrase that moved, or another direction?"""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from subsecond.semantic.guards.tables import tables
 
 
 def swapped(a: Reading, b: Reading, matching: Matching) -> str:
-    """The reason "order" or "direction" where the words that both texts have say something else by their places."""
+    """The reason "order" or "direction" where the shared words mean something else by their order, else ""."""
     if _directions(a, b, matching):
         return "direction"
-    places = [j for _, j in matching.pairs]
-    if places == sorted(places):
+    positions = [j for _, j in matching.pairs]
+    if positions == sorted(positions):
         return ""
     whole = not matching.left and not matching.right
     if _objects(a) != _objects(b) and whole:
         return "order"
-    if blocks(places) <= 2 or _joined(a, b, matching):  # noqa: PLR2004 -- one phrase moved
+    if blocks(positions) <= ONE_MOVED or _joined(a, b, matching):
         return ""
-    return "order" if whole or blocks(places) > MOST_BLOCKS else ""
+    return "order" if whole or blocks(positions) > MOST_BLOCKS else ""
 
 
-MOST_BLOCKS = 4
+# Runs of neighbours where one phrase has moved; and beyond which even texts that differ in words are in another order.
+ONE_MOVED, MOST_BLOCKS = 2, 4
+# Words that change places.
+PAIR = 2
 
 
-def blocks(places: list[int]) -> int:
-    """How many runs of neighbours the places fall into: 1 when nothing moved."""
-    ranks = {place: rank for rank, place in enumerate(sorted(places))}
-    ranked = [ranks[place] for place in places]
+def blocks(positions: list[int]) -> int:
+    """How many runs of neighbours the positions fall into: 1 when nothing moved."""
+    ranks = {position: rank for rank, position in enumerate(sorted(positions))}
+    ranked = [ranks[position] for position in positions]
     return 1 + sum(y != x + 1 for x, y in pairwise(ranked))
 
 
@@ -51,7 +54,7 @@ def _directions(a: Reading, b: Reading, matching: Matching) -> bool:
 def _joined(a: Reading, b: Reading, matching: Matching) -> bool:
     """Two things joined by "and" changed places, which is no other question."""
     moved = [(i, j) for (i, j), k in zip(matching.pairs, sorted(j for _, j in matching.pairs), strict=True) if j != k]
-    return len(moved) == 2 and all(  # noqa: PLR2004 -- the two that changed places
+    return len(moved) == PAIR and all(
         any(reading.words[pair[side]].joined for pair in moved) for side, reading in ((0, a), (1, b))
     )
 

@@ -1,4 +1,4 @@
-"""What a guard looks at: a text's words, each with what stands for it, its numbers, names and kind of question."""
+"""Reads a text for the guards: its words, each with its key, its numbers, names and kind of question."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from subsecond.semantic.guards.numbers import Amount
 from subsecond.semantic.guards.tables import Tables, tables
 from subsecond.semantic.guards.words import Token, tokens
 
-# Texts that are remembered: the one that is asked is compared with several, and the favourites come again.
+# Texts remembered, and the longest: a question is compared with several stored ones, and popular ones come again.
 REMEMBERED, LONGEST_REMEMBERED = 256, 400
 # Words of the longest number in words.
 LONGEST_NUMBER = 12
+# Words in which a capital says nothing of the others: all count as they stand.
+FEW_WORDS = 2
 
 
 class Word(NamedTuple):
-    """text: as read. key: what stands for it. before: the preposition in front, if it gives a direction. joined: the
-    word before stands beside it ("A and B"). name: it has a capital where only names have one."""
+    """text: in lower case. key: the stem that stands for it and its synonyms. before: the preposition in front, if it
+    gives a direction. joined: "and" joins it to the word before. name: it has a capital where only names have one."""
 
     text: str
     key: str
@@ -30,9 +32,9 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """plain: everything that says something, in order, in lower case. words: those with a content. kinds: of the
-    questions, in order. first: the kind that counts. amounts: the numbers in order; weak: those that may count nothing.
-    negations: how many; marks: signs, identifiers, quotations. function: the other words."""
+    """plain: all tokens with a meaning, in order, in lower case. words: the content words. kind: of question. amounts:
+    the numbers in order; weak: "one", "first", "second" where they may be no numbers. negations: how many. code,
+    quotes, signs: in order. function: the function words. keys: of the content words."""
 
     plain: tuple[str, ...]
     words: tuple[Word, ...]
@@ -61,7 +63,7 @@ _remembered = lru_cache(REMEMBERED)(_read)
 
 
 class _Reader:
-    """One pass over the tokens; at each the longest phrase, else the number in words, else the word."""
+    """One pass over the tokens. At each it takes the longest known phrase, else a number in words, else the word."""
 
     def __init__(self, found: list[Token]) -> None:
         self._found = found
@@ -81,9 +83,9 @@ class _Reader:
         self._joined = False
 
     def reading(self) -> Reading:
-        place = 0
-        while place < len(self._found):
-            place += self._step(place)
+        position = 0
+        while position < len(self._found):
+            position += self._step(position)
         if not self.kinds and self.plain and self.plain[0] in self._tables.cues["asking"]:
             self.kinds.append("<is>")
         kind = next(
@@ -104,75 +106,75 @@ class _Reader:
             keys=frozenset(word.key for word in self.words),
         )
 
-    def _step(self, place: int) -> int:
-        """Takes in what begins here; says how many tokens it took."""
-        token = self._found[place]
+    def _step(self, position: int) -> int:
+        """Read what begins here. Returns how many tokens that took."""
+        token = self._found[position]
         if token.sort == "number":
-            return self._number(place, token)
+            return self._number(position, token)
         if token.sort != "word":
             if token.sort != "stop":
                 self.marks[token.sort].append(token.text)
                 if token.sort != "quote":
                     self.plain.append(token.text)
             return 1
-        if token.text in self._tables.lengths and (taken := self._phrase(place, token)):
+        if token.text in self._tables.lengths and (taken := self._phrase(position, token)):
             return taken
-        if taken := self._spelled(place):
+        if taken := self._spelled(position):
             return taken
-        self._word(place, token)
+        self._word(position, token)
         return 1
 
-    def _phrase(self, place: int, token: Token) -> int:
+    def _phrase(self, position: int, token: Token) -> int:
         for size in self._tables.lengths[token.text]:
-            words = tuple(self._texts[place : place + size])
+            words = tuple(self._texts[position : position + size])
             becomes = self._tables.phrases.get(words)
-            if becomes is None or (becomes == "^" and not self._at_head(place)):
+            if becomes is None or (becomes == "^" and not self._at_head(position)):
                 continue
             if becomes.startswith("<"):
                 self.kinds.append(becomes)
                 self.plain.extend(words)
             elif becomes not in ("", "^"):
-                self._content(becomes, any(map(self._is_name, range(place, place + len(words)))))
+                self._content(becomes, name=any(map(self._is_name, range(position, position + len(words)))))
                 self.plain.extend(words)
                 self.negations += becomes in self._tables.cues["negation"]
             return len(words)
         return 0
 
-    def _at_head(self, place: int) -> bool:
-        """Of the text or of a sentence, but for what says nothing."""
-        before = self._found[place - 1] if place else None
+    def _at_head(self, position: int) -> bool:
+        """Whether the text or a sentence begins here, but for tokens without a meaning."""
+        before = self._found[position - 1] if position else None
         return before is None or not self.plain or (before.sort == "stop" and before.text not in "(,")
 
-    def _number(self, place: int, token: Token) -> int:
+    def _number(self, position: int, token: Token) -> int:
         amount, taken = token.amount or Amount("", token.text), 1
-        follows = self._texts[place + 1 : place + 3]
+        follows = self._texts[position + 1 : position + 3]
         if amount.unit == "" and follows:
             if times := numbers.multiplier(follows[0]):
                 amount, taken = Amount("", numbers.text(float(amount.text) * times)), 2
-                follows = self._texts[place + 2 : place + 3]
+                follows = self._texts[position + 2 : position + 3]
             if (
                 follows
                 and numbers.is_unit(follows[0])
-                and (len(follows[0]) > 1 or self._found[place + taken].sort == "sign")
+                and (len(follows[0]) > 1 or self._found[position + taken].sort == "sign")
             ):
                 amount, taken = numbers.typed(float(amount.text), follows[0]), taken + 1
         self.amounts.append(amount)
         self.plain.append(f"{amount.unit}:{amount.text}")
         return taken
 
-    def _spelled(self, place: int) -> int:
-        word = self._texts[place]
+    def _spelled(self, position: int) -> int:
+        word = self._texts[position]
         if (amount := numbers.clock(word)) is not None:
             self.amounts.append(amount)
             self.plain.append(f"clock:{amount.text}")
             return 1
         if word not in numbers.units().counts:
             return 0
-        found = numbers.spelled(self._texts[place : place + LONGEST_NUMBER])
+        found = numbers.spelled(self._texts[position : position + LONGEST_NUMBER])
         if found is None:
             return 0
         value, taken = found
-        follows = self._texts[place + taken] if place + taken < len(self._texts) else ""
+        follows = self._texts[position + taken] if position + taken < len(self._texts) else ""
         if numbers.is_unit(follows) and len(follows) > 1:
             amount, taken = numbers.typed(value, follows), taken + 1
         elif taken == 1 and word in numbers.WEAK:
@@ -186,7 +188,7 @@ class _Reader:
         self.plain.append(f"{amount.unit}:{amount.text}")
         return taken
 
-    def _word(self, place: int, token: Token) -> None:
+    def _word(self, position: int, token: Token) -> None:
         word, cues = token.text, self._tables.cues
         if token.amount is not None:
             self.amounts.append(token.amount)
@@ -196,7 +198,7 @@ class _Reader:
             self._content(word if word in cues["refusal"] or word == "without" else "not", name=False)
             return
         self.plain.append(word)
-        if word in cues["function"] and not (word == "may" and self._is_month(place)):
+        if word in cues["function"] and not (word == "may" and self._is_month(position)):
             self.function.add(word)
             self._before = (
                 word
@@ -205,9 +207,9 @@ class _Reader:
             )
             self._joined = word in cues["joint"] or (self._joined and word in cues["article"])
             return
-        self._content(word, self._is_name(place))
+        self._content(word, name=self._is_name(position))
 
-    def _content(self, word: str, name: bool) -> None:  # noqa: FBT001 -- an inner helper
+    def _content(self, word: str, *, name: bool) -> None:
         key = self._tables.key(word)
         self.words.append(Word(word, key, self._before, self._joined, name))
         kinds = self._tables.kinds.get(key)
@@ -215,13 +217,13 @@ class _Reader:
             self.dates.add(kinds[0][1])
         self._before, self._joined = "", False
 
-    def _is_name(self, place: int) -> bool:
-        token = self._found[place]
+    def _is_name(self, position: int) -> bool:
+        token = self._found[position]
         return self._names and token.capital and not token.first and token.text not in self._tables.cues["function"]
 
-    def _is_month(self, place: int) -> bool:
-        token = self._found[place]
-        before = self._found[place - 1] if place else None
+    def _is_month(self, position: int) -> bool:
+        token = self._found[position]
+        before = self._found[position - 1] if position else None
         return before is not None and (
             (token.capital and self._names and not token.first)
             or before.sort == "number"
@@ -230,6 +232,6 @@ class _Reader:
 
 
 def _capitals_tell(found: list[Token]) -> bool:
-    """Whether a capital means a name: not in a text that is in capitals, or has one on most words."""
+    """Whether a capital means a name: not in a text in capitals, or with one on most words."""
     words = [token for token in found if token.sort == "word"]
-    return sum(token.capital for token in words) <= 0.6 * len(words) or len(words) <= 2  # noqa: PLR2004 -- too few to tell
+    return sum(token.capital for token in words) <= 0.6 * len(words) or len(words) <= FEW_WORDS

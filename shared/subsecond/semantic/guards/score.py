@@ -1,4 +1,4 @@
-"""How surely two texts that no guard tells apart are the same question: a logistic model of a few dozen weights."""
+"""Scores how surely two texts that no guard tells apart are the same question: logistic regression on `features`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from subsecond.semantic.guards.features import NAMES
 from subsecond.semantic.guards.lists import DATA
 
 FILE = "weights.json"
-# Whose weights an embedder without its own has, and its least similarity: scales differ, and it only has to agree.
+# An embedder without weights of its own has this one's, and this floor: scales differ, so it only has to agree.
 WEIGHED, UNKNOWN_FLOOR = "static", 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class ScoreModel:
     """weights: one for each of features.NAMES. cut: the score from which a candidate answers; maybe: from which it is
-    worth asking a model. floor: the similarity below which hardly a pair was a hit. own: the similarity is reckoned
-    with the static table, because nobody has weighed the embedder's."""
+    `unsure`. floor: the similarity below which hardly a pair was a hit. own: the similarity in the score is the static
+    table's, because there are no weights for the embedder's."""
 
     weights: tuple[float, ...]
     bias: float
@@ -35,13 +35,12 @@ class Model:
 
 
 @lru_cache(8)
-def model(embedder: str, caution: str) -> Model:
-    """Weighed for the embedder of this name (the setting's). Another one's similarity only has to reach its floor.
-    KeyError: there is no such caution."""
+def score_model(embedder: str, caution: str) -> ScoreModel:
+    """The weights for the embedder of this name (the setting's). KeyError: there is no such caution."""
     known = json.loads((DATA / FILE).read_text("utf-8"))["embedders"]
     of = known.get(embedder, known[WEIGHED])
     mine = of["cautions"][caution]
-    return Model(
+    return ScoreModel(
         weights=tuple(mine["weights"][name] for name in NAMES),
         bias=mine["bias"],
         cut=mine["cut"],

@@ -1,4 +1,4 @@
-"""A light stemmer for English: plurals, -ed, -ing. Rather too little than too much: two words must not become one."""
+"""A light English stemmer: plurals, -ed, -ing. In doubt it keeps a word: two words must not become one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import lru_cache
 from subsecond.semantic.guards.lists import lines
 
 SHORT, LONG = 4, 5
+# Letters; what is longer is no word, and left alone.
+LONGEST = 40
 _VOWELS = frozenset("aeiouy")
 # One vowel before the last consonant: its word has an `e` behind it, or would have doubled the consonant.
 _SYLLABLE = re.compile(r"[^aeiou]{1,3}[aeiou][^aeiouwxy]")
@@ -20,8 +22,8 @@ def _whole_words() -> frozenset[str]:
 
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
-    """Of a word in lower case. Longer than 40 characters it is left alone: it is no word."""
-    if len(word) < SHORT or word in _whole_words() or not word.isascii() or len(word) > 40:  # noqa: PLR2004 -- as said
+    """The stem of a word in lower case."""
+    if len(word) < SHORT or word in _whole_words() or not word.isascii() or len(word) > LONGEST:
         return word
     word = _singular(word)
     for ending in ("ing", "ed"):

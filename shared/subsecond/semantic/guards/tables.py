@@ -1,4 +1,4 @@
-"""The word lists in `data/`, read once, at first use."""
+"""Loads the word lists in `data/`, once, at first use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tables:
     languages: dict[str, frozenset[str]]
 
     def key(self, word: str) -> str:
-        """What stands for the word and all that ask for the same."""
+        """The stem that stands for the word and its synonyms."""
         root = _root(word)
         return self.same.get(root, root)
 

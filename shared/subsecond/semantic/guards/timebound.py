@@ -1,10 +1,10 @@
-"""Questions whose answer is another one tomorrow, or in a minute."""
+"""Recognises questions whose answer changes with the time: in a minute, or tomorrow."""
 
 from __future__ import annotations
 
 import re
 
-# How far a text is read: what a question hangs on stands near its head or its end.
+# Characters read of a text: a time word stands near its beginning or its end.
 LONGEST = 2_000
 # Seconds for which an answer to such a question is fresh.
 FRESH = 60.0
@@ -33,5 +33,5 @@ _NOW = re.compile(
 
 
 def timebound(text: str) -> bool:
-    """Whether its answer hangs on when it is asked. A rule of thumb for English; it would rather say yes."""
+    """Whether its answer depends on when it is asked. A rule of thumb for English; in doubt it says yes."""
     return _NOW.search(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} {text[-LONGEST // 2 :]}") is not None

@@ -1,4 +1,4 @@
-"""A slip of the keys: a word that no vocabulary has, close to one in the other text."""
+"""Finds typos: a word that the vocabulary does not have, close to one in the other text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from subsecond.semantic.guards.reading import Word
 
 SHORTEST, LONG, LONGEST = 4, 8, 24
+# Letters that a typo may add, drop or change.
+MOST_EDITS = 2
 # Letters from which two unknown words a letter apart are one word; shorter ones may be two names.
 UNKNOWN = 7
-# Endings and beginnings that change who or whether, and are no slips.
+# Endings and beginnings that change the meaning, and are no typos.
 _MEANT = ("er", "or", "ee", "ful", "less", "ed", "ing", "able", "ible")
 _BEFORE = (
     "un",
@@ -36,24 +38,24 @@ _BEFORE = (
 )
 
 
-def slip(one: Word, other: Word) -> bool:
+def is_typo(one: Word, other: Word) -> bool:
     """Whether one of them is the other one misspelled. Two words of the vocabulary are two words ("form", "from"), and
     so are two unknown ones of which a name may be meant, unless they are long."""
-    # Most pairs of words that are looked at differ in length by more than a slip adds.
-    if abs(len(one.text) - len(other.text)) > 2:  # noqa: PLR2004 -- as said
+    # Most pairs of words that are compared differ in length by more than that.
+    if abs(len(one.text) - len(other.text)) > MOST_EDITS:
         return False
-    return _slip(one.text, other.text) if one.text < other.text else _slip(other.text, one.text)
+    return _is_typo(one.text, other.text) if one.text < other.text else _is_typo(other.text, one.text)
 
 
 @lru_cache(2048)
-def _slip(one: str, other: str) -> bool:
+def _is_typo(one: str, other: str) -> bool:
     shorter, longer = sorted((len(one), len(other)))
     if shorter < SHORTEST or longer > LONGEST or not (one + other).isalpha():
         return False
     known = lexicon.known(one), lexicon.known(other)
     if all(known) or _meant(one, other):
         return False
-    allowed = 2 if longer >= LONG and any(known) else 1
+    allowed = MOST_EDITS if longer >= LONG and any(known) else 1
     if not any(known) and shorter < UNKNOWN:
         return False
     return distance(one, other, allowed) <= allowed
@@ -68,8 +70,8 @@ def _meant(one: str, other: str) -> bool:
 
 
 def distance(one: str, other: str, most: int) -> int:
-    """Letters to add, drop, change or swap with the next; more than `most` is told as `most + 1`. Of short words only:
-    the work is the product of their lengths."""
+    """Edits between two words: letters to add, drop, change or swap with the next; `most + 1` for more than `most`. For
+    short words only: the work is the product of their lengths."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, x in enumerate(one, 1):

@@ -1,4 +1,5 @@
-"""A text as a row of tokens: words, numbers with their units, identifiers, and signs that mean something. Linear."""
+"""Splits a text into tokens: words, numbers with their units, identifiers, and signs with a meaning. Takes linear
+time."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will"
 
 
 class Token(NamedTuple):
-    """text: as read, in lower case but for code. capital: it has one. first: at the head of a sentence."""
+    """text: in lower case, but for code. capital: it has one. first: it begins a sentence."""
 
     sort: Sort
     text: str
@@ -66,11 +67,11 @@ def tokens(text: str) -> list[Token]:
             found.append(Token("stop", piece.strip()))
             continue
         if sort in ("plain", "word", "short"):
-            _words(piece.replace(".", ""), first, found)
+            _words(piece.replace(".", ""), found, first=first)
         elif sort == "number":
             _number(piece, found)
         elif sort == "quote":
-            _quoted(piece, first, found)
+            _quoted(piece, found, first=first)
         else:
             found += _marks(sort, piece)
         first = False
@@ -78,7 +79,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def _marks(sort: str | None, piece: str) -> list[Token]:
-    """Punctuation of other scripts says nothing."""
+    """The tokens of a sign or an identifier. Punctuation of other scripts gives none."""
     if sort == "and":
         return [Token("word", "and")]
     if sort == "code":
@@ -86,18 +87,18 @@ def _marks(sort: str | None, piece: str) -> list[Token]:
     return [] if not piece.isascii() and unicodedata.category(piece)[0] == "P" else [Token("sign", piece)]
 
 
-def _quoted(piece: str, first: bool, found: list[Token]) -> None:  # noqa: FBT001 -- an inner helper
-    """The words as words, and beside them the quotation as a whole; code in its case."""
+def _quoted(piece: str, found: list[Token], *, first: bool) -> None:
+    """Append the quotation as a whole, and its words. Code keeps its case."""
     inside = piece[1:-1]
     found.append(Token("quote", " ".join((inside if piece[0] == "`" else inside.casefold()).split())))
     for match in _TOKEN.finditer(inside):
         if match.lastgroup in ("plain", "word"):
-            _words(match[0], first, found)
+            _words(match[0], found, first=first)
         elif match.lastgroup == "number":
             _number(match[0], found)
 
 
-def _words(piece: str, first: bool, found: list[Token]) -> None:  # noqa: FBT001 -- an inner helper
+def _words(piece: str, found: list[Token], *, first: bool) -> None:
     word = piece.casefold()
     capital = piece != word and word not in ("i", "i'm", "i've", "i'd", "i'll")
     if "'" in word:
@@ -121,7 +122,8 @@ def _words(piece: str, first: bool, found: list[Token]) -> None:  # noqa: FBT001
 
 
 def _apart(word: str) -> tuple[str, str]:
-    """Thus "can't" is "can", "not"; "what's" is "what", "is" (after a name it is dropped: "Anna's")."""
+    """Take a contraction apart: "can't" is "can", "not"; "what's" is "what", "is". A possessive 's is dropped:
+    "Anna's"."""
     if word in ("can't", "won't", "shan't", "ain't"):
         return {"can't": "can", "won't": "will", "shan't": "shall", "ain't": "be"}[word], "not"
     for ending, meant in _ENDINGS.items():

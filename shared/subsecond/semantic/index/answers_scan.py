@@ -1,50 +1,45 @@
-"""The answers table as the index's upkeep reads it: whole. Never on a request's path."""
+"""Scans the answers table for compaction, rebuilds and checks of the index. Never on a request's path."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from subsecond.semantic.index.records import Change, Poisoned, change_of
-from subsecond.semantic.index.vectors import Vector, pack
+from subsecond.aws.conditional import ConditionalWrite
+from subsecond.semantic.index import INDEXED
+from subsecond.semantic.index.records import Change, Located, Poisoned, change_of
+from subsecond.semantic.index.vectors import pack
 
 if TYPE_CHECKING:
     from subsecond.aws.client import Aws
-    from subsecond.semantic.index.segments import Place
+    from subsecond.ports import Embedder
+    from subsecond.semantic.index.segments import IndexId
 
-# What an index is made of. The answers stay where they are; scanning reads and bills them all the same.
-INDEXED = ("pk", "scope", "vector", "embedder", "created", "expires", "used")
 EMBEDDED = ("pk", "text", "embedder", "created")
-# Texts embedded at once.
-TEXTS = 64
+# Texts in one call of the embedder.
+TEXTS_AT_ONCE = 64
 
 
-class Embedder(Protocol):
-    id: str
-
-    async def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, dim), L2-normalised."""
-
-
-class DynamoTruth:
-    """Scans with consistent reads: what the index knew when the scan began is in it."""
+class AnswersScan:
+    """Reads consistently: every entry that the index had when the scan began is found. Implements `AnswersTable`."""
 
     def __init__(self, aws: Aws, table: str) -> None:
         self._aws = aws
         self._table = table
 
-    async def entries(self, place: Place) -> AsyncIterator[Sequence[Change]]:
-        async for items in self._pages(place.partition, INDEXED):
-            yield [found[1] for item in items if (found := _readable(item)) and found[0] == place]
+    async def entries(self, index_id: IndexId) -> AsyncIterator[Sequence[Change]]:
+        async for items in self._pages(index_id.partition, INDEXED):
+            yield [found[1] for item in items if (found := _readable(item)) and found[0] == index_id]
 
     async def embed_anew(self, partition: str, embedder: Embedder) -> int:
-        """Give every item with a text the vector of this embedder; the stream takes it to the index. Returns how many
-        were written. Items that changed meanwhile are left alone: they have been embedded by who changed them."""
+        """Write this embedder's vector to every item that has a text and another embedder's vector. The stream carries
+        it to the index. Returns how many were written. An item that changed meanwhile is skipped: whoever changed it
+        embedded it."""
         written = 0
         async for items in self._pages(partition, EMBEDDED):
-            stale = [item for item in items if "text" in item and item.get("embedder") != {"S": embedder.id}]
-            for start in range(0, len(stale), TEXTS):
-                part = stale[start : start + TEXTS]
+            outdated = [item for item in items if "text" in item and item.get("embedder") != {"S": embedder.id}]
+            for start in range(0, len(outdated), TEXTS_AT_ONCE):
+                part = outdated[start : start + TEXTS_AT_ONCE]
                 vectors = await embedder.embed([item["text"]["S"] for item in part])
                 for item, vector in zip(part, vectors, strict=True):
                     written += await self._set_vector(item, pack(vector), embedder.id)
@@ -72,7 +67,7 @@ class DynamoTruth:
 
     def _update(self, item: Mapping[str, Any], vector: bytes, embedder: str) -> bool:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             dynamodb.update_item(
                 TableName=self._table,
                 Key={"pk": item["pk"]},
@@ -85,12 +80,10 @@ class DynamoTruth:
                     ":created": item["created"],
                 },
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return write.done
 
 
-def _readable(item: Mapping[str, Any]) -> Any:
+def _readable(item: Mapping[str, Any]) -> Located | None:
     try:
         return change_of(item)
     except Poisoned:

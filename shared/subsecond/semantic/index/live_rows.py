@@ -1,4 +1,4 @@
-"""What of an index still counts, and which segments are to be written anew. Pure."""
+"""Finds the live rows of an index, and which segments to merge or to evict from. Pure; `compaction` calls it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from subsecond.semantic.index.entries import ABSENT, Keys, Roll, beaten
+from subsecond.semantic.index.entries import ABSENT, KeyIndex, Keys, superseded
 from subsecond.semantic.index.segments import IDS, Manifest, Segment
 
 MICROSECONDS = 1_000_000
-# A segment with this share of entries that count no more is written anew.
+# A segment with this share of dead entries is written anew.
 GARBAGE = 0.25
-# So many small segments are left alone.
+# With no more small segments than this, nothing is merged.
 LOOSE = 4
-# Eviction goes this far below the limit, so that it does not come with every entry.
+# Eviction goes down to this share of the limit, so that it does not run for every new entry.
 EVICTED_TO = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """rolls: of the segments that can be read. live: which rows of each count now, by segment."""
+class LiveRows:
+    """key_indexes: of the segments that can be read. live: a mask of the live rows, by segment."""
 
     manifest: Manifest
-    rolls: Mapping[str, Roll]
+    key_indexes: Mapping[str, KeyIndex]
     live: Mapping[str, NDArray[np.bool_]]
 
     @property
@@ -33,24 +33,24 @@ class Survey:
         return sum(int(mask.sum()) for mask in self.live.values())
 
     def garbage(self, segment: Segment) -> float:
-        """The share of its entries that a merge would drop; marks count as such."""
+        """The share of its entries that a merge would drop; tombstones are counted among them."""
         return 1 - int(self.live[segment.id].sum()) / max(1, segment.entries)
 
 
-def survey(manifest: Manifest, rolls: Mapping[str, Roll], now: float) -> Survey:
-    live = {segment_id: roll.expires[: roll.rows] > now for segment_id, roll in rolls.items()}
-    named = [segment.id for segment in manifest.segments if segment.id in rolls]
+def live_rows(manifest: Manifest, key_indexes: Mapping[str, KeyIndex], now: float) -> LiveRows:
+    live = {segment_id: key_index.expires[: key_index.rows] > now for segment_id, key_index in key_indexes.items()}
+    named = [segment.id for segment in manifest.segments if segment.id in key_indexes]
     for at, newer in enumerate(named):
         for older in named[:at]:
-            old, new = beaten(rolls[older], rolls[newer])
+            old, new = superseded(key_indexes[older], key_indexes[newer])
             live[older][old] = False
             live[newer][new] = False
-    return Survey(manifest, rolls, live)
+    return LiveRows(manifest, key_indexes, live)
 
 
-def merges(found: Survey, largest: int) -> list[list[str]]:
-    """Groups of segments, each to become one of at most `largest` bytes. Nothing, when little would come of it."""
-    segments = [segment for segment in found.manifest.segments if segment.id in found.rolls]
+def merge_groups(found: LiveRows, largest: int) -> list[list[str]]:
+    """Groups of segments, each to become one of at most `largest` bytes. None, where merging would save little."""
+    segments = [segment for segment in found.manifest.segments if segment.id in found.key_indexes]
     dirty = {segment.id for segment in segments if found.garbage(segment) >= GARBAGE}
     loose = [segment for segment in segments if segment.id in dirty or segment.bytes < largest // 2]
     if not dirty and len(loose) <= LOOSE:
@@ -67,9 +67,10 @@ def merges(found: Survey, largest: int) -> list[list[str]]:
     return [group for group in groups if len(group) > 1 or dirty.intersection(group)]
 
 
-def victims(found: Survey, limit: int) -> Mapping[str, Keys]:
-    """The keys to evict, by segment, so that the rest stays below `limit` bytes: those longest not created or hit."""
-    row_bytes = 2 * found.manifest.place.dim + IDS.itemsize
+def rows_to_evict(found: LiveRows, limit: int) -> Mapping[str, Keys]:
+    """The keys to evict, by segment, so that the rest stays below `limit` bytes: those least recently created or
+    hit."""
+    row_bytes = 2 * found.manifest.index_id.dim + IDS.itemsize
     if found.rows * row_bytes <= limit:
         return {}
     uses = _last_uses(found)
@@ -84,34 +85,35 @@ def victims(found: Survey, limit: int) -> Mapping[str, Keys]:
         mine = live[chosen[start : start + len(live)]]
         start += len(live)
         if len(mine):
-            evicted[segment_id] = found.rolls[segment_id].keys[mine]
+            evicted[segment_id] = found.key_indexes[segment_id].keys[mine]
     return evicted
 
 
-def _last_uses(found: Survey) -> Mapping[str, NDArray[np.int64]]:
-    """When each row was created or last served a hit, in epoch microseconds, marks of hits included."""
+def _last_uses(found: LiveRows) -> Mapping[str, NDArray[np.int64]]:
+    """When each row was created or last served a hit, in epoch microseconds; hits that are not merged into their rows
+    yet are counted."""
     uses: dict[str, NDArray[np.int64]] = {}
-    for segment_id, roll in found.rolls.items():
-        created, used = roll.versions[: roll.rows] // 2, roll.used[: roll.rows].astype(np.int64)
+    for segment_id, key_index in found.key_indexes.items():
+        created, used = key_index.versions[: key_index.rows] // 2, key_index.used[: key_index.rows].astype(np.int64)
         uses[segment_id] = np.maximum(created, used * MICROSECONDS)
-    for marked in found.rolls.values():
-        marks = np.flatnonzero(marked.used[marked.rows :]) + marked.rows
-        for segment_id, roll in found.rolls.items():
-            places = roll.finder.find(marked.keys[marks])
-            there = (places != ABSENT) & (places < roll.rows)
-            used = marked.used[marks[there]].astype(np.int64)
-            np.maximum.at(uses[segment_id], places[there], used * MICROSECONDS)
+    for marked in found.key_indexes.values():
+        tombstones = np.flatnonzero(marked.used[marked.rows :]) + marked.rows
+        for segment_id, key_index in found.key_indexes.items():
+            positions = key_index.finder.find(marked.keys[tombstones])
+            there = (positions != ABSENT) & (positions < key_index.rows)
+            used = marked.used[tombstones[there]].astype(np.int64)
+            np.maximum.at(uses[segment_id], positions[there], used * MICROSECONDS)
     return uses
 
 
-def deletions(rolls: Sequence[Roll], now: float) -> NDArray[np.void]:
-    """The deletions that still hold, as marks."""
+def live_tombstones(key_indexes: Sequence[KeyIndex], now: float) -> NDArray[np.void]:
+    """The deletions that have not expired, as tombstones. A rebuild keeps them, because records may still come late."""
     found = []
-    for roll in rolls:
-        holds = np.flatnonzero((roll.used == 0) & (roll.expires > now) & (roll.versions % 2 == 1))
-        marks = np.zeros(len(holds), IDS)
-        marks["key"] = np.ascontiguousarray(roll.keys[holds]).view("V32")[:, 0]
-        marks["created"] = roll.versions[holds] // 2
-        marks["expires"] = roll.expires[holds]
-        found.append(marks)
+    for key_index in key_indexes:
+        holds = np.flatnonzero((key_index.used == 0) & (key_index.expires > now) & (key_index.versions % 2 == 1))
+        tombstones = np.zeros(len(holds), IDS)
+        tombstones["key"] = np.ascontiguousarray(key_index.keys[holds]).view("V32")[:, 0]
+        tombstones["created"] = key_index.versions[holds] // 2
+        tombstones["expires"] = key_index.expires[holds]
+        found.append(tombstones)
     return np.concatenate([np.zeros(0, IDS), *found])

@@ -1,4 +1,4 @@
-"""From records of the answers table's stream to changes of the index. Pure; what cannot be read is Poisoned.
+"""Turns records of the answers table's stream into changes of the index. Pure; what cannot be read is Poisoned.
 
 An item is indexed when it has both `vector` (bytes: 16-bit fractions, see `vectors`) and `embedder` (the model's id).
 Other attributes: pk `<partition>#<key hex>`, scope (hex), created, expires, and used: when it last served a hit.
@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from subsecond.semantic.index.segments import IDS, Part, Place
-from subsecond.semantic.index.vectors import Matrix, stacked, unpack
+from subsecond.semantic.index.segments import IDS, IndexId, Part
+from subsecond.semantic.index.vectors import Rows, stacked, unpack
 
 MICROSECONDS = 1_000_000
 HASH_BYTES = 32
@@ -25,7 +25,7 @@ LATEST = 0xFFFFFFFF
 # What reading a strange record can raise.
 UNREADABLE = (KeyError, TypeError, AttributeError, ValueError, ArithmeticError)
 # Together with the rest of an object's name they must stay below S3's 1,024 bytes.
-LONGEST_PLACE = 700
+LONGEST_PREFIX = 700
 
 
 class Poisoned(Exception):
@@ -34,7 +34,7 @@ class Poisoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry that is to be in the index; without a row, a mark: `used` 0 deletes it, another tells of its last hit.
+    """An entry that is to be in the index; without a row, a tombstone: `used` 0 deletes it, another dates its last hit.
 
     key, scope: 32 bytes. created: epoch microseconds. expires, used: epoch seconds; used: the last hit, or 0.
     """
@@ -44,19 +44,19 @@ class Change:
     created: int
     expires: int
     used: int = 0
-    row: Matrix | None = None
+    row: Rows | None = None
 
     @property
     def version(self) -> int:
-        """Of a row or a deletion; comparable with a roll's versions."""
+        """Of a row or a deletion; comparable with the versions of a KeyIndex."""
         return 2 * self.created + (self.row is None)
 
 
-Located: TypeAlias = tuple[Place, Change]
+Located: TypeAlias = tuple[IndexId, Change]
 
 
 def sequence_of(record: Mapping[str, Any]) -> str:
-    """By which Lambda knows the record. Raises Poisoned."""
+    """The number by which Lambda knows the record. Raises Poisoned."""
     try:
         return str(record["dynamodb"]["SequenceNumber"])
     except UNREADABLE as error:
@@ -64,7 +64,7 @@ def sequence_of(record: Mapping[str, Any]) -> str:
 
 
 def changes_of(record: Mapping[str, Any]) -> Sequence[Located]:
-    """What one stream record changes, and where. Raises Poisoned."""
+    """The changes of one stream record, each with its index. Raises Poisoned."""
     try:
         images = record["dynamodb"]
         new, old = images.get("NewImage"), images.get("OldImage")
@@ -76,27 +76,27 @@ def changes_of(record: Mapping[str, Any]) -> Sequence[Located]:
 
 
 def _removal(old: Any, new: Any, added: Located | None) -> Located | None:
-    """The deletion of what the old image had in the index, unless the new one replaces it in the same place."""
+    """The deletion of what the old image had in the index, unless the new one replaces it in the same index."""
     try:
         gone = change_of(old) if old else None
     except Poisoned:
-        # It was not indexed when it came. A new image is judged by itself.
+        # It was not indexed when it came.
         return None
     if gone is None or (added and added[0] == gone[0]):
         return None
-    place, was = gone
+    index_id, was = gone
     created = was.created if added or not new else max(was.created, _created(new))
-    return place, Change(was.key, was.scope, created, was.expires)
+    return index_id, Change(was.key, was.scope, created, was.expires)
 
 
 def change_of(item: Mapping[str, Any]) -> Located | None:
-    """The place and row of an item in DynamoDB's JSON, None when it is not to be indexed. Raises Poisoned."""
+    """The index and row of an item in DynamoDB's JSON, None when it is not to be indexed. Raises Poisoned."""
     if "vector" not in item or "embedder" not in item:
         return None
     try:
         partition, _, key = item["pk"]["S"].rpartition("#")
         row = unpack(_bytes(item["vector"]["B"]))
-        place = Place(partition, str(item["embedder"]["S"]), len(row))
+        index_id = IndexId(partition, str(item["embedder"]["S"]), len(row))
         change = Change(
             key=_hash(key),
             scope=_hash(item["scope"]["S"]),
@@ -107,9 +107,9 @@ def change_of(item: Mapping[str, Any]) -> Located | None:
         )
     except UNREADABLE as error:
         raise Poisoned(type(error).__name__) from None
-    if not (place.partition and place.embedder and len(place.prefix.encode()) <= LONGEST_PLACE):
+    if not (index_id.partition and index_id.embedder and len(index_id.prefix.encode()) <= LONGEST_PREFIX):
         raise Poisoned("a name")
-    return place, change
+    return index_id, change
 
 
 def _created(item: Mapping[str, Any]) -> int:
@@ -145,8 +145,8 @@ def _bytes(value: Any) -> bytes:
 
 
 def part_of(changes: Sequence[Change], dim: int) -> Part:
-    """The changes as a part that is still to be folded: rows, then deletions."""
+    """The changes as a part that is still to be merged: rows, then tombstones."""
     rows = [change for change in changes if change.row is not None]
-    marks = [change for change in changes if change.row is None]
-    fields = [(one.key, one.scope, one.created, one.expires, one.used) for one in (*rows, *marks)]
+    tombstones = [change for change in changes if change.row is None]
+    fields = [(one.key, one.scope, one.created, one.expires, one.used) for one in (*rows, *tombstones)]
     return Part(stacked([one.row for one in rows if one.row is not None], dim), np.array(fields, IDS))

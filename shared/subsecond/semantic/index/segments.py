@@ -1,14 +1,14 @@
-"""The index as it lies in the object store. One prefix for each place, which is a partition, embedder and dimension:
+"""The index's form in the object store. One prefix for each index, which is a partition, embedder and dimension:
 
-    manifest.json            which segments count, with their sizes and SHA-256
+    manifest.json            the segments in force, with their sizes and SHA-256
     segment-<id>.npy         the vectors: (rows, dim), 16-bit fractions, L2-normalised, sorted by scope
-    segment-<id>.ids.npy     the entries: (rows + marks,), in the order of the vectors, then the marks
+    segment-<id>.ids.npy     the entries: (rows + tombstones,), in the order of the vectors, then the tombstones
 
-Segments are immutable; the manifest alone is replaced, conditionally. A mark has no vector: it says that an entry was
-deleted (`used` is 0), or when it last served a hit (`used` is that time). In one segment a key occurs once. Of all
-segments the newest `created` of a key counts.
+Segments are immutable; the manifest alone is replaced, conditionally. A tombstone has no vector: it says that an entry
+was deleted (`used` is 0), or when it last served a hit (`used` is that time). In one segment a key occurs once. Of all
+segments the newest `created` of a key is live.
 
-Nothing is parsed but the manifest: sizes and headers follow from it, so they are compared, not read.
+Only the manifest is parsed. Sizes and headers of the other objects follow from it, so they are compared with that.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from subsecond.semantic.index.vectors import DTYPE, SCALE, Matrix
+from subsecond.semantic.index.vectors import DTYPE, SCALE, Rows
 
 ROOT = "index/"
 VERSION = 1
@@ -45,9 +45,9 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Entries in memory: vectors (n, dim), and ids (n + marks,), whose first n belong to the vectors."""
+    """Entries in memory: vectors (n, dim), and ids (n + tombstones,), whose first n belong to the vectors."""
 
-    vectors: Matrix
+    vectors: Rows
     ids: Ids
 
     @property
@@ -60,23 +60,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment as the manifest names it. `bytes`: of both objects together."""
+    """A segment as the manifest names it. `bytes`: of both objects together. The manifest calls tombstones `marks`."""
 
     id: str
     rows: int
-    marks: int
+    tombstones: int
     bytes: int
     sha256: str
     ids_sha256: str
 
     @property
     def entries(self) -> int:
-        return self.rows + self.marks
+        return self.rows + self.tombstones
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Whose vectors, of which model: those of two places never meet."""
+class IndexId:
+    """One index: a tenant's vectors of one embedder. Vectors of two indexes are never compared."""
 
     partition: str
     embedder: str
@@ -87,21 +87,21 @@ class Place:
         return f"{ROOT}{quote(self.partition, safe=':')}/{quote(self.embedder, safe='')}-{self.dim}/"
 
 
-def place_of(prefix: str) -> Place:
-    """The place of a prefix; ValueError when it is none."""
+def index_id_of(prefix: str) -> IndexId:
+    """The index of a prefix; ValueError when it is none."""
     partition, model = prefix.removeprefix(ROOT).removesuffix("/").split("/")
     embedder, _, dim = model.rpartition("-")
-    place = Place(unquote(partition), unquote(embedder), int(dim))
-    if place.prefix != prefix:
-        raise ValueError("not a place")
-    return place
+    index_id = IndexId(unquote(partition), unquote(embedder), int(dim))
+    if index_id.prefix != prefix:
+        raise ValueError("not an index")
+    return index_id
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`revision` counts the commits. `rebuild`: something was lost that only the answers table has."""
+    """`revision` counts the commits. `rebuild`: rows were lost that only the answers table still has."""
 
-    place: Place
+    index_id: IndexId
     segments: tuple[Segment, ...] = ()
     revision: int = 0
     rebuild: bool = False
@@ -137,7 +137,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         {
             "id": one.id,
             "rows": one.rows,
-            "marks": one.marks,
+            "marks": one.tombstones,
             "bytes": one.bytes,
             "sha256": one.sha256,
             "ids_sha256": one.ids_sha256,
@@ -146,37 +146,37 @@ def encode_manifest(manifest: Manifest) -> bytes:
     ]
     head = {
         "version": VERSION,
-        "partition": manifest.place.partition,
-        "embedder": manifest.place.embedder,
-        "dim": manifest.place.dim,
+        "partition": manifest.index_id.partition,
+        "embedder": manifest.index_id.embedder,
+        "dim": manifest.index_id.dim,
         "dtype": DTYPE,
         "scale": SCALE,
         "revision": manifest.revision,
         "rebuild": manifest.rebuild,
-        # Deletions and hits that are not folded into their rows yet.
-        "tombstones": sum(one.marks for one in manifest.segments),
+        # Deletions and hits' dates that are not merged into their rows yet.
+        "tombstones": sum(one.tombstones for one in manifest.segments),
     }
     return json.dumps({**head, "segments": segments}, separators=(",", ":")).encode()
 
 
-def decode_manifest(data: bytes, place: Place) -> Manifest:
-    """The manifest, or Damaged when it is not one of this version and place."""
+def decode_manifest(data: bytes, index_id: IndexId) -> Manifest:
+    """The manifest. Raises Damaged when it is not one of this version and index."""
     try:
         found = json.loads(data)
         known = found["version"], found["dtype"], found["scale"]
-        named = Place(found["partition"], found["embedder"], found["dim"])
+        named = IndexId(found["partition"], found["embedder"], found["dim"])
         segments = tuple(_segment(one) for one in found["segments"])
         revision = _whole(found["revision"], 1 << 53)
         rebuild = found["rebuild"] is True
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"the manifest: {type(error).__name__}") from None
-    if known != (VERSION, DTYPE, SCALE) or named != place:
-        raise Damaged("a manifest of another version or place")
+    if known != (VERSION, DTYPE, SCALE) or named != index_id:
+        raise Damaged("a manifest of another version or index")
     if len({one.id for one in segments}) != len(segments):
         raise Damaged("a manifest that names a segment twice")
-    if any(one.bytes != size_of(one.rows, one.marks, place.dim) for one in segments):
+    if any(one.bytes != size_of(one.rows, one.tombstones, index_id.dim) for one in segments):
         raise Damaged("a manifest whose sizes contradict each other")
-    return Manifest(place, segments, revision, rebuild)
+    return Manifest(index_id, segments, revision, rebuild)
 
 
 def _segment(found: Mapping[str, Any]) -> Segment:
@@ -184,26 +184,26 @@ def _segment(found: Mapping[str, Any]) -> Segment:
         _ID.fullmatch(found["id"]) and _SHA256.fullmatch(found["sha256"]) and _SHA256.fullmatch(found["ids_sha256"])
     ):
         raise ValueError("a name or a hash")
-    rows, marks, size = (_whole(found[field], MOST_ROWS) for field in ("rows", "marks", "bytes"))
-    return Segment(found["id"], rows, marks, size, found["sha256"], found["ids_sha256"])
+    rows, tombstones, size = (_whole(found[field], MOST_ROWS) for field in ("rows", "marks", "bytes"))
+    return Segment(found["id"], rows, tombstones, size, found["sha256"], found["ids_sha256"])
 
 
-def _whole(value: Any, stop: int) -> int:
+def _whole(value: object, stop: int) -> int:
     if type(value) is not int or not 0 <= value < stop:
         raise ValueError("a number")
     return value
 
 
 def encode(part: Part, segment_id: str) -> tuple[Segment, bytes, bytes]:
-    """The segment, and the bytes of its two objects. The part is sorted and folded already."""
+    """The segment, and the bytes of its two objects. The part is sorted and merged already."""
     matrix = _header(DTYPE, part.vectors.shape) + part.vectors.tobytes()
     ids = _header(IDS.descr, part.ids.shape) + part.ids.tobytes()
-    marks = len(part) - part.rows
+    tombstones = len(part) - part.rows
     hashes = sha256(matrix).hexdigest(), sha256(ids).hexdigest()
-    return Segment(segment_id, part.rows, marks, len(matrix) + len(ids), *hashes), matrix, ids
+    return Segment(segment_id, part.rows, tombstones, len(matrix) + len(ids), *hashes), matrix, ids
 
 
-def decode_matrix(segment: Segment, dim: int, data: bytes) -> Matrix:
+def decode_matrix(segment: Segment, dim: int, data: bytes) -> Rows:
     """The vectors, without a copy. Raises Damaged."""
     return _array(data, DTYPE, DTYPE, (segment.rows, dim), segment.sha256)
 
@@ -228,7 +228,7 @@ def scopes_of(ids: Ids) -> tuple[NDArray[np.bytes_], NDArray[np.uint32]]:
     return column[starts[:-1]].view("S32"), starts
 
 
-def _array(data: bytes, dtype: Any, descr: Any, shape: tuple[int, ...], digest: str) -> NDArray[Any]:
+def _array(data: bytes, dtype: DTypeLike, descr: object, shape: tuple[int, ...], digest: str) -> NDArray[Any]:
     header = _header(descr, shape)
     dtype = np.dtype(dtype)
     if len(data) != len(header) + dtype.itemsize * int(np.prod(shape)):
@@ -238,14 +238,15 @@ def _array(data: bytes, dtype: Any, descr: Any, shape: tuple[int, ...], digest: 
     return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
 
 
-def size_of(rows: int, marks: int, dim: int) -> int:
+def size_of(rows: int, tombstones: int, dim: int) -> int:
     """Bytes of a segment's two objects."""
     matrix = len(_header(DTYPE, (rows, dim))) + rows * dim * np.dtype(DTYPE).itemsize
-    return matrix + len(_header(IDS.descr, (rows + marks,))) + (rows + marks) * IDS.itemsize
+    return matrix + len(_header(IDS.descr, (rows + tombstones,))) + (rows + tombstones) * IDS.itemsize
 
 
-def _header(descr: Any, shape: tuple[int, ...]) -> bytes:
-    """The head of a `.npy` file, version 1.0. Ours and not NumPy's, so that it has the same bytes under any release."""
+def _header(descr: object, shape: tuple[int, ...]) -> bytes:
+    """The head of a `.npy` file, version 1.0. Written here and not by NumPy, so that every release gives the same
+    bytes."""
     text = repr({"descr": descr, "fortran_order": False, "shape": shape})
     # The data begins at a multiple of 64 bytes; magic, version and length take ten, the line break one.
     text += " " * (-(len(text) + 11) % 64) + "\n"

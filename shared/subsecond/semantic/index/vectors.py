@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[np.float32]
-Matrix: TypeAlias = NDArray[np.int16]
+Rows: TypeAlias = NDArray[np.int16]
 
 DTYPE = "<i2"
 SCALE = 32767
@@ -25,9 +25,9 @@ DIMS = range(8, 4097)
 LENGTH_ERROR = 0.02
 
 
-def quantise(vectors: NDArray[np.floating]) -> Matrix:
+def quantise(vectors: NDArray[np.floating]) -> Rows:
     """(n, dim) or (dim,), L2-normalised, as 16-bit fractions."""
-    rows: Matrix = np.rint(np.clip(vectors, -1, 1) * SCALE).astype(DTYPE)
+    rows: Rows = np.rint(np.clip(vectors, -1, 1) * SCALE).astype(DTYPE)
     return rows
 
 
@@ -36,7 +36,7 @@ def pack(vector: Vector) -> bytes:
     return quantise(vector).tobytes()
 
 
-def unpack(data: bytes) -> Matrix:
+def unpack(data: bytes) -> Rows:
     """The row of such bytes; ValueError when they are no L2-normalised vector."""
     if len(data) % 2 or len(data) // 2 not in DIMS:
         raise ValueError("a vector of a strange size")
@@ -46,6 +46,6 @@ def unpack(data: bytes) -> Matrix:
     return row
 
 
-def stacked(rows: Sequence[Matrix], dim: int) -> Matrix:
+def stacked(rows: Sequence[Rows], dim: int) -> Rows:
     """(n, dim), for no row too."""
     return np.stack(rows) if rows else np.empty((0, dim), DTYPE)

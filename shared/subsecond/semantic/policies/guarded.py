@@ -1,6 +1,6 @@
-"""The default policy: what makes another question is refused by rule, what is left is scored, and doubt is a miss.
+"""The default policy: rules refuse what is another question, a score decides on the rest, and doubt is a miss.
 
-`docs/guards.md` tells what each guard does and how often it is wrong.
+docs/guards.md tells what each guard does and how often it is wrong.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from subsecond.semantic.guards import language, lexicon, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
-from subsecond.semantic.guards.score import Model, model
+from subsecond.semantic.guards.score import ScoreModel, score_model
 from subsecond.semantic.guards.timebound import FRESH, timebound
 
-# Longer texts, in words with a content: the score was trained on questions. They must be equal.
+# Content words. Longer texts must be equal: the score was trained on questions.
 LONGEST = 60
-# And in characters: beyond it the texts are not even read (8,000 would take 25 ms), but must be equal but for case.
+# Characters. Longer texts are not read (8,000 would take 25 ms) but compared as a whole, but for case and blanks.
 LONGEST_READ = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    model: Model
+    model: ScoreModel
 
     @property
     def floor(self) -> float:
@@ -64,7 +64,7 @@ def build(settings: Settings) -> Guarded:
     """ValueError: there is no such caution. Raises Unavailable when the static table is not the pinned one."""
     check_choice("caution", settings.caution)
     lexicon.table()
-    return Guarded(model(settings.embedder, settings.caution))
+    return Guarded(score_model(settings.embedder, settings.caution))
 
 
 def _equal(a: Reading, b: Reading, asked: str, text: str) -> bool:
@@ -73,8 +73,8 @@ def _equal(a: Reading, b: Reading, asked: str, text: str) -> bool:
         return _flat(asked) == _flat(text)
     if a.plain == b.plain:
         return True
-    bare = language.bare(a.plain)
-    return bool(bare) and bare == language.bare(b.plain) and not _both_english(asked, text)
+    bare = language.without_politeness(a.plain)
+    return bool(bare) and bare == language.without_politeness(b.plain) and not _both_english(asked, text)
 
 
 def _both_english(asked: str, text: str) -> bool:

@@ -1,4 +1,5 @@
-"""The baseline: near enough answers. It cannot tell "not", another number or another name from a paraphrase."""
+"""The baseline: every neighbour above a threshold answers. It cannot tell "not", another number or another name from a
+paraphrase."""
 
 from __future__ import annotations
 

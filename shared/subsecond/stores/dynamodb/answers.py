@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from subsecond.aio.batcher import Batcher
 from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.conditional import ConditionalWrite
 from subsecond.cache.cacheability import COMPARED_TEXT
 from subsecond.cache.codec import pack, unpack
 from subsecond.config import Settings
@@ -176,7 +177,7 @@ class DynamoStore:
 
     def _mark(self, partition: str, key: str, digest: str, change: str) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: gone meanwhile: there is nothing left to answer wrongly
             dynamodb.update_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
@@ -184,12 +185,10 @@ class DynamoStore:
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={":digests": {"SS": [digest]}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # gone meanwhile: there is nothing left to answer wrongly
 
     def _use(self, partition: str, key: str, now: int) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: gone meanwhile
             dynamodb.update_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
@@ -197,21 +196,17 @@ class DynamoStore:
                 ConditionExpression="attribute_exists(pk)",
                 ExpressionAttributeValues={":now": {"N": str(now)}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # gone meanwhile
 
     def _delete(self, partition: str, key: str, before: float) -> bool:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             dynamodb.delete_item(
                 TableName=self._table,
                 Key=_pk(partition, key),
                 ConditionExpression="created <= :before AND attribute_not_exists(negatives)",
                 ExpressionAttributeValues={":before": {"N": f"{before:.6f}"}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return write.done
 
 
 def _pk(partition: str, key: str) -> dict[str, Any]:

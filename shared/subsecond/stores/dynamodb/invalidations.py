@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any, cast
 
 from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.conditional import ConditionalWrite
 from subsecond.config import Settings
 from subsecond.model import Rule, RuleKind
 
@@ -41,7 +42,7 @@ class DynamoInvalidations:
 
     def _write(self, partition: str, rule: Rule) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: a later one is there: it says all that this one does
             dynamodb.put_item(
                 TableName=self._table,
                 Item={
@@ -55,8 +56,6 @@ class DynamoInvalidations:
                 ExpressionAttributeNames={"#before": "before"},
                 ExpressionAttributeValues={":before": {"N": f"{rule.before:.6f}"}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # a later one is there: it says all that this one does
 
     async def _delete_subsumed(self, partition: str, rule: Rule) -> None:
         """They count no more already; this saves reading them each second. 1 write unit for each."""
@@ -69,7 +68,7 @@ class DynamoInvalidations:
 
     def _delete(self, partition: str, rule: Rule) -> None:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb):  # refused: gone, or invalidated once more meanwhile: the later date stays
             dynamodb.delete_item(
                 TableName=self._table,
                 Key={"pk": {"S": _pk(partition)}, "sk": {"S": _sk(rule)}},
@@ -77,8 +76,6 @@ class DynamoInvalidations:
                 ExpressionAttributeNames={"#before": "before"},
                 ExpressionAttributeValues={":before": {"N": f"{rule.before:.6f}"}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return  # gone, or invalidated once more meanwhile: the later date stays
 
     def _read(self, partition: str) -> Sequence[Rule]:
         pages = self._aws.dynamodb.get_paginator("query").paginate(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.conditional import ConditionalWrite
 from subsecond.config import Settings
 from subsecond.ports import LEASE_REMEMBERED, NOBODY, Acquired, Standing
 
@@ -44,7 +45,7 @@ class DynamoLeases:
     def _acquire(self, place: dict[str, Any], owner: str, seconds: float) -> Acquired:
         now = self._clock()
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             old = dynamodb.put_item(
                 TableName=self._table,
                 Item={**place, **_item(owner, now + seconds)},
@@ -53,7 +54,7 @@ class DynamoLeases:
                 ExpressionAttributeValues={":now": _time(now), ":owner": {"S": owner}},
                 ReturnValues="ALL_OLD",
             ).get("Attributes")
-        except dynamodb.exceptions.ConditionalCheckFailedException:
+        if not write.done:
             return Acquired(taken=False)
         return Acquired(taken=True, ago=max(0.0, now - float(old["until"]["N"]))) if old else Acquired(taken=True)
 
@@ -66,7 +67,7 @@ class DynamoLeases:
 
     def _update(self, place: dict[str, Any], owner: str, new: dict[str, Any]) -> bool:
         dynamodb = self._aws.dynamodb
-        try:
+        with ConditionalWrite(dynamodb) as write:
             dynamodb.update_item(
                 TableName=self._table,
                 Key=place,
@@ -75,9 +76,7 @@ class DynamoLeases:
                 ExpressionAttributeNames={f"#{name}": name for name in new},
                 ExpressionAttributeValues={":ours": {"S": owner}, **{f":{name}": new[name] for name in new}},
             )
-        except dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return write.done
 
 
 def _place(partition: str, key: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Statistics in the state table: pk `stats#<partition>`, sk the sheet, one number attribute for each figure, `ttl`.
+"""Statistics in the state table: pk `stats#<partition>`, sk the rollup, one number attribute for each figure, `ttl`.
 
 Beside them: sk `recent#<slot>`, what an environment has to show (`highlights.py`), and pk `stats#<tenant>`, sk
 `namespaces`: a set of those that were ever asked in.
@@ -19,11 +19,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from subsecond.aws.client import Aws, aws_of
-from subsecond.stats.counters import Tally
-from subsecond.stats.figures import HOUR, LIVE, hour_of
+from subsecond.stats.counters import Counters
 from subsecond.stats.highlights import KEPT as KEPT_RECENT
 from subsecond.stats.highlights import Highlights, merged
-from subsecond.stats.summary import HOURS, oldest_sheets, summarise
+from subsecond.stats.increments import HOUR, LIVE, hour_of
+from subsecond.stats.summary import HOURS, oldest_rollups, summarise
 from subsecond.stats.tenants import MOST, is_tenant, overall, tenant_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("subsecond")
 
 DAY = 24 * HOUR
-# Seconds after the end of a sheet's hour; expired answers can be counted no longer.
+# Seconds after the end of a rollup's hour; expired answers can be counted no longer.
 KEPT, KEPT_LIVE = 90 * DAY, DAY
 # Figures in one update: an expression may have 4 KB and 300 operators; a figure takes one and at most 8 bytes.
 AT_ONCE = 100
@@ -44,13 +44,13 @@ MOST_WAITING = 50_000
 LONGEST_PAUSE = 60.0
 RECENT, NAMESPACES = "recent#", "namespaces"
 
-Sheets: TypeAlias = "list[tuple[str, dict[str, int]]]"
+Rollups: TypeAlias = "list[tuple[str, dict[str, int]]]"
 
 
 class DynamoLedger:
     """`interval`: seconds between two merges. `clock`: epoch seconds.
 
-    failures: merges that the table refused or did not answer, tried again later. lost: figures given up, because the
+    failures: merges that the table refused or did not answer, tried again later. lost: counts given up, because the
     table calls them malformed or too many wait.
     """
 
@@ -59,25 +59,25 @@ class DynamoLedger:
         self._table = table
         self._interval = self._pause = interval
         self._clock = clock
-        self._tally = Tally()
+        self._counters = Counters()
         self._highlights = Highlights()
         # Namespaces that are in their tenant's set, as far as this environment has seen to it.
         self._listed: set[str] = set()
         self._merged = -inf
-        # Held by the thread that merges: what it holds is in neither place.
+        # Held by the thread that merges: what it has taken is in neither the counters nor the table.
         self._merging = Lock()
         self.failures = 0
         self.lost = 0
 
     def record(self, trace: Trace) -> None:
         now = self._clock()
-        self._tally.record(trace, now)
+        self._counters.record(trace, now)
         self._highlights.record(trace, now)
 
     async def flush(self, *, force: bool = False) -> None:
         """One thread does it all, so a caller that stops waiting leaves nothing half counted."""
         now = self._clock()
-        if len(self._tally) and (force or not 0 <= now - self._merged < self._pause):
+        if len(self._counters) and (force or not 0 <= now - self._merged < self._pause):
             self._merged = now
             await self._aws.run(self._merge)
 
@@ -86,19 +86,19 @@ class DynamoLedger:
         now = self._clock()
         if is_tenant(partition):
             return await self._aws.run(lambda: self._overall(partition, now, hours))
-        sheets, complete = await self._aws.run(lambda: self._read(partition, now, hours))
+        rollups, complete = await self._aws.run(lambda: self._read(partition, now, hours))
         recent = await self._aws.run(lambda: self._recent(partition))
-        return summarise(sheets, now, hours, complete=complete) | merged(recent, now)
+        return summarise(rollups, now, hours, complete=complete) | merged(recent, now)
 
     def _merge(self) -> None:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- boto3 loads in the pool only
 
         with self._merging:
-            sheets = self._tally.take()
+            rollups = self._counters.take()
             try:
-                for place in list(sheets):
-                    self._write(*place, sheets[place])
-                    del sheets[place]
+                for key in list(rollups):
+                    self._write(*key, rollups[key])
+                    del rollups[key]
                 self._show()
                 self._pause = self._interval
             except (BotoCoreError, ClientError) as error:
@@ -106,8 +106,8 @@ class DynamoLedger:
                 self._pause = min(LONGEST_PAUSE, 2 * max(self._pause, 1.0))
                 log.warning("statistics wait: %s", type(error).__name__)
             finally:
-                self._tally.add(sheets)
-                self.lost += self._tally.shrink(MOST_WAITING)
+                self._counters.add(rollups)
+                self.lost += self._counters.shrink(MOST_WAITING)
 
     def _show(self) -> None:
         """Write what this environment has to show, over what stood in its slot."""
@@ -140,15 +140,15 @@ class DynamoLedger:
         self._put(_pk(tenant), NAMESPACES, {"names": {"SS": [namespace]}}, int(self._clock()) + KEPT)
         self._listed.add(partition)
 
-    def _write(self, partition: str, sheet: str, sums: dict[str, int]) -> None:
-        """Add the sums to the sheet's item; each is gone from `sums` once it is there."""
+    def _write(self, partition: str, rollup: str, sums: dict[str, int]) -> None:
+        """Add the sums to the rollup's item; each is gone from `sums` once it is there."""
         self._list(partition)
         client = self._aws.dynamodb
         while part := dict(islice(sums.items(), AT_ONCE)):
             added = {name: n for name, n in part.items() if n}
             try:
                 if added:
-                    client.update_item(TableName=self._table, **_update(partition, sheet, added))
+                    client.update_item(TableName=self._table, **_update(partition, rollup, added))
             except client.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] != "ValidationException":
                     raise
@@ -157,14 +157,14 @@ class DynamoLedger:
             for name in part:
                 del sums[name]
 
-    def _read(self, partition: str, now: float, hours: int) -> tuple[Sheets, bool]:
+    def _read(self, partition: str, now: float, hours: int) -> tuple[Rollups, bool]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        figures, live = oldest_sheets(now, hours)
+        counts, live = oldest_rollups(now, hours)
         with self._merging:
-            found = self._tally.of(partition)
+            found = self._counters.of(partition)
             try:
-                for first, last in ((figures, hour_of(now + HOUR)), (live, LIVE + "~")):
+                for first, last in ((counts, hour_of(now + HOUR)), (live, LIVE + "~")):
                     found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
             except (BotoCoreError, ClientError):
                 return found, False
@@ -184,7 +184,7 @@ class DynamoLedger:
     def _overall(self, tenant: str, now: float, hours: int) -> Mapping[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        owned = {name for name in self._tally.partitions() if name != tenant and tenant_of(name) == tenant}
+        owned = {name for name in self._counters.partitions() if name != tenant and tenant_of(name) == tenant}
         complete = True
         try:
             for item in self._query(tenant, NAMESPACES, NAMESPACES):
@@ -213,19 +213,19 @@ def _pk(partition: str) -> str:
     return f"stats#{partition}"
 
 
-def _update(partition: str, sheet: str, sums: Mapping[str, int]) -> dict[str, Any]:
+def _update(partition: str, rollup: str, sums: Mapping[str, int]) -> dict[str, Any]:
     values = {f":{at}": {"N": str(n)} for at, n in enumerate(sums.values())}
     return {
-        "Key": {"pk": {"S": _pk(partition)}, "sk": {"S": sheet}},
+        "Key": {"pk": {"S": _pk(partition)}, "sk": {"S": rollup}},
         "UpdateExpression": "SET #ttl = :ttl ADD " + ",".join(f"#{at} :{at}" for at in range(len(sums))),
         "ExpressionAttributeNames": {"#ttl": "ttl", **{f"#{at}": name for at, name in enumerate(sums)}},
-        "ExpressionAttributeValues": {":ttl": {"N": str(_ttl(sheet))}, **values},
+        "ExpressionAttributeValues": {":ttl": {"N": str(_ttl(rollup))}, **values},
     }
 
 
-def _ttl(sheet: str) -> int:
-    hour = calendar.timegm(time.strptime(sheet.removeprefix(LIVE)[:10], "%Y%m%d%H"))
-    return hour + HOUR + (KEPT_LIVE if sheet.startswith(LIVE) else KEPT)
+def _ttl(rollup: str) -> int:
+    hour = calendar.timegm(time.strptime(rollup.removeprefix(LIVE)[:10], "%Y%m%d%H"))
+    return hour + HOUR + (KEPT_LIVE if rollup.startswith(LIVE) else KEPT)
 
 
 def _sums(item: Mapping[str, Any]) -> dict[str, int]:

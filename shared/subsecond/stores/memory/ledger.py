@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.counters import Tally
-from subsecond.stats.figures import hour_of
+from subsecond.stats.counters import Counters
 from subsecond.stats.highlights import Highlights, merged
+from subsecond.stats.increments import hour_of
 from subsecond.stats.summary import HOURS, is_over, summarise
 from subsecond.stats.tenants import is_tenant, overall, tenant_of
 
@@ -23,7 +23,7 @@ class MemoryLedger:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._tally = Tally()
+        self._counters = Counters()
         self._highlights = Highlights()
         self._hour = ""
 
@@ -31,8 +31,8 @@ class MemoryLedger:
         now = self._clock()
         if self._hour != hour_of(now):
             self._hour = hour_of(now)
-            self._tally.drop(lambda sheet: is_over(sheet, now))
-        self._tally.record(trace, now)
+            self._counters.drop(lambda rollup: is_over(rollup, now))
+        self._counters.record(trace, now)
         self._highlights.record(trace, now)
 
     async def flush(self, *, force: bool = False) -> None:
@@ -41,10 +41,10 @@ class MemoryLedger:
     async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
         now = self._clock()
         if is_tenant(partition):
-            owned = [name for name in self._tally.partitions() if name != partition and tenant_of(name) == partition]
-            return overall({name: self._tally.of(name) for name in owned}, now, hours)
+            owned = [name for name in self._counters.partitions() if name != partition and tenant_of(name) == partition]
+            return overall({name: self._counters.of(name) for name in owned}, now, hours)
         highlights = merged([self._highlights.of(partition)], now)
-        return summarise(self._tally.of(partition), now, hours) | highlights
+        return summarise(self._counters.of(partition), now, hours) | highlights
 
 
 def build(_settings: Settings) -> MemoryLedger:

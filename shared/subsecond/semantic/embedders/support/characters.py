@@ -31,7 +31,7 @@ class Characters:
         runs = sorted((*run, kind) for kind in ("removed", "blank", "alone") for run in table[kind])
         self._firsts = [first for first, _, _ in runs]
         self._runs = runs
-        self._classes = {mark: int(place) for place, marks in table["classes"].items() for mark in marks}
+        self._classes = {mark: int(position) for position, marks in table["classes"].items() for mark in marks}
         whole = {char for char, text in self._written.items() if not self._classes.keys().isdisjoint(text)}
         # What has such a mark in it.
         self._marked = self._classes.keys() | whole
@@ -42,21 +42,22 @@ class Characters:
             return "".join(map(self.written, text)).split()
         return "".join([self.written(char) for char, _ in self._sorted(text)]).split()
 
-    def places(self, text: str) -> list[tuple[int, int]]:
-        """Where each of the words stands: from its first to behind its last character that was not taken out."""
+    def positions(self, text: str) -> list[tuple[int, int]]:
+        """The span of each word in the text: from its first to behind its last character that was not taken out."""
         found: list[tuple[int, int]] = []
         begin, end = 0, 0
-        for char, place in _placed(text) if self._marked.isdisjoint(text) else self._sorted(text):
+        for char, position in _with_positions(text) if self._marked.isdisjoint(text) else self._sorted(text):
             for letter in self.written(char):
                 if letter != " ":
-                    begin, end = begin if end else place, place + 1
+                    begin, end = begin if end else position, position + 1
                 elif end:
                     found.append((begin, end))
                     end = 0
         return [*found, (begin, end)] if end else found
 
     def _look_up(self, char: str) -> str:
-        """What is written for it: nothing, itself, other letters; with blanks around what is a word by itself."""
+        """The text that replaces a character: nothing, itself, other letters; with blanks around what is a word by
+        itself."""
         text = self._written.get(char)
         if text is not None:
             return text
@@ -71,15 +72,15 @@ class Characters:
     def _sorted(self, text: str) -> Iterable[tuple[str, int]]:
         """The characters, decomposed, with their marks in the order of their classes. Only a few marks that stay in the
         words make it needed, and control characters between them are taken out before."""
-        sources = [(char, place) for char, place in _placed(text) if not self._is_control(char)]
+        sources = [(char, position) for char, position in _with_positions(text) if not self._is_control(char)]
         parts = [(self._class(part), part, at == 0) for char, _ in sources for at, part in enumerate(self._parts(char))]
-        places = iter(place for _, place in sources)
-        place = 0
+        positions = iter(position for _, position in sources)
+        position = 0
         for is_mark, run in groupby(parts, lambda part: part[0] > 0):
             for _, part, is_first in sorted(run, key=lambda part: part[0]) if is_mark else run:
-                # The first part of each character takes the next place, wherever it stands now.
-                place = next(places) if is_first else place
-                yield part, place
+                # The first part of each character takes the next position, wherever it stands now.
+                position = next(positions) if is_first else position
+                yield part, position
 
     def _is_control(self, char: str) -> bool:
         return not self.written(char) and not unicodedata.category(char).startswith("M")
@@ -94,7 +95,7 @@ class Characters:
         return self._classes.get(part, 0) if self.written(part) else unicodedata.combining(part)
 
 
-def _placed(text: str) -> Iterable[tuple[str, int]]:
+def _with_positions(text: str) -> Iterable[tuple[str, int]]:
     return zip(text, range(len(text)), strict=True)
 
 

@@ -1,4 +1,4 @@
-"""Vectors for what a model has no vector for.
+"""Gives vectors to words that a model has no vector for.
 
 A vocabulary maps every word that it cannot spell to one and the same unknown token: "what is 🍕?" and "what is 🚀?"
 would be equal (cosine 1), and the second asker would get the first one's answer. Here each such word has its own
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from subsecond.cache.normal_form import normal
 
 Floats = NDArray[np.float32]
+# The length below which float32 rounding decides a vector's direction.
+SHORTEST = 1e-6
 
 
 def direction(word: str, dim: int) -> Floats:
@@ -30,7 +32,7 @@ def direction(word: str, dim: int) -> Floats:
 def unit(vector: Floats, text: str) -> Floats:
     """The vector at length 1. One without a direction (zero, or not finite) becomes the text's own hashed one."""
     length = math.sqrt(float(vector.dot(vector)))
-    if not math.isfinite(length) or length < 1e-6:  # noqa: PLR2004 -- below it float32 rounding decides the direction
+    if not math.isfinite(length) or length < SHORTEST:
         return direction(plain(text), len(vector))
     return vector / np.float32(length)
 

@@ -1,4 +1,4 @@
-"""Weights from third parties: used only when they are byte for byte the ones that were tested."""
+"""Reads weights of third parties, and refuses them unless they are byte for byte the tested ones."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What comes from a server is checked before it is believed."""
+"""Shared by the embedders on a server: checks what it sends, and handles texts that it refuses."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 async def around_blanks(
     texts: Sequence[str], dim: int, ask: Callable[[Sequence[str]], Awaitable[Sequence[Floats]]]
 ) -> Floats:
-    """(n, dim): what `ask` gives for the texts with something in them; the servers refuse the others, which get the
-    direction of their hash."""
+    """(n, dim): the vectors of `ask` for texts that are not blank. Servers refuse blank ones, which get the direction
+    of their hash."""
     plain = [hashed.plain(text) for text in texts]
     worded = [text for text in plain if text.strip()]
     found = iter(await ask(worded) if worded else ())
@@ -28,7 +28,7 @@ async def around_blanks(
     return hashed.stack(rows, dim)
 
 
-def row(value: Any, dim: int) -> Floats:
+def row(value: object, dim: int) -> Floats:
     """One vector from the wire: a list of numbers, or float32 (little-endian) in base64. UpstreamError if it is not."""
     try:
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""BERT's uncased WordPiece in plain Python: the pieces of the `tokenizers` package, without its 30 MB.
+"""BERT's uncased WordPiece in plain Python: gives the pieces of the `tokenizers` package, without its 30 MB.
 
 A test compares them character by character and on any text. This one is ready in 12 ms of CPU (that package: 40) and
 takes 3 to 5 µs a question (20), because questions repeat their words; 10 µs where none is repeated.
@@ -20,8 +20,8 @@ SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 UNKNOWN, FIRST, LAST = 100, 101, 102
 # Characters of the longest word that is spelled; a longer one is unknown.
 LONGEST_WORD = 100
-# Of what stands between two blanks, as it was written: at least so many of the last are remembered, at most twice as
-# many (5 MB), and none that is longer.
+# Chunks between blanks, as written: at least so many of the last are remembered, at most twice as many (5 MB), and none
+# that is longer.
 REMEMBERED, LONGEST_REMEMBERED = 8192, 40
 
 _PLAIN_WORDS = re.compile(r"[0-9a-z]+|[^0-9a-z]")
@@ -84,11 +84,11 @@ class WordPiece:
                 strange.append(at)
         if plain or not strange:
             return Spelled(tuple(rows), tuple(words[at] for at in strange))
-        places = self._characters.places(chunk)
-        return Spelled(tuple(rows), tuple(chunk[places[at][0] : places[at][1]].lower() for at in strange))
+        positions = self._characters.positions(chunk)
+        return Spelled(tuple(rows), tuple(chunk[positions[at][0] : positions[at][1]].lower() for at in strange))
 
     def _pieces(self, word: str) -> Sequence[int]:
-        """None at all for a word that cannot be spelled."""
+        """The rows of a word's pieces; none for a word that cannot be spelled."""
         row = self._heads.get(word)
         if row is not None:
             return (row,)

@@ -1,16 +1,16 @@
 """What one finished request adds to the statistics: increments only, so that adding them up is all that merging takes.
 
-A figure has a sheet and a name. Sheets, each of which is one item in a table:
+An increment has a rollup, a name and a number. Rollups, each of which is one item in a table:
 
     2026112305           that hour (UTC): `n|requests`, `n|hits|exact`, `n|errors|5xx`, `n|codes|429|Overloaded`, ...
     2026112305|MODEL     that hour and model: `h|ttft|SOURCE|BUCKET`, `h|total|SOURCE|BUCKET`; BUCKET `sum` in us;
                          `n|tokens|upstream|prompt`, `n|tokens|saved|completion`, `n|calls|answered`, ...
-                         Of a routed request's calls SOURCE is `own`, and its clients' time is in the hour's sheet
+                         Of a routed request's calls SOURCE is `own`, and its clients' time is in the hour's rollup
     2026112305#steps     that hour: `h|hit|STEP|BUCKET`, `h|miss|STEP|BUCKET`
     live#2026112305      answers that expire in that hour: `n|exact`. A replaced answer takes its expiry back, so the
                          sum over this hour and those to come is what lives: no scan, the TTL honoured to the hour
 
-A sheet for each model keeps the items small: an update costs what the whole item weighs. So do the steps' buckets, of
+A rollup for each model keeps the items small: an update costs what the whole item weighs. So do the steps' buckets, of
 which four are taken as one.
 """
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from subsecond.stats.trace import Attempt, Trace
 
-Figure: TypeAlias = tuple[str, str, int]
+Increment: TypeAlias = tuple[str, str, int]
 # The name under which a model is counted: its own, or `other`.
-Named: TypeAlias = "Callable[[object], str]"
+NameOf: TypeAlias = "Callable[[object], str]"
 
 HOUR = 3_600
 LIVE = "live#"
@@ -58,22 +58,22 @@ def hour_of(epoch: float) -> str:
     return _hour(int(epoch // HOUR))
 
 
-def figures(trace: Trace, named: Named, now: float) -> list[Figure]:
-    """What this request adds. `named` is asked for names of models that gave an answer, and of no others."""
+def increments(trace: Trace, name_of: NameOf, now: float) -> list[Increment]:
+    """What this request adds. `name_of` is asked for names of models that gave an answer, and of no others."""
     hour = hour_of(now)
     found = [(hour, name, n) for name, n in _counts(trace)]
     answered = trace.error is None
     if answered and trace.source and trace.model:
         # What the client waited for may be the time of several models: then each has its own below.
         routed = trace.source == "upstream" and trace.attempts
-        sheet = hour if routed else f"{hour}|{named(trace.model)}"
-        found += _latencies(sheet, trace.source, trace.first, trace.total)
+        rollup = hour if routed else f"{hour}|{name_of(trace.model)}"
+        found += _latencies(rollup, trace.source, trace.first, trace.total)
         found += _steps(trace, hour + STEPS)
     if trace.usage and trace.source:
-        model = named(trace.served or trace.model) if answered else OTHER
+        model = name_of(trace.served or trace.model) if answered else OTHER
         found += _tokens(trace.usage, f"{hour}|{model}", _kind(trace))
     for attempt in trace.attempts:
-        found += _attempted(attempt, trace, hour, f"{hour}|{named(attempt.model)}")
+        found += _attempted(attempt, trace, hour, f"{hour}|{name_of(attempt.model)}")
     if trace.stored_expiry is not None:
         found.append((LIVE + hour_of(trace.stored_expiry), "n|exact", 1))
         if trace.replaced_expiry is not None:
@@ -86,12 +86,12 @@ def _kind(trace: Trace) -> str:
     return "upstream" if trace.source == "upstream" or trace.paid else "saved"
 
 
-def _attempted(attempt: Attempt, trace: Trace, hour: str, sheet: str) -> list[Figure]:
+def _attempted(attempt: Attempt, trace: Trace, hour: str, rollup: str) -> list[Increment]:
     outcome = _outcome(attempt.outcome)
-    found = [(sheet, f"n|calls|{outcome}", 1)]
-    found += _latencies(sheet, OWN, attempt.seconds if outcome == "answered" else None, attempt.total)
+    found = [(rollup, f"n|calls|{outcome}", 1)]
+    found += _latencies(rollup, OWN, attempt.seconds if outcome == "answered" else None, attempt.total)
     if attempt.lost is not None:
-        lost = _tokens(_of_lost(trace, attempt.lost), sheet, "upstream")
+        lost = _tokens(_of_lost(trace, attempt.lost), rollup, "upstream")
         found += [*lost, (hour, "n|counts|tokens_estimated", sum(n for _, _, n in lost))]
     return found
 
@@ -136,33 +136,33 @@ def _of_lost(trace: Trace, said: int) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": said}
 
 
-def _tokens(usage: Mapping[str, Any], sheet: str, kind: str) -> list[Figure]:
+def _tokens(usage: Mapping[str, Any], rollup: str, kind: str) -> list[Increment]:
     found = []
     for field, name in TOKENS.items():
         count = usage.get(field)
         if isinstance(count, int) and 0 < count < MOST_TOKENS:
-            found.append((sheet, f"n|tokens|{kind}|{name}", int(count)))
+            found.append((rollup, f"n|tokens|{kind}|{name}", int(count)))
     return found
 
 
-def _latencies(sheet: str, source: str, first: float | None, total: float | None) -> list[Figure]:
+def _latencies(rollup: str, source: str, first: float | None, total: float | None) -> list[Increment]:
     found = []
     for kind, seconds in (("ttft", first), ("total", total)):
         if seconds is not None:
             prefix = f"h|{kind}|{source}|"
             found += [
-                (sheet, f"{prefix}{bucket_of(seconds * 1_000)}", 1),
-                (sheet, f"{prefix}sum", round(seconds * 1_000_000)),
+                (rollup, f"{prefix}{bucket_of(seconds * 1_000)}", 1),
+                (rollup, f"{prefix}sum", round(seconds * 1_000_000)),
             ]
     return found
 
 
-def _steps(trace: Trace, sheet: str) -> list[Figure]:
+def _steps(trace: Trace, rollup: str) -> list[Increment]:
     """Where the time went, apart for hits and misses: they take other ways."""
     found = []
     kind = "hit" if trace.source in HITS else "miss"
     for step, seconds in trace.steps.items():
         prefix = f"h|{kind}|{step}|"
         bucket = bucket_of(seconds * 1_000) // COARSE * COARSE + COARSE // 2
-        found += [(sheet, f"{prefix}{bucket}", 1), (sheet, f"{prefix}sum", round(seconds * 1_000_000))]
+        found += [(rollup, f"{prefix}{bucket}", 1), (rollup, f"{prefix}sum", round(seconds * 1_000_000))]
     return found

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.stats.counters import LONGEST_NAME, NAMED_MODELS, Tally
-from subsecond.stats.figures import HOUR, LIVE, figures, hour_of
+from subsecond.stats.counters import LONGEST_NAME, NAMED_MODELS, Counters
+from subsecond.stats.increments import HOUR, LIVE, hour_of, increments
 from subsecond.stats.summary import summarise
 from subsecond.stats.trace import Attempt, Step, Trace
 
@@ -20,17 +20,17 @@ def trace(**given):
     return Trace(**{"partition": "acme:default", "model": "m", "total": 0.5, **given})
 
 
-def counts(trace, sheet=THIS_HOUR):
-    return {name: n for place, name, n in figures(trace, str, NOW) if place == sheet}
+def counts(trace, rollup=THIS_HOUR):
+    return {name: n for place, name, n in increments(trace, str, NOW) if place == rollup}
 
 
 @pytest.fixture
-def tally():
-    return Tally()
+def counters():
+    return Counters()
 
 
-def models(tally, partition="acme:default"):
-    return {sheet.partition("|")[2] for sheet, _ in tally.of(partition) if "|" in sheet}
+def models(counters, partition="acme:default"):
+    return {rollup.partition("|")[2] for rollup, _ in counters.of(partition) if "|" in rollup}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_tokens_of_the_upstream_are_paid_and_tokens_of_a_hit_are_saved():
 
 @pytest.mark.parametrize("nonsense", ["7", 7.5, None, -7, 10**40, [7], {}])
 def test_a_token_count_that_is_none_is_left_out(nonsense):
-    found = figures(trace(source="upstream", usage={"prompt_tokens": nonsense}), str, NOW)
+    found = increments(trace(source="upstream", usage={"prompt_tokens": nonsense}), str, NOW)
     assert "n|tokens|upstream|prompt" not in [name for _, name, _ in found]
 
 
@@ -79,20 +79,20 @@ def test_calls_of_models_are_counted_by_what_became_of_them():
     outcomes = ["503 UpstreamError", "answered", "cancelled", "broke off: KeyError"]
     made = trace(source="upstream", attempts=[Attempt("m", "first", outcome) for outcome in outcomes])
 
-    found = Counter(name for _, name, _ in figures(made, str, NOW) if name.startswith("n|calls"))
+    found = Counter(name for _, name, _ in increments(made, str, NOW) if name.startswith("n|calls"))
 
     assert found == {"n|calls|failed": 2, "n|calls|answered": 1, "n|calls|cancelled": 1}
 
 
-def test_the_time_that_one_model_lost_is_not_booked_on_the_one_that_answered(tally):
+def test_the_time_that_one_model_lost_is_not_booked_on_the_one_that_answered(counters):
     attempts = [
         Attempt("hangs", "first", "504 UpstreamTimeout", 2.0, 2.0),
         Attempt("m", "fallback", "answered", 0.1, 0.5),
     ]
     attempts.append(Attempt("late", "hedge", "cancelled", 0.1))
-    tally.record(trace(source="upstream", first=2.1, total=2.5, attempts=attempts), NOW)
+    counters.record(trace(source="upstream", first=2.1, total=2.5, attempts=attempts), NOW)
 
-    found = summarise(tally.of("acme:default"), NOW)
+    found = summarise(counters.of("acme:default"), NOW)
 
     upstream = found["latencies"]["upstream"]
     assert upstream["models"]["m"]["ttft_ms"]["mean"] == 100.0
@@ -110,11 +110,11 @@ def test_the_time_that_one_model_lost_is_not_booked_on_the_one_that_answered(tal
 
 def test_steps_are_kept_apart_for_hits_and_misses():
     both = [trace(source=source, steps={Step.EXACT: 0.004}) for source in ("semantic", "upstream")]
-    sheets = Tally()
+    rollups = Counters()
     for made in both:
-        sheets.record(made, NOW)
+        rollups.record(made, NOW)
 
-    found = summarise(sheets.of("acme:default"), NOW)["steps"]
+    found = summarise(rollups.of("acme:default"), NOW)["steps"]
 
     assert list(found) == ["hit", "miss"]
     assert found["hit"]["exact"]["mean"] == 4.0
@@ -123,79 +123,82 @@ def test_steps_are_kept_apart_for_hits_and_misses():
 
 
 def test_only_answers_have_latencies():
-    answered = figures(trace(source="upstream", first=0.1), str, NOW)
-    failed = figures(trace(source="upstream", first=0.1, error="UpstreamError", status=502), str, NOW)
+    answered = increments(trace(source="upstream", first=0.1), str, NOW)
+    failed = increments(trace(source="upstream", first=0.1, error="UpstreamError", status=502), str, NOW)
 
-    assert Counter(name.rpartition("|")[0] for sheet, name, _ in answered if sheet == f"{THIS_HOUR}|m") == {
+    assert Counter(name.rpartition("|")[0] for rollup, name, _ in answered if rollup == f"{THIS_HOUR}|m") == {
         "h|ttft|upstream": 2,
         "h|total|upstream": 2,
     }
-    assert {sheet for sheet, _, _ in failed} == {THIS_HOUR}
+    assert {rollup for rollup, _, _ in failed} == {THIS_HOUR}
 
 
-def test_an_answer_that_is_stored_lives_until_the_hour_of_its_expiry_and_one_replaced_no_longer(tally):
-    tally.record(trace(stored_expiry=NOW + HOUR), NOW)
-    tally.record(trace(stored_expiry=NOW + HOUR), NOW)
-    tally.record(trace(stored_expiry=NOW + 3 * HOUR, replaced_expiry=NOW + HOUR), NOW)
-    tally.record(trace(stored_expiry=NOW + 3 * HOUR), NOW)
+def test_an_answer_that_is_stored_lives_until_the_hour_of_its_expiry_and_one_replaced_no_longer(counters):
+    counters.record(trace(stored_expiry=NOW + HOUR), NOW)
+    counters.record(trace(stored_expiry=NOW + HOUR), NOW)
+    counters.record(trace(stored_expiry=NOW + 3 * HOUR, replaced_expiry=NOW + HOUR), NOW)
+    counters.record(trace(stored_expiry=NOW + 3 * HOUR), NOW)
 
-    sheets = tally.of("acme:default")
+    rollups = counters.of("acme:default")
 
-    assert {sheet for sheet, _ in sheets if sheet.startswith(LIVE)} == {
+    assert {rollup for rollup, _ in rollups if rollup.startswith(LIVE)} == {
         LIVE + hour_of(NOW + HOUR),
         LIVE + hour_of(NOW + 3 * HOUR),
     }
-    assert [summarise(sheets, NOW + hours * HOUR)["exact_cache_size"] for hours in (0, 1, 2, 3, 4)] == [3, 3, 2, 2, 0]
+    assert [summarise(rollups, NOW + hours * HOUR)["exact_cache_size"] for hours in (0, 1, 2, 3, 4)] == [3, 3, 2, 2, 0]
 
 
-def test_only_so_many_models_are_counted_by_name_in_each_partition(tally):
+def test_only_so_many_models_are_counted_by_name_in_each_partition(counters):
     for number in range(NAMED_MODELS + 5):
-        tally.record(trace(source="upstream", model=f"model-{number}"), NOW)
-    tally.record(trace(source="upstream", model="model-0", partition="other:default"), NOW)
+        counters.record(trace(source="upstream", model=f"model-{number}"), NOW)
+    counters.record(trace(source="upstream", model="model-0", partition="other:default"), NOW)
 
-    assert models(tally) == {"other", *(f"model-{number}" for number in range(NAMED_MODELS))}
-    assert models(tally, "other:default") == {"model-0"}
+    assert models(counters) == {"other", *(f"model-{number}" for number in range(NAMED_MODELS))}
+    assert models(counters, "other:default") == {"model-0"}
 
 
-def test_a_failed_request_names_no_model(tally):
+def test_a_failed_request_names_no_model(counters):
     for number in range(NAMED_MODELS):
-        tally.record(trace(source="upstream", model=f"made-up-{number}", error="UpstreamError", status=404), NOW)
-    tally.record(trace(source="upstream", model="real"), NOW)
+        counters.record(trace(source="upstream", model=f"made-up-{number}", error="UpstreamError", status=404), NOW)
+    counters.record(trace(source="upstream", model="real"), NOW)
 
-    assert models(tally) == {"real"}
+    assert models(counters) == {"real"}
 
 
 @pytest.mark.parametrize("name", ["x" * (LONGEST_NAME + 1), "a\nb", "\ud800", ["m"], {"m": 1}, 7])
-def test_a_name_that_no_model_has_counts_as_other(tally, name):
-    tally.record(trace(source="upstream", model=name), NOW)
+def test_a_name_that_no_model_has_counts_as_other(counters, name):
+    counters.record(trace(source="upstream", model=name), NOW)
 
-    assert models(tally) == {"other"}
-
-
-def test_a_model_may_have_a_bar_in_its_name(tally):
-    tally.record(trace(source="upstream", model="a|b", first=0.1), NOW)
-
-    assert list(summarise(tally.of("acme:default"), NOW)["latencies"]["upstream"]["models"]) == ["a|b"]
+    assert models(counters) == {"other"}
 
 
-def test_what_is_given_back_is_added(tally):
-    tally.record(trace(source="exact"), NOW)
-    taken = tally.take()
-    assert not len(tally)
-    tally.record(trace(source="exact"), NOW)
-    tally.add(taken)
+def test_a_model_may_have_a_bar_in_its_name(counters):
+    counters.record(trace(source="upstream", model="a|b", first=0.1), NOW)
 
-    assert summarise(tally.of("acme:default"), NOW)["hits"]["exact"] == 2
+    assert list(summarise(counters.of("acme:default"), NOW)["latencies"]["upstream"]["models"]) == ["a|b"]
 
 
-def test_when_too_much_waits_the_oldest_hours_are_lost_first(tally):
+def test_what_is_given_back_is_added(counters):
+    counters.record(trace(source="exact"), NOW)
+    taken = counters.take()
+    assert not len(counters)
+    counters.record(trace(source="exact"), NOW)
+    counters.add(taken)
+
+    assert summarise(counters.of("acme:default"), NOW)["hits"]["exact"] == 2
+
+
+def test_when_too_much_waits_the_oldest_hours_are_lost_first(counters):
     for hours in (2, 0, 1):
-        tally.record(trace(stored_expiry=NOW + 9 * HOUR), NOW + hours * HOUR)
+        counters.record(trace(stored_expiry=NOW + 9 * HOUR), NOW + hours * HOUR)
     # In each hour one sum (its requests), and one of live answers for all.
-    assert tally.shrink(4) == 0
-    assert tally.shrink(2) == 2
+    assert counters.shrink(4) == 0
+    assert counters.shrink(2) == 2
 
-    assert {sheet for sheet, _ in tally.of("acme:default")} == {hour_of(NOW + 2 * HOUR), LIVE + hour_of(NOW + 9 * HOUR)}
+    assert {rollup for rollup, _ in counters.of("acme:default")} == {
+        hour_of(NOW + 2 * HOUR),
+        LIVE + hour_of(NOW + 9 * HOUR),
+    }
 
 
 def test_the_summary_has_all_its_fields_before_anything_happened():
@@ -225,14 +228,14 @@ def test_the_summary_has_all_its_fields_before_anything_happened():
     }
 
 
-def test_the_summary_adds_up_hours_models_and_sources(tally):
+def test_the_summary_adds_up_hours_models_and_sources(counters):
     for hours, model, source, seconds in [(0, "a", "upstream", 1), (1, "b", "upstream", 3), (2, "a", "exact", 0.01)]:
-        tally.record(
+        counters.record(
             trace(source=source, model=model, cacheable=True, first=seconds, counts=Counter(store_failed=1, kept=2)),
             NOW - hours * HOUR,
         )
 
-    found = summarise(tally.of("acme:default"), NOW)
+    found = summarise(counters.of("acme:default"), NOW)
 
     assert found["hit_rate"] == 0.3333
     assert found["latencies"]["upstream"]["all"]["ttft_ms"] == {
@@ -247,12 +250,12 @@ def test_the_summary_adds_up_hours_models_and_sources(tally):
     assert (found["fail_open"], found["counts"]) == ({"store": 3}, {"kept": 6})
 
 
-def test_the_series_tells_the_hours_apart(tally):
-    tally.record(trace(source="exact", cacheable=True, first=0.002), NOW)
-    tally.record(trace(source="upstream", cacheable=True, first=1.0, usage={"prompt_tokens": 9}), NOW - 5 * HOUR)
-    tally.record(trace(error="Overloaded", status=429), NOW - 5 * HOUR)
+def test_the_series_tells_the_hours_apart(counters):
+    counters.record(trace(source="exact", cacheable=True, first=0.002), NOW)
+    counters.record(trace(source="upstream", cacheable=True, first=1.0, usage={"prompt_tokens": 9}), NOW - 5 * HOUR)
+    counters.record(trace(error="Overloaded", status=429), NOW - 5 * HOUR)
 
-    earlier, now = summarise(tally.of("acme:default"), NOW)["series"]
+    earlier, now = summarise(counters.of("acme:default"), NOW)["series"]
 
     assert (earlier["requests"], earlier["hit_rate"], earlier["errors"]) == (2, 0.0, 1)
     assert (now["requests"], now["hit_rate"], now["hits"]["exact"]) == (1, 1.0, 1)
@@ -262,31 +265,31 @@ def test_the_series_tells_the_hours_apart(tally):
     assert now["hour"] == time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(NOW))
 
 
-def test_errors_are_told_apart_and_refusals_under_load_among_them(tally):
+def test_errors_are_told_apart_and_refusals_under_load_among_them(counters):
     for error, status in (("Overloaded", 429), ("UpstreamError", 429), ("KeyError", None), ("GeneratorExit", None)):
-        tally.record(trace(error=error, status=status), NOW)
+        counters.record(trace(error=error, status=status), NOW)
 
-    found = summarise(tally.of("acme:default"), NOW)
+    found = summarise(counters.of("acme:default"), NOW)
 
     assert found["errors_by_code"] == {"429 Overloaded": 1, "429 UpstreamError": 1, "500 KeyError": 1}
     assert (found["shed"], found["errors"]["closed"]) == (1, 1)
 
 
-def test_the_size_of_what_lives_is_told_from_what_was_stored_lately(tally):
+def test_the_size_of_what_lives_is_told_from_what_was_stored_lately(counters):
     for size in (1_000, 3_000):
-        tally.record(trace(stored_expiry=NOW + HOUR, stored_bytes=size), NOW)
+        counters.record(trace(stored_expiry=NOW + HOUR, stored_bytes=size), NOW)
 
-    found = [summarise(tally.of("acme:default"), NOW + hours * HOUR)["exact_cache_bytes"] for hours in (0, 2)]
+    found = [summarise(counters.of("acme:default"), NOW + hours * HOUR)["exact_cache_bytes"] for hours in (0, 2)]
 
     assert found == [4_000, 0]
 
 
 @pytest.mark.parametrize(("hours", "requests"), [(1, 1), (23, 2), (24, 3), (26, 4)])
-def test_the_summary_looks_back_as_far_as_it_is_told(tally, hours, requests):
+def test_the_summary_looks_back_as_far_as_it_is_told(counters, hours, requests):
     for ago in (0, 22, 23, 24):
-        tally.record(trace(), NOW - ago * HOUR)
+        counters.record(trace(), NOW - ago * HOUR)
 
-    assert summarise(tally.of("acme:default"), NOW, hours)["requests"] == requests
+    assert summarise(counters.of("acme:default"), NOW, hours)["requests"] == requests
 
 
 TRACES = st.builds(
@@ -304,7 +307,7 @@ TRACES = st.builds(
 
 @given(st.lists(TRACES, max_size=12), st.integers(0, 12))
 def test_two_environments_added_up_are_one(traces, cut):
-    one, two, both = Tally(), Tally(), Tally()
+    one, two, both = Counters(), Counters(), Counters()
     for at, made in enumerate(traces):
         (one if at < cut else two).record(made, NOW)
         both.record(made, NOW)

@@ -8,8 +8,8 @@ from subsecond.errors import InvalidRequest
 from subsecond.model import Tenant
 from subsecond.routing.difficulty import load
 from subsecond.routing.health import Prediction
-from subsecond.routing.router import Router, Wish, conversation_of, needs_of, output_of, tokens_of
-from subsecond.routing.selection import Dial
+from subsecond.routing.router import Router, RoutingOverrides, conversation_of, needs_of, output_of, tokens_of
+from subsecond.routing.selection import RoutingPolicy
 
 TENANT = Tenant("acme", "prod", "laptop")
 IMAGE = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
@@ -17,7 +17,7 @@ IMAGE = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image
 
 @pytest.fixture
 def router(catalogue):
-    return Router(catalogue(), Dial(), load("default"))
+    return Router(catalogue(), RoutingPolicy(), load("default"))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_all_turns_of_a_conversation_are_one_and_tenants_are_not(chat):
 
 def test_a_conversation_keeps_its_model_though_another_becomes_faster(catalogue, chat):
     two = [{"name": name, "tier": "fast", "ttft_ms": ms} for name, ms in (("a", 100), ("b", 300))]
-    router = Router(catalogue(two), Dial(), None)
+    router = Router(catalogue(two), RoutingPolicy(), None)
     first = router.route(chat("Hi"), TENANT).choice
 
     def predict(name):
@@ -76,15 +76,15 @@ def test_a_conversation_keeps_its_model_though_another_becomes_faster(catalogue,
 
 
 def test_a_first_turn_sticks_to_nothing_and_a_conversation_to_its_own_keys_model(catalogue, chat):
-    router = Router(catalogue(), Dial(quality=0.0), load("default"))
+    router = Router(catalogue(), RoutingPolicy(quality=0.0), load("default"))
     other = Tenant("acme", "prod", "phone")
-    assert router.route(chat("Hi"), TENANT, wish=Wish(floor="quality")).choice.model.name == "large"
+    assert router.route(chat("Hi"), TENANT, overrides=RoutingOverrides(floor="quality")).choice.model.name == "large"
 
     again, answered = chat("Hi"), chat("Hi", "Hello", "And now?")
     chosen = [
         router.route(again, TENANT).choice.model.name,
         # What was kept last counts: the dear model again, for the conversation that goes on.
-        router.route(again, TENANT, wish=Wish(floor="quality")).choice.model.name,
+        router.route(again, TENANT, overrides=RoutingOverrides(floor="quality")).choice.model.name,
         router.route(answered, other).choice.model.name,
         router.route(answered, TENANT).choice.model.name,
     ]
@@ -93,48 +93,58 @@ def test_a_first_turn_sticks_to_nothing_and_a_conversation_to_its_own_keys_model
 
 
 @pytest.mark.parametrize(
-    "wish",
-    [Wish(quality=0.0), Wish(prefer="price"), Wish(prefer="latency"), Wish(quality=0.0, prefer="price")],
+    "overrides",
+    [
+        RoutingOverrides(quality=0.0),
+        RoutingOverrides(prefer="price"),
+        RoutingOverrides(prefer="latency"),
+        RoutingOverrides(quality=0.0, prefer="price"),
+    ],
 )
-def test_a_wish_goes_before_stickiness(catalogue, chat, wish):
-    router = Router(catalogue(), Dial(quality=0.0), load("default"))
-    router.route(chat("Hi"), TENANT, wish=Wish(floor="quality"))
-    assert router.route(chat("Hi", "Hello", "And now?"), TENANT, wish=wish).choice.model.name == "small"
+def test_a_wish_goes_before_stickiness(catalogue, chat, overrides):
+    router = Router(catalogue(), RoutingPolicy(quality=0.0), load("default"))
+    router.route(chat("Hi"), TENANT, overrides=RoutingOverrides(floor="quality"))
+    assert router.route(chat("Hi", "Hello", "And now?"), TENANT, overrides=overrides).choice.model.name == "small"
 
 
 def test_a_wish_that_two_models_meet_alike_leaves_the_conversation_with_its_own(catalogue, chat):
     same = [{"name": f"m{at}", "tier": "fast", "price_out": 1} for at in range(9)]
-    router = Router(catalogue(same), Dial(), None)
-    wish = Wish(quality=0.0, prefer="price")
-    first = router.route(chat("Hi"), TENANT, wish=wish).choice.model.name
+    router = Router(catalogue(same), RoutingPolicy(), None)
+    overrides = RoutingOverrides(quality=0.0, prefer="price")
+    first = router.route(chat("Hi"), TENANT, overrides=overrides).choice.model.name
 
     def predict(name):
         return Prediction(3.0 if name == first else 0.1, 5.0, 50.0, 0.0)
 
     talk = chat("Hi", "Hello", "And now?")
-    later = [router.route(talk, TENANT, predict, one).choice.model.name for one in (wish, Wish(prefer="latency"))]
+    later = [
+        router.route(talk, TENANT, predict, one).choice.model.name
+        for one in (overrides, RoutingOverrides(prefer="latency"))
+    ]
     assert later[0] == first
     assert later[1] != first
 
 
 def test_a_tool_call_leaves_the_conversations_model_when_that_cannot_do_it(router, chat):
-    assert router.route(chat("Hi"), TENANT, wish=Wish(quality=0.0)).choice.model.name == "small"
-    tools = router.route(chat("Hi", tools=[{"type": "function"}]), TENANT, wish=Wish(quality=0.0)).choice
+    assert router.route(chat("Hi"), TENANT, overrides=RoutingOverrides(quality=0.0)).choice.model.name == "small"
+    tools = router.route(
+        chat("Hi", tools=[{"type": "function"}]), TENANT, overrides=RoutingOverrides(quality=0.0)
+    ).choice
     assert tools.model.name == "large"
 
 
 def test_the_requests_own_dial_goes_before_the_aliass_and_that_before_the_settings(catalogue, chat):
-    router = Router(catalogue(aliases={"thrifty": {"quality": 0.0}}), Dial(quality=1.0), load("default"))
+    router = Router(catalogue(aliases={"thrifty": {"quality": 0.0}}), RoutingPolicy(quality=1.0), load("default"))
     chosen = [
-        router.route(chat("Hi there, how are you?", model=model), TENANT, wish=wish).choice.model.name
-        for model, wish in (("auto", None), ("thrifty", None), ("thrifty", Wish(quality=1.0)))
+        router.route(chat("Hi there, how are you?", model=model), TENANT, overrides=overrides).choice.model.name
+        for model, overrides in (("auto", None), ("thrifty", None), ("thrifty", RoutingOverrides(quality=1.0)))
     ]
     assert chosen == ["large", "small", "large"]
 
 
 def test_a_floor_that_is_no_tier_is_refused(router, chat):
     with pytest.raises(InvalidRequest) as caught:
-        router.route(chat("Hi"), TENANT, wish=Wish(floor="best"))
+        router.route(chat("Hi"), TENANT, overrides=RoutingOverrides(floor="best"))
     assert caught.value.param == "subsecond.floor"
 
 
@@ -153,7 +163,7 @@ def test_the_trace_of_a_route_is_json(router, chat):
 
 def test_a_conversation_that_was_hard_is_hard_in_another_environment_too(catalogue, chat):
     talk = ("Which of these is a valid defence to negligence in tort law?", "The first.", "Thanks, bye.")
-    here, there = (Router(catalogue(), Dial(), load("default")) for _ in range(2))
+    here, there = (Router(catalogue(), RoutingPolicy(), load("default")) for _ in range(2))
     first = here.route(chat(*talk[:1]), TENANT).choice
     later = there.route(chat(*talk), TENANT).choice
     assert later.difficulty >= first.difficulty

@@ -1,0 +1,87 @@
+"""Parameters, outputs and events, against what the documentation says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from subsecond.config import Settings
+from tests.support.template import (
+    DOCUMENTATION,
+    FOLDERS,
+    ROOT,
+    WITH_URL,
+)
+
+
+def test_the_file_of_variables_sets_what_the_template_names(template):
+    given = json.loads((ROOT / "events" / "env.json").read_text())
+    assert set(given) == set(FOLDERS)
+    for function, variables in given.items():
+        # `sam local invoke` silently ignores a variable that the template does not name.
+        assert set(variables) <= set(template.variables(function))
+        Settings.from_env(variables)
+
+
+def test_every_sam_local_line_names_a_function_an_event_and_the_variables():
+    lines = re.findall(r"sam local invoke (\w+) -e (\S+) --env-vars (\S+)", DOCUMENTATION)
+    assert {function for function, _, _ in lines} == set(FOLDERS)
+    for function, event, variables in lines:
+        assert (ROOT / event).is_file()
+        assert Path(event).name.startswith(f"{FOLDERS[function]}-")
+        assert variables == "events/env.json"
+    assert "Docker" in DOCUMENTATION
+
+
+def test_the_outputs_lead_to_everything(template):
+    outputs = template.source["Outputs"]
+    plain, live = ({"Fn::Sub": f"${{{name}.FunctionUrl}}v1"} for name in ("StreamingUrl", "StreamingLiveUrl"))
+    assert outputs["BaseUrl"]["Value"] == {"Fn::If": ["Versioned", live, plain]}
+    assert outputs["PrewarmFunction"]["Value"] == {"Ref": "Prewarm"}
+    assert outputs["StateTable"]["Value"] == {"Ref": "State"}
+    assert outputs["AnswersTable"]["Value"] == {"Ref": "Answers"}
+    assert outputs["Bucket"]["Value"] == {"Ref": "Bucket"}
+    assert {f"{name}FunctionUrl" for name in WITH_URL} <= set(outputs)
+
+
+def test_no_parameter_has_the_name_of_a_resource_that_sam_makes(template):
+    assert not set(template.source["Parameters"]) & set(template.resources)
+
+
+def test_every_parameter_is_used_and_shown(template):
+    text = (ROOT / "template.yaml").read_text()
+    shown = template.source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    names = [name for group in shown for name in group["Parameters"]]
+    assert sorted(names) == sorted(template.source["Parameters"])
+    for name in names:
+        assert re.search(rf"(!Ref {name}\b|\$\{{{name}\}})", text), name
+
+
+def test_every_parameter_is_documented_and_no_other(template):
+    parameters = set(template.source["Parameters"])
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    [listed] = re.findall(r"^\| parameter \| default \|.*\n((?:\|.*\n)+)", DOCUMENTATION, re.MULTILINE)
+    rows = [row.split("|")[1] for row in listed.splitlines()]
+    named = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    assert named <= parameters
+    for name, default in re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? ?\|", listed, re.MULTILINE):
+        assert str(template.default(name)) == default
+    for text in (DOCUMENTATION, operations):
+        # As they are set: on a line, or in the text.
+        assert set(re.findall(r"[ `]([A-Z][a-z]\w+)=", text)) <= parameters
+    found = set(re.findall(r"`([A-Z][a-z]\w+)[`=]", operations))
+    values = {str(value) for one in template.source["Parameters"].values() for value in one.get("AllowedValues", ())}
+    others = values | set(template.source["Outputs"]) | set(template.source["Resources"]) | {"ColdStart", "Overloaded"}
+    assert found - others <= parameters
+    assert parameters <= named | found
+
+
+def test_the_linter_has_nothing_to_say():
+    main = "from cfnlint.runner import main; main()"
+    command = [sys.executable, "-c", main, "--include-checks", "I", "--template", str(ROOT / "template.yaml")]
+    linted = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+    assert linted.stdout == ""

@@ -1,0 +1,220 @@
+"""What the functions may do, against what their code calls."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from subsecond import bootstrap
+from subsecond.config import ADAPTERS, Settings, module_of
+from subsecond.warmup.prewarm import NOBODY
+from tests.support.template import (
+    ANSWERING,
+    FOLDERS,
+    ROOT,
+    SHIPPED,
+    settings_of,
+)
+
+AUTHENTICATE = {("dynamodb:GetItem", "State", "keys")}
+COUNT = {("dynamodb:UpdateItem", "State", "stats#*"), ("dynamodb:Query", "State", "stats#*")}
+READ = {
+    ("dynamodb:GetItem", "Answers", ""),
+    ("dynamodb:BatchGetItem", "Answers", ""),
+    ("s3:GetObject", "answers/*", ""),
+}
+STORE = {
+    ("dynamodb:UpdateItem", "Answers", ""),
+    ("dynamodb:DeleteItem", "Answers", ""),
+    ("s3:PutObject", "answers/*", ""),
+}
+AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "PutItem", "UpdateItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem", "DeleteItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "health") for action in ("Query", "UpdateItem")}
+CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", "")}
+AGREE |= CATALOGUE
+SECRET = {("secretsmanager:GetSecretValue", "UpstreamSecret", ""), ("ssm:GetParameter", "UpstreamParameter", "")}
+LIST = {("s3:ListBucket", "Bucket", "")}
+# The index, for those who search it: read, and say what is damaged.
+SEARCH = {("s3:GetObject", "index/*", ""), ("s3:PutObject", "index/*/damaged-*", "")} | LIST
+INVOKE = {("bedrock:InvokeModel", "amazon.titan-embed-text-v2:0", "")}
+MAINTAIN = {(f"s3:{action}", "index/*", "") for action in ("GetObject", "PutObject", "DeleteObject")} | LIST
+STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("DescribeStream", "GetRecords")}
+STREAM |= {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("GetShardIterator", "ListStreams")}
+# Lambda does that in the function's name.
+FEED = STREAM | {("sqs:SendMessage", "Unindexed", "")}
+MEET = {(f"dynamodb:{action}", "State", "prewarm#*") for action in ("GetItem", "UpdateItem")}
+# To warm the functions that answer, by their names or the alias, and the lists of prompts.
+WARM = {("lambda:InvokeFunction", name, "") for name in ("Streaming", "${Streaming.Arn}:live", "Completion")}
+WARM |= {("s3:GetObject", "prewarm/*", "")}
+# No answer, but an answer that nobody has.
+WARM |= {("dynamodb:GetItem", "Answers", f"{NOBODY}#{NOBODY}"), ("s3:GetObject", f"answers/{NOBODY}", "")}
+ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
+ALLOWED = {
+    "Streaming": ANSWER,
+    "Completion": ANSWER,
+    "CacheStats": AUTHENTICATE | COUNT | CATALOGUE,
+    "Prewarm": AUTHENTICATE | SECRET | WARM,
+    "Indexer": MAINTAIN | FEED | {("dynamodb:Scan", "Answers", "")},
+}
+# What boto3 calls a method, IAM calls an action.
+METHODS = {
+    "get_item": "dynamodb:GetItem",
+    "put_item": "dynamodb:PutItem",
+    "update_item": "dynamodb:UpdateItem",
+    "delete_item": "dynamodb:DeleteItem",
+    "query": "dynamodb:Query",
+    "scan": "dynamodb:Scan",
+    "batch_get_item": "dynamodb:BatchGetItem",
+    "batch_write_item": "dynamodb:BatchWriteItem",
+    "transact_get_items": "dynamodb:GetItem",
+    "transact_write_items": "dynamodb:PutItem",
+    "get_object": "s3:GetObject",
+    "put_object": "s3:PutObject",
+    "delete_object": "s3:DeleteObject",
+    "list_objects_v2": "s3:ListBucket",
+    "invoke_model": "bedrock:InvokeModel",
+    "invoke": "lambda:InvokeFunction",
+}
+
+
+def grants(template):
+    """(role, action, resource, the partition it is bound to) of every statement that names a function's role."""
+    for properties in template.of_type("AWS::IAM::Policy").values():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                resources = statement["Resource"]
+                for resource in resources if isinstance(resources, list) else [resources]:
+                    for role in properties["Roles"]:
+                        yield role["Ref"], action, place(resource), bound(statement.get("Condition"))
+
+
+def place(resource) -> str:
+    if "Fn::GetAtt" in resource:
+        return ".".join(resource["Fn::GetAtt"]).removesuffix(".Arn")
+    text = json.dumps(resource)
+    assert '"*"' not in text
+    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm)/[^\"]+)", text):
+        return found[1]
+    assert "*" not in text.replace("??????", "")
+    if resource.get("Fn::Sub") == "${Streaming.Arn}:live":
+        return "${Streaming.Arn}:live"
+    [name] = re.findall(r"Upstream(?:Secret|Parameter)|CatalogueParameter|(?<=foundation-model/)[\w.:-]+", text)
+    return name
+
+
+def bound(condition) -> str:
+    """The leading key that it allows."""
+    if condition is None:
+        return ""
+    [(operator, test)] = condition.items()
+    [key] = test["dynamodb:LeadingKeys"]
+    assert operator == ("ForAllValues:StringLike" if "*" in key else "ForAllValues:StringEquals")
+    assert key.count("*") == ("*" in key[-1:])
+    return key
+
+
+@pytest.mark.parametrize("function", FOLDERS)
+def test_a_function_may_do_this_and_nothing_else(function, template):
+    found = {grant[1:] for grant in grants(template) if grant[0] == f"{function}Role"}
+    assert found == ALLOWED[function]
+    role = template.resources[f"{function}Role"]["Properties"]
+    assert [arn.rpartition("/")[2] for arn in role["ManagedPolicyArns"]] == ["AWSLambdaBasicExecutionRole"]
+    assert "Policies" not in role
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of ours that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "subsecond":
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+# The ports of each function; without a word here: all of them.
+PORTS = {
+    "Indexer": {"objects"},
+    "CacheStats": {"keys", "exact", "ledger", "upstream"},
+    "Prewarm": {"keys", "exact", "ledger", "upstream", "hits", "invalidations"},
+}
+# What an object store is asked for, as IAM calls it.
+OBJECTS = {
+    "get": "s3:GetObject",
+    "put": "s3:PutObject",
+    "put_if": "s3:PutObject",
+    "listed": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+
+
+def reached(function: str, settings: Settings) -> set[Path]:
+    """The files that a function can run: what its handler imports, and the adapters that its settings name."""
+    waiting = imported(ROOT / "functions" / FOLDERS[function] / "app.py")
+    ports = PORTS.get(function, set(ADAPTERS))
+    if settings.semantic == "off" and function != "Indexer":
+        ports -= set(bootstrap.SEMANTIC)
+    waiting |= {module_of(port, getattr(settings, port)) for port in ports}
+    found: set[Path] = set()
+    while waiting:
+        path = SHIPPED.parent / (waiting.pop().replace(".", "/") + ".py")
+        off = settings.semantic == "off" and path.is_relative_to(SHIPPED / "semantic")
+        if path.is_file() and path not in found and (function == "Indexer" or not off):
+            found.add(path)
+            waiting |= imported(path)
+    return found
+
+
+def calls(files: set[Path]) -> set[str]:
+    """The actions that these files ask of AWS."""
+    found = set()
+    for path in files:
+        source = path.read_text()
+        # The way there, and the object store's adapter, which can do more than is asked of it.
+        if path.parent.name in ("aws", "s3"):
+            continue
+        called = set(re.findall(r"\.(\w+)\(", source)) & set(METHODS)
+        found |= {METHODS[method] for method in called | set(re.findall(r'get_paginator\("(\w+)"\)', source))}
+        found |= {
+            OBJECTS[method] for method in re.findall(r"\bobjects\.(\w+)\(", source.replace("_objects", "objects"))
+        }
+    return found
+
+
+@pytest.mark.parametrize("function", FOLDERS)
+def test_a_function_may_do_just_what_its_code_calls(function, template):
+    parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
+    called = calls(reached(function, settings_of(template, function, **parameters)))
+    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - FEED}
+    if function == "Prewarm":
+        # It only touches: the writing half of the stores' files is never called there.
+        assert allowed < called
+    elif function == "Indexer":
+        # To embed anew is the command line's.
+        assert allowed == called - {"dynamodb:UpdateItem"}
+    else:
+        assert allowed == called
+
+
+def test_only_a_stored_secret_can_be_read_and_only_where_one_is_named(template):
+    policies = template.source["Resources"]
+    assert policies["ReadSecret"]["Condition"] == "HasSecret"
+    assert policies["ReadParameter"]["Condition"] == "HasParameter"
+
+
+def test_the_models_health_is_shared_only_where_a_catalogue_is_named(template):
+    policies = template.of_type("AWS::IAM::Policy", source=True)
+    about = {
+        name
+        for name, one in policies.items()
+        if any(bound(st.get("Condition")) == "health" for st in one["PolicyDocument"]["Statement"])
+    }
+    assert about == {"AgreeOnHealth"}
+    assert template.source["Resources"]["AgreeOnHealth"]["Condition"] == "HasCatalogue"

@@ -1,0 +1,77 @@
+"""The semantic cache in the template: layers, index, stream and schedule come with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from subsecond.config import Settings
+from tests.support.template import (
+    ANSWERING,
+    FOLDERS,
+    SHIPPED,
+    layers_of,
+    settings_of,
+)
+
+SEMANTIC = {"SemanticCache": "threshold"}
+
+
+def test_the_semantic_cache_is_what_the_settings_say_until_it_is_chosen(template):
+    policy = template.source["Parameters"]["SemanticCache"]
+    assert policy["Default"] == Settings().semantic
+    assert template.default("Embedder") == Settings().embedder
+    policies = {path.stem for path in (SHIPPED / "semantic" / "policies").glob("[!_]*.py")}
+    assert policies | {"off"} <= set(policy["AllowedValues"])
+    embedders = {path.stem for path in (SHIPPED / "semantic" / "embedders").glob("[!_]*.py")} - {"hashing"}
+    assert set(template.source["Parameters"]["Embedder"]["AllowedValues"]) == embedders
+
+
+@pytest.mark.parametrize("function", ANSWERING)
+def test_answering_functions_read_the_index_that_the_indexer_writes(function, template):
+    indexer = settings_of(template, "Indexer")
+    reader = settings_of(template, function, **SEMANTIC, Embedder="bedrock")
+    assert (reader.semantic, reader.embedder) == ("threshold", "bedrock")
+    assert (reader.objects, reader.bucket, reader.answers_table) == ("s3", "Bucket", "Answers")
+    assert (indexer.objects, indexer.bucket, indexer.answers_table) == ("s3", "Bucket", "Answers")
+    # A quarter of an index may be garbage, and the whole of it is in memory.
+    assert reader.index_memory >= indexer.index_bytes * 4 / 3
+    used = 150 * 1024 * 1024 + reader.index_memory
+    assert template.source["Parameters"]["MemorySize"]["MinValue"] * 1024 * 1024 >= used
+    assert indexer.store_timeout == 10
+
+
+@pytest.mark.parametrize("function", FOLDERS)
+def test_the_second_layer_comes_with_its_embedder_and_only_to_those_who_embed(function, template):
+    names = [name.removesuffix(name[6:]) for name in layers_of(template, function, Embedder="minilm")]
+    assert names == (["Shared", "MiniLm"] if function in ANSWERING else ["Shared"])
+    assert len(layers_of(template, function)) == 1
+    [layer] = [one for one in template.source["Resources"].values() if one.get("Condition") == "MiniLm"]
+    assert layer["Type"] == "AWS::Serverless::LayerVersion"
+
+
+def test_the_indexer_gets_the_streams_records_at_once_and_none_can_block_them_for_ever(template):
+    mapping = template.source["Resources"]["Indexing"]
+    properties = mapping["Properties"]
+    assert mapping["Condition"] == "Semantic"
+    assert mapping["DependsOn"] == "Index"
+    assert properties["EventSourceArn"] == {"Fn::GetAtt": ["Answers", "StreamArn"]}
+    assert properties["FunctionName"] == {"Ref": "Indexer"}
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert 100 <= properties["BatchSize"] <= 500
+    assert properties["MaximumBatchingWindowInSeconds"] <= 1
+    assert properties["BisectBatchOnFunctionError"] is True
+    assert 0 < properties["MaximumRetryAttempts"] <= 100
+    assert 0 < properties["MaximumRecordAgeInSeconds"] < 86_400
+    assert properties["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["Unindexed", "Arn"]}}}
+    stream = template.of_type("AWS::DynamoDB::Table")["Answers"]["StreamSpecification"]
+    assert stream == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_without_the_semantic_cache_nothing_of_it_runs_or_may_be_read(template):
+    assert {
+        name for name, one in template.source["Resources"].items() if one.get("Condition") in ("Semantic", "Bedrock")
+    } == {"Indexing", "ReadIndex", "AskBedrock"}
+    assert not template.holds("Semantic", {"SemanticCache": "off"})
+    assert template.holds("Semantic", {})
+    assert not template.holds("Bedrock", {})
+    assert template.holds("Bedrock", {"Embedder": "bedrock"})
