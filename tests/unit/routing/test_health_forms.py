@@ -2,7 +2,7 @@
 
 import pytest
 
-from subsecond.routing.histories import Prior, Record, decode, encode
+from subsecond.routing.histories import History, Prior, decode, encode
 from subsecond.stores.memory.health import MemoryHealthStore
 from tests.support import virtual
 
@@ -27,16 +27,16 @@ def make(clock, store=None, **priors):
 def replies(health, clock, n, seconds, tokens, model="m"):
     """`n` whole calls, one after another."""
     for _ in range(n):
-        watch = health.begin(model, "whole")
+        timer = health.begin(model, "whole")
         clock.now += seconds
-        watch.replied(tokens)
+        timer.replied(tokens)
 
 
 def streams(health, clock, n, seconds, model="m"):
     for _ in range(n):
-        watch = health.begin(model)
+        timer = health.begin(model)
         clock.now += seconds
-        watch.first()
+        timer.first_token()
 
 
 def test_without_data_a_whole_reply_takes_its_first_token_and_its_words(clock):
@@ -56,7 +56,7 @@ def test_each_form_has_its_own_times(clock):
     assert health.predict("m", "whole").ttft_p50 == pytest.approx(8.0, rel=0.1)
     assert health.late("m", 0.97) < 1.5
     assert health.late("m", 0.97, "whole") >= 7.5
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
 def test_how_long_an_answer_may_be_bounds_a_whole_reply_where_that_is_known(clock):
@@ -86,7 +86,7 @@ def test_long_answers_are_not_slow_and_short_ones_that_take_as_long_are(clock, t
     health = make(clock, m=Prior(0.3, 50.0))
     replies(health, clock, 30, 1.0, 30)
     replies(health, clock, 6, 8.0, tokens)
-    assert health.resting("m") is rests
+    assert health.circuit_open("m") is rests
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_whole_call_that_is_still_out_may_be_a_long_one(clock, form, seconds, 
     for _ in range(8):
         health.begin("m", form)
     clock.now += seconds
-    assert health.resting("m") is rests
+    assert health.circuit_open("m") is rests
 
 
 def test_a_model_that_hangs_is_noticed_while_all_wait_whatever_else_is_out(clock):
@@ -107,17 +107,17 @@ def test_a_model_that_hangs_is_noticed_while_all_wait_whatever_else_is_out(clock
     for _ in range(6):
         health.begin("m", "whole")
     clock.now += 4
-    assert health.resting("m")
+    assert health.circuit_open("m")
 
 
 def test_whole_calls_that_fail_let_it_rest_and_good_ones_end_that(clock):
     health = make(clock, m=Prior(0.3))
     for _ in range(3):
         health.begin("m", "whole").failed()
-    assert health.resting("m")
+    assert health.circuit_open("m")
     clock.now += 10
     replies(health, clock, 2, 1.0, 30)
-    assert not health.resting("m")
+    assert not health.circuit_open("m")
 
 
 def test_whole_replies_tell_the_speed(clock):
@@ -139,23 +139,23 @@ async def test_others_hear_of_late_replies_but_not_of_long_ones(clock):
     store = MemoryHealthStore()
     for tokens, rests in ((2_000, False), (30, True)):
         one, other = (make(clock, store, m=Prior(0.3, 50.0)) for _ in range(2))
-        other.begin("m").first()
+        other.begin("m").first_token()
         await other.flush(force=True)
         for health in (one, other):
             health.begin("m", "whole").replied(5)
         replies(one, clock, 8, 40.0, tokens)
         await one.flush(force=True)
         await other.flush(force=True)
-        assert other.resting("m") is rests
+        assert other.circuit_open("m") is rests
         clock.now += 1_000
 
 
 def test_what_is_stored_has_names_for_each_form():
-    record = Record(failed=1, late=2, lost=3)
-    record.ttft.add(100.0)
-    record.reply.add(2_000.0)
-    record.speed.add(50.0)
-    figures = encode({"a|b": record})
+    history = History(failed=1, late=2, lost=3)
+    history.ttft.add(100.0)
+    history.reply.add(2_000.0)
+    history.speed.add(50.0)
+    figures = encode({"a|b": history})
     assert {name.rsplit("|", 2)[1] for name in figures} == {"t", "w", "v", "f", "l", "x"}
     assert encode(decode(figures)) == figures
     assert all(name.startswith("a|b|") for name in figures)

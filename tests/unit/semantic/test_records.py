@@ -69,7 +69,7 @@ def test_the_other_form_is_the_same_row_and_a_newer_one_dates_it_anew(item, inde
     assert (where, change.created, change.expires) == (index_id, 1_700_000_000_123_457, 1_700_086_400)
     newer = {**beside, "stream_created": {"N": "1700000001"}, "created": {"N": "1700000001"}}
     ((where, change),) = changes_of(record(newer, item))
-    assert (where, change.created, change.row is None) == (place, 1_700_000_001_000_000, False)
+    assert (where, change.created, change.row is None) == (index_id, 1_700_000_001_000_000, False)
 
 
 def test_another_embedder_moves_the_row(item, index_id):
