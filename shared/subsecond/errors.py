@@ -11,7 +11,8 @@ SubsecondError
   Overloaded            429   too many calls run and wait already; `retry-after` says when to try again
   Unavailable           503   something of ours that must not fail open (the key store)
   UpstreamError         ...   the model's server refused: its status, body and retry-after
-    UpstreamUnreachable 502   no answer, or one that broke off
+    UpstreamUnreachable 502   no answer
+      UpstreamBrokeOff  502   one that ended before it was complete
     UpstreamTimeout     504   too late: connecting, first token, between tokens, in total
     DeadlineExceeded    504   `max_latency_ms` or the function's own time is used up
 """
@@ -148,6 +149,10 @@ class UpstreamError(SubsecondError):
 
 class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
+
+
+class UpstreamBrokeOff(UpstreamUnreachable):
+    code = "upstream_broke_off"
 
 
 class UpstreamTimeout(UpstreamError):

@@ -189,9 +189,9 @@ async def test_what_a_reply_leaves_out_is_asked_for_again(configured, store, ent
     assert calls == [100, 60, 20]
 
 
-async def test_of_many_who_write_at_once_the_newest_of_each_form_stays(stand_in, monkeypatch, entry):
+async def test_of_many_who_write_at_once_the_newest_of_each_form_stays(emulator, monkeypatch, entry):
     """Over ministack: moto loses updates."""
-    for name, value in stand_in.items():
+    for name, value in emulator.items():
         monkeypatch.setenv(name, value)
     configured = Settings(exact="dynamodb", store_timeout=10.0, store_threads=16, answers_table=TABLE)
     store, now = build(configured), float(int(time.time()))

@@ -161,7 +161,7 @@ def test_plain_words_of_an_error_are_an_error(payload):
 
 @pytest.mark.parametrize("payload", [b"{", b"7", b"[]", b"null", b"", b"hello", b"[" * 100_000, b"\xff"])
 def test_an_event_that_is_no_object_breaks_the_stream_off(payload):
-    assert error_in_event(payload).code == "upstream_unreachable"
+    assert error_in_event(payload).code == "upstream_broke_off"
 
 
 @pytest.mark.parametrize("value", [value for value in NONE.values() if isinstance(value, dict)])

@@ -8,7 +8,7 @@ from subsecond.bootstrap import gateway
 from subsecond.cache.cacheability import lifetime, longest_life, ttl_rules
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
-from subsecond.model import CacheRules
+from subsecond.model import CacheRules, Request
 from subsecond.stages.exact import entry_of
 from subsecond.stats.trace import Trace
 
@@ -54,15 +54,16 @@ def test_no_rules_are_fine():
 
 
 def test_what_may_live_no_time_is_not_stored(ask, tenant, entry):
-    answer = entry(created=0, expires=9).recording
     call = replace(ask(), rules=CacheRules(ttl=0.0))
-    assert entry_of(Settings(), call, tenant, prepare(call, tenant), answer) is None
+    request = Request(tenant, call, prepare(call, tenant), Trace())
+    assert entry_of(Settings(), request, entry(created=0, expires=9).recording) is None
 
 
 def test_an_answer_is_dated_from_its_request_and_lives_from_its_end(ask, tenant, entry):
     trace = Trace()
     trace.started -= 100
     call = replace(ask(), rules=CacheRules(tags=("a",)))
-    made = entry_of(Settings(), call, tenant, prepare(call, tenant), entry(created=0, expires=9).recording, trace)
+    request = Request(tenant, call, prepare(call, tenant), trace)
+    made = entry_of(Settings(), request, entry(created=0, expires=9).recording)
     assert made.expires - made.created == pytest.approx(86_500, abs=1)
     assert (made.tags, made.model) == (("a",), call.model)

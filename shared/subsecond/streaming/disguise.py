@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from subsecond.errors import UpstreamError, UpstreamUnreachable
+from subsecond.errors import UpstreamBrokeOff, UpstreamError, UpstreamUnreachable
 from subsecond.model import Endpoint
 from subsecond.streaming.events import choices_of, looks_like_a_chunk, parsed
 from subsecond.streaming.json_bytes import dump
@@ -109,7 +109,7 @@ def error_in_event(payload: bytes, name: bytes = b"") -> UpstreamError | None:
     text = value if isinstance(value, str) else payload.decode("utf-8", "replace")
     if name == b"error" or text[:5].lower() == "error":
         return _told({"message": text})
-    return UpstreamUnreachable("The model's stream broke off: an event is not JSON.")
+    return UpstreamBrokeOff("The model's stream broke off: an event is not JSON.")
 
 
 def not_an_answer(endpoint: Endpoint, body: bytes) -> UpstreamError | None:
@@ -236,7 +236,7 @@ def _is_good(error: object) -> bool:
 def _unless_an_object(value: object) -> UpstreamError | None:
     if isinstance(value, dict):
         return None
-    return UpstreamUnreachable("The model's stream broke off: an event is not an object.")
+    return UpstreamBrokeOff("The model's stream broke off: an event is not an object.")
 
 
 def _said(found: object) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from subsecond.errors import UpstreamError, UpstreamUnreachable
+from subsecond.errors import UpstreamBrokeOff, UpstreamError, UpstreamUnreachable
 from subsecond.model import Chunk
 from subsecond.ports import Reply
 from subsecond.streaming.sse import Splitter, is_done
@@ -68,7 +68,7 @@ async def _more(incoming: Incoming, clock: Clock) -> bytes:
         try:
             data = incoming.take()
         except ConnectionError as error:
-            raise UpstreamUnreachable("The upstream's answer broke off.") from error
+            raise UpstreamBrokeOff("The upstream's answer broke off.") from error
         if data or incoming.complete:
             return data
         await _wait(incoming, clock)
@@ -154,7 +154,7 @@ class Events:
         try:
             return self._incoming.take()
         except ConnectionError as error:
-            raise UpstreamUnreachable("The upstream's answer broke off.") from error
+            raise UpstreamBrokeOff("The upstream's answer broke off.") from error
 
     def _feed(self, data: bytes) -> None:
         self._size += len(data)
@@ -162,7 +162,7 @@ class Events:
         try:
             self._give(self._splitter.feed(data))
         except ValueError as error:
-            raise UpstreamUnreachable("The upstream's answer broke off: an event is too large.") from error
+            raise UpstreamBrokeOff("The upstream's answer broke off: an event is too large.") from error
 
     def _give(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -180,5 +180,5 @@ class Events:
         try:
             self._give(self._splitter.finish())
         except ValueError as error:
-            raise UpstreamUnreachable("The upstream's answer broke off: it ended inside an event.") from error
+            raise UpstreamBrokeOff("The upstream's answer broke off: it ended inside an event.") from error
         self._ended = True
