@@ -35,6 +35,7 @@ class LiveAnswer:
         self._stream = stream
         self._payloads: list[bytes] = []
         self._ended = stream is None
+        self._exact = True  # whether what is told is what was said, and not put together loosely
 
     @classmethod
     async def open(cls, upstream: Upstream, call: Call) -> LiveAnswer:
@@ -88,7 +89,7 @@ class LiveAnswer:
 
     def recording(self) -> Recording:
         """Of all that was said, for the caches and the statistics. After the end."""
-        return recorded(self._call.endpoint, self._call.form, tuple(self._payloads), ended=self._ended)
+        return recorded(self._call.endpoint, self._call.form, tuple(self._payloads), ended=self._ended and self._exact)
 
     def close(self) -> None:
         """Ends the upstream call, unless it has ended. May be called again."""
@@ -109,7 +110,7 @@ class LiveAnswer:
         body = to_whole(self._call.endpoint, self._payloads)
         if body is None:
             body = joined_loosely(self._call.endpoint, self._payloads) or b""
-            self._ended = False  # told to this client, and to nobody else
+            self._exact = False  # told to this client, and to nobody else
         if error := not_an_answer(self._call.endpoint, body):
             raise error
         self.chunks, self._payloads = [Chunk(body)], [body]
