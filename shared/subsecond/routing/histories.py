@@ -30,7 +30,7 @@ class Prior:
 
 @dataclass(slots=True)
 class History:
-    """ttft: milliseconds. speed: tokens a second after the first_token. failed: calls that gave no answer."""
+    """ttft: milliseconds. speed: tokens a second after the first token. failed: calls that gave no answer."""
 
     ttft: Histogram = field(default_factory=Histogram)
     speed: Histogram = field(default_factory=Histogram)
@@ -73,18 +73,16 @@ def encode(histories: Mapping[str, History]) -> dict[str, int]:
 
 
 def decode(figures: Mapping[str, int]) -> dict[str, History]:
-    """The histories of `encode`. A name of another kind is on_abandoned out: a later version may have written it."""
+    """The histories of `encode`. A name of another kind is left out: a later version may have written it."""
     histories: dict[str, History] = {}
     for name, n in figures.items():
-        if name.count("|") <= 1:
-            continue
-        model, kind, bucket = name.rsplit("|", 2)
-        history = histories.setdefault(model, History())
-        if kind == "f":
-            history.failed += n
-        elif kind in ("t", "v"):
-            counts = (history.ttft if kind == "t" else history.speed).counts
-            counts[int(bucket)] = counts.get(int(bucket), 0) + n
+        match name.rsplit("|", 2):
+            case [model, "f", _]:
+                histories.setdefault(model, History()).failed += n
+            case [model, "t" | "v" as kind, bucket]:
+                history = histories.setdefault(model, History())
+                counts = (history.ttft if kind == "t" else history.speed).counts
+                counts[int(bucket)] = counts.get(int(bucket), 0) + n
     return histories
 
 
