@@ -1,4 +1,4 @@
-"""The answers table's stream -> the index in S3. Any other event, as the schedule's, tidies every place's index."""
+"""Takes the answers table's stream into the indexes on S3. Any other event, as the schedule's, compacts every index."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,7 @@ from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.writer import Writer, WriterLimits
 
-# One loop for the environment's life: what has been read of the index is kept for the next batch.
+# One loop for the environment's life: the writer keeps what it has read of an index for the next batch.
 loop = asyncio.new_event_loop()
 settings = Settings.from_env()
 writer = Writer(bootstrap.adapter("objects", settings), WriterLimits())
@@ -33,6 +33,6 @@ async def work(event: dict[str, Any]) -> dict[str, Any]:
 @telemetry.logger.inject_lambda_context(log_event=False, correlation_id_path=telemetry.CORRELATION_ID)
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     result = loop.run_until_complete(work(event))
-    # Counted since this environment began.
+    # Counts since this environment began.
     telemetry.logger.info("indexed", extra={"counts": dict(indexer.counts + compactor.counts)})
     return result

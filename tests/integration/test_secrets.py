@@ -8,6 +8,7 @@ import pytest
 from moto import mock_aws
 
 from subsecond.aws import secrets
+from subsecond.aws.secret_stores import parameters, secrets_manager
 from subsecond.errors import Unavailable
 
 
@@ -17,15 +18,15 @@ def stores(monkeypatch):
     with mock_aws():
         yield boto3.client("secretsmanager"), boto3.client("ssm")
     secrets._known.clear()
-    secrets._secrets.cache_clear()
-    secrets._parameters.cache_clear()
+    secrets_manager.cache_clear()
+    parameters.cache_clear()
 
 
 @pytest.fixture
 def calls(stores):
     """The names of the API calls made from here on by the module's own clients."""
     made = []
-    for provider in (secrets._secrets(), secrets._parameters()):
+    for provider in (secrets_manager(), parameters()):
         provider.client.meta.events.register("before-call.*", lambda model, **_: made.append(model.name))
     return made
 

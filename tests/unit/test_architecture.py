@@ -22,7 +22,7 @@ EDGES = {
     "fastapi": ("api/",),
     "starlette": ("api/",),
     "mangum": ("lambda_runtime/buffered.py",),
-    "aws_lambda_powertools": ("functions/", "lambda_runtime/telemetry.py", "aws/secrets.py"),
+    "aws_lambda_powertools": ("functions/", "lambda_runtime/telemetry.py", "aws/secret_stores.py"),
     "awslambdaric": ("lambda_runtime/",),
     "boto3": ("aws/client.py",),
     "botocore": (

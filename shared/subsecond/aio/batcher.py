@@ -20,20 +20,20 @@ class ShortReply(Exception):
 
 
 class Batcher(Generic[Question, Reply]):
-    """`together` answers a list of questions in their order; an exception in place of a reply goes to that caller
+    """`ask_all` answers a list of questions in their order; an exception in place of a reply goes to that caller
     alone. Used from one event loop.
 
-    most: questions of one call. at_once: calls that run side by side, so that a slow one holds up nobody else.
+    most: questions of one call. at_once: calls that run concurrently, so that a slow one does not hold up the others.
     """
 
     def __init__(
         self,
-        together: Callable[[Sequence[Question]], Awaitable[Sequence[Reply | BaseException]]],
+        ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Reply | BaseException]]],
         *,
         most: int,
         at_once: int = 4,
     ) -> None:
-        self._together = together
+        self._ask_all = ask_all
         self._most = most
         self._at_once = at_once
         self._waiting: deque[tuple[Question, asyncio.Future[Reply]]] = deque()
@@ -41,7 +41,7 @@ class Batcher(Generic[Question, Reply]):
         self._called = False
 
     async def ask(self, question: Question) -> Reply:
-        """The reply. Raises what `together` raised, or ShortReply. Cancelling one caller does not cancel the shared
+        """The reply. Raises what `ask_all` raised, or ShortReply. Cancelling one caller does not cancel the shared
         call."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
@@ -66,7 +66,7 @@ class Batcher(Generic[Question, Reply]):
 
     async def _answer(self, batch: Sequence[tuple[Question, asyncio.Future[Reply]]]) -> None:
         try:
-            replies = _whole(await self._together([question for question, _ in batch]), len(batch))
+            replies = _whole(await self._ask_all([question for question, _ in batch]), len(batch))
         except BaseException as error:
             for _, future in batch:
                 if not future.done():

@@ -14,7 +14,7 @@ NEVER = float("-inf")
 class SharedRefresh:
     """Runs `work` at most once in `every` seconds, and one at a time. Used from one event loop.
 
-    A refresh outlives its waiters: a request's time box ends the waiting, not the work. `clock`: epoch seconds.
+    A refresh outlives its waiters: a request's time limit ends the waiting, not the work. `clock`: epoch seconds.
     """
 
     __slots__ = ("_begun", "_clock", "_every", "_task", "_work")

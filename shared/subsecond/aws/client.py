@@ -64,6 +64,13 @@ class Aws:
         """lambda; as above."""
         return self._clients.get("lambda") or self._make("lambda")
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What a call raises that AWS refuses, or that does not reach it; `code_of` says why."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as `_make`
+
+        return BotoCoreError, ClientError
+
     def hang_up(self) -> None:
         """Close every connection; the next call opens a new one."""
         for client in self._clients.values():
@@ -103,3 +110,9 @@ class Aws:
                     ),
                 )
             return self._clients[service]
+
+
+def code_of(error: Exception) -> str:
+    """The service's code of one of `Aws.errors` (`ThrottlingException`), or its type. Its message may quote names."""
+    response: dict[str, dict[str, str]] | None = getattr(error, "response", None)
+    return response["Error"]["Code"] if response else type(error).__name__

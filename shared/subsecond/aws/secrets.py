@@ -1,4 +1,4 @@
-"""A secret in AWS by its reference, remembered for a while: the upstream's key. Powertools loads at first use."""
+"""A secret in AWS by its reference, remembered for a while: the upstream's key. `secret_stores` asks."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import asyncio
 import json
 import logging
 import time
-from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from subsecond.clock import within
 from subsecond.errors import Unavailable
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
-
 STORES = ("secretsmanager", "ssm")
 # Seconds until a store that failed is asked again, while the last secret known goes on.
 RETRY = 10.0
-# Seconds for a connection and for a reply; a client waits meanwhile.
-TIMEOUT_S = 2.0
 # Seconds between two readings because the upstream refused what was read: each refused call would cost one.
 REREAD = 60.0
 
@@ -89,15 +82,11 @@ def _refresh(reference: str, max_age: float) -> str:
 
 def _read(reference: str) -> str | None:
     """What the store gives; None, and a line in the log without the secret, when that is nothing of use."""
-    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError  # noqa: PLC0415 - boto3, 0.4 s
+    from subsecond.aws.secret_stores import GetParameterError, read  # noqa: PLC0415 -- boto3, 0.4 s, often never needed
 
     store, name, field = parse(reference)
     try:
-        if store == "ssm":
-            text = _parameters().get(name, max_age=0, force_fetch=True, decrypt=True)
-        else:
-            text = _secrets().get(name, max_age=0, force_fetch=True)
-        return _plain(text, field)
+        return _plain(read(store, name), field)
     except (GetParameterError, ValueError) as error:
         # Powertools wraps what boto3 raised: that names the secret. What a parser raises may quote it.
         why = str(error) if isinstance(error, GetParameterError) else type(error).__name__
@@ -114,19 +103,3 @@ def _plain(text: object, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("there is no text")
     return value.strip()
-
-
-@lru_cache
-def _secrets() -> SecretsProvider:
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    return SecretsProvider(boto_config=Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S))
-
-
-@lru_cache
-def _parameters() -> SSMProvider:
-    from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    return SSMProvider(boto_config=Config(connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S))

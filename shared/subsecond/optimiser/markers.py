@@ -26,7 +26,7 @@ def with_markers(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Fields of the body to replace, and the names of the markers set."""
     own = "prompt_cache_key" in body or has_marker(body.get("tools")) or any(map(has_marker, messages))
-    if kind == "off" or own or any(mark in body for mark in MARKERS):
+    if kind == "off" or own or any(marker in body for marker in MARKERS):
         return {}, ()
     head = [message for message in messages if message.get("role") in INSTRUCTING]
     if kind == "openai":

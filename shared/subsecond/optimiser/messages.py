@@ -50,7 +50,7 @@ def query(messages: Sequence[Message]) -> str:
 
 def pinned_messages(body: Mapping[str, Any], messages: Sequence[Message]) -> int:
     """How many messages must stay byte for byte: those up to the caller's last marker; all for one at the top level."""
-    if any(body.get(mark) for mark in MARKERS):
+    if any(body.get(marker) for marker in MARKERS):
         return len(messages)
     return next((at + 1 for at in range(len(messages) - 1, -1, -1) if has_marker(messages[at])), 0)
 
@@ -58,7 +58,7 @@ def pinned_messages(body: Mapping[str, Any], messages: Sequence[Message]) -> int
 def has_marker(value: object) -> bool:
     """Whether it holds a marker, at any depth (`api.wire` bounds that at 100)."""
     if isinstance(value, Mapping):
-        return any(mark in value for mark in MARKERS) or any(map(has_marker, value.values()))
+        return any(marker in value for marker in MARKERS) or any(map(has_marker, value.values()))
     return isinstance(value, list) and any(map(has_marker, value))
 
 

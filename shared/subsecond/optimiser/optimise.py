@@ -132,9 +132,9 @@ class _Optimisation:
 
     def done(self) -> tuple[Call, OptimiserReport]:
         fields: dict[str, Any] = {"messages": self._messages} if self._messages is not self._original else {}
-        marks: tuple[str, ...] = ()
+        markers: tuple[str, ...] = ()
         if self._messages:
-            changed, marks = with_markers(self._call.body, self._messages, self._plan.markers, self._plan.partition)
+            changed, markers = with_markers(self._call.body, self._messages, self._plan.markers, self._plan.partition)
             fields |= changed
         body = {**self._call.body, **fields}
         report = OptimiserReport(
@@ -146,7 +146,7 @@ class _Optimisation:
             factor=self._factor,
             prefixes=lambda: (_prefix(self._call.body), _prefix(body)) if fields else ("", ""),
             pinned=self._pinned,
-            markers=marks,
+            markers=markers,
             uncounted=uncounted(self._messages) if self._counts else (),
             skipped=self._skipped,
         )

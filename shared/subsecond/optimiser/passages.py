@@ -88,19 +88,19 @@ class _Tags:
     it for each would cost the square of its length."""
 
     def __init__(self, text: str) -> None:
-        self._places: dict[str, list[tuple[int, int]]] = {}
+        self._by_name: dict[str, list[tuple[int, int]]] = {}
         for tag in _TAG.finditer(text):
-            self._places.setdefault(tag[2], []).append((tag.start(), -1 if tag[1] else 1))
+            self._by_name.setdefault(tag[2], []).append((tag.start(), -1 if tag[1] else 1))
 
     def closing(self, name: str, at: int) -> int:
         """The start of the element's closing tag, past nested ones of its name; -1 where it is not closed."""
-        places = self._places.get(name, [])
+        tags = self._by_name.get(name, [])
         depth = 1
-        for index in range(bisect_left(places, (at, -1)), len(places)):
-            place, step = places[index]
+        for index in range(bisect_left(tags, (at, -1)), len(tags)):
+            start, step = tags[index]
             depth += step
             if not depth:
-                return place
+                return start
         return -1
 
 

@@ -151,16 +151,16 @@ def _element(inner: str) -> Region | None:
     return _ONE_LINE if ends(inner) or inner.endswith("/>") else Region(name, ends)
 
 
-def _odd(mark: str) -> Region:
-    return Region(mark, lambda bare: bare.count(mark) % 2 == 1)
+def _odd_count(quote: str) -> Region:
+    return Region(quote, lambda bare: bare.count(quote) % 2 == 1)
 
 
-_QUOTES = tuple((mark, _odd(mark)) for mark in ("`", '"', "'''"))
+_QUOTES = tuple((quote, _odd_count(quote)) for quote in ("`", '"', "'''"))
 
 
 def _open_quote(inner: str) -> Region | None:
-    for mark, region in _QUOTES:
-        if mark in inner and inner.count(mark) % 2:
+    for quote, region in _QUOTES:
+        if quote in inner and inner.count(quote) % 2:
             return region
     if "“" in inner and inner.count("“") > inner.count("”") and "„" not in inner:
         return Region("”", lambda _: True)

@@ -15,7 +15,7 @@ _WORDS = re.compile(r"\w+")
 _WORD_END = re.compile(r"\w")
 # Scripts without spaces between words: there, pairs of characters are the terms.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-# Too frequent to tell passages apart; a query of nothing else ranks by place.
+# Too frequent to tell passages apart; a query of nothing else ranks by position.
 _STOP = frozenset(
     _WORDS.findall(
         "a an and are as at be but by can could did do does for from had has have how i if in into is it its me my no "

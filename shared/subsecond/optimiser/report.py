@@ -98,6 +98,6 @@ def cached_tokens(usage: Mapping[str, Any] | None) -> int | None:
     and DeepSeek's names. None where it said nothing."""
     usage = usage or {}
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    places = [details.get("cached_tokens")] if isinstance(details, Mapping) else []
-    places += [usage.get(n) for n in ("cache_read_input_tokens", "cacheReadInputTokens", "prompt_cache_hit_tokens")]
-    return next((n for n in places if isinstance(n, int) and not isinstance(n, bool)), None)
+    counts = [details.get("cached_tokens")] if isinstance(details, Mapping) else []
+    counts += [usage.get(n) for n in ("cache_read_input_tokens", "cacheReadInputTokens", "prompt_cache_hit_tokens")]
+    return next((n for n in counts if isinstance(n, int) and not isinstance(n, bool)), None)

@@ -299,7 +299,7 @@ class _Selection:
 
     def _sticky(self, ranked: Sequence[Model], ranks: Mapping[Model, Rank], wanted: Tier) -> Model:
         """The conversation's model, while it passes every rule, is no lower than what is wanted now, and as near to
-        what the request itself wishes as the best one is: a overrides goes before stickiness."""
+        what the request itself wishes as the best one is: an override goes before stickiness."""
         best = ranked[0]
         # A rank begins with the distance from the wanted tier and what is preferred.
         wished = 2 if self._features.prefer is not None else 1 if self._features.quality is not None else 0

@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 
+# In the managed runtime, and in the layer with its client.
+from snapshot_restore_py import register_after_restore, register_before_snapshot  # type: ignore[import-untyped]
+
 from subsecond.aio.fail_open import fail_open
 from subsecond.aws import secrets
 from subsecond.aws.client import aws_of
@@ -31,12 +34,6 @@ def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         _ = aws_of(settings).dynamodb
     if started_ahead():
         loop.run_until_complete(prewarm(gateway, keyless=True))
-    # In the managed runtime, and in the layer with its client.
-    from snapshot_restore_py import (  # type: ignore[import-untyped] # noqa: PLC0415
-        register_after_restore,
-        register_before_snapshot,
-    )
-
     # The runtime calls them where there is a snapshot, and nowhere else.
     register_before_snapshot(lambda: loop.run_until_complete(before_snapshot(gateway)))
     register_after_restore(lambda: loop.run_until_complete(after_restore(gateway)))

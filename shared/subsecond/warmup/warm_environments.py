@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.client import Aws, aws_of, code_of
 from subsecond.config import Settings
 from subsecond.pipeline import Gateway
 from subsecond.warmup.prewarm import prewarm
@@ -102,15 +102,11 @@ def _list(aws: Aws, bucket: str, name: str) -> list[dict[str, Any]]:
 
 def _invoke(aws: Aws, name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """The function's own report, or `error`: that it was throttled, has failed, or could not be reached."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- boto3 loads in the pool only
-
     try:
         reply = aws.functions.invoke(FunctionName=name, Payload=json.dumps(event).encode())
         found: dict[str, Any] = json.loads(reply["Payload"].read())
-    except ClientError as error:
-        return {"error": error.response["Error"]["Code"]}
-    except BotoCoreError as error:
-        return {"error": type(error).__name__}
+    except aws.errors as error:
+        return {"error": code_of(error)}
     return {"error": str(found.get("errorType", "unknown"))} if "FunctionError" in reply else found
 
 

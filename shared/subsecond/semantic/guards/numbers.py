@@ -26,6 +26,8 @@ _DIGITS = re.compile(r"[\d,]*(?:\.\d+)?")
 _MONEY = "$\u00a3\u20ac\u00a5\u20b9"
 # Alone they often count nothing: "which one", "at first", "in a second".
 WEAK = frozenset(("one", "first", "second"))
+# The unit of a number that is a name: "4x", "3d", a very long one. It equals the same letters alone.
+LABEL = "label"
 # Digits of the longest number that is compared by value; a longer one is a name.
 LONGEST = 15
 # Letters of the shortest multiplier that is a word of its own.
@@ -58,7 +60,7 @@ def _plain(piece: str) -> Amount:
     number = found[0] if found else ""
     behind = piece[len(number) :].strip()
     if not number or len(number) > LONGEST:
-        return Amount("mark", piece)
+        return Amount(LABEL, piece)
     value = float(number.replace(",", ""))
     if behind in ("", "st", "nd", "rd", "th"):
         return Amount("", _text(value))
@@ -66,7 +68,7 @@ def _plain(piece: str) -> Amount:
         return typed(value, behind)
     if behind in units().times:
         return Amount("", _text(value * units().times[behind]))
-    return Amount("mark", piece)  # "4x", "3d"
+    return Amount(LABEL, piece)
 
 
 def typed(value: float, unit: str) -> Amount:
@@ -106,14 +108,14 @@ def _money(piece: str) -> Amount:
     found = _DIGITS.match(rest)
     number = found[0] if found else ""
     if len(number) > LONGEST:
-        return Amount("mark", piece)
+        return Amount(LABEL, piece)
     return typed(float(number.replace(",", "") or 0) * units().times.get(rest[len(number) :].strip(), 1.0), piece[0])
 
 
 def _clock(piece: str) -> Amount:
     found = _TIME.match(piece)
     if found is None:
-        return Amount("mark", piece)
+        return Amount(LABEL, piece)
     hour, minute, second, half = float(found[1]), float(found[2] or 0), float(found[3] or 0), found[4]
     if half:
         hour = hour % 12 + (12 if half == "p" else 0)

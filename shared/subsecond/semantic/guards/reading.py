@@ -75,7 +75,7 @@ class _Reader:
         self.kinds: list[str] = []
         self.amounts: list[Amount] = []
         self.weak: list[str] = []
-        self.marks: dict[str, list[str]] = {"code": [], "quote": [], "sign": []}
+        self.literals: dict[str, list[str]] = {"code": [], "quote": [], "sign": []}
         self.function: set[str] = set()
         self.dates: set[str] = set()
         self.negations = 0
@@ -99,9 +99,9 @@ class _Reader:
             weak=tuple(self.weak),
             negations=self.negations,
             dates=frozenset(self.dates),
-            code=tuple(self.marks["code"]),
-            quotes=tuple(self.marks["quote"]),
-            signs=tuple(self.marks["sign"]),
+            code=tuple(self.literals["code"]),
+            quotes=tuple(self.literals["quote"]),
+            signs=tuple(self.literals["sign"]),
             function=frozenset(self.function),
             keys=frozenset(word.key for word in self.words),
         )
@@ -113,7 +113,7 @@ class _Reader:
             return self._number(position, token)
         if token.sort != "word":
             if token.sort != "stop":
-                self.marks[token.sort].append(token.text)
+                self.literals[token.sort].append(token.text)
                 if token.sort != "quote":
                     self.plain.append(token.text)
             return 1

@@ -96,7 +96,7 @@ def _lengths(phrases: Iterable[Phrase]) -> dict[str, list[int]]:
 
 def _spelled_out(phrase: str) -> list[Phrase]:
     """`how (do/can) i` is two phrases."""
-    parts = [part.split("/") if place % 2 else [part] for place, part in enumerate(_ALTERNATIVES.split(phrase))]
+    parts = [part.split("/") if at % 2 else [part] for at, part in enumerate(_ALTERNATIVES.split(phrase))]
     return [tuple(" ".join(chosen).split()) for chosen in itertools.product(*parts)]
 
 

@@ -73,12 +73,12 @@ def tokens(text: str) -> list[Token]:
         elif sort == "quote":
             _quoted(piece, found, first=first)
         else:
-            found += _marks(sort, piece)
+            found += _literals(sort, piece)
         first = False
     return found
 
 
-def _marks(sort: str | None, piece: str) -> list[Token]:
+def _literals(sort: str | None, piece: str) -> list[Token]:
     """The tokens of a sign or an identifier. Punctuation of other scripts gives none."""
     if sort == "and":
         return [Token("word", "and")]
@@ -114,7 +114,7 @@ def _words(piece: str, found: list[Token], *, first: bool) -> None:
     read = tables().forms.get(word)
     if read is None:
         mixed = not word.isalpha() and any(map(str.isdigit, word))
-        found.append(Token("word", word, capital, first, numbers.Amount("mark", word) if mixed else None))
+        found.append(Token("word", word, capital, first, numbers.Amount(numbers.LABEL, word) if mixed else None))
     else:
         found += [Token("word", part, capital, first) for part in read]
     if end:

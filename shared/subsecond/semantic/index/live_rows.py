@@ -96,12 +96,12 @@ def _last_uses(found: LiveRows) -> Mapping[str, NDArray[np.int64]]:
     for segment_id, key_index in found.key_indexes.items():
         created, used = key_index.versions[: key_index.rows] // 2, key_index.used[: key_index.rows].astype(np.int64)
         uses[segment_id] = np.maximum(created, used * MICROSECONDS)
-    for marked in found.key_indexes.values():
-        tombstones = np.flatnonzero(marked.used[marked.rows :]) + marked.rows
+    for holder in found.key_indexes.values():
+        hits = np.flatnonzero(holder.used[holder.rows :]) + holder.rows
         for segment_id, key_index in found.key_indexes.items():
-            positions = key_index.finder.find(marked.keys[tombstones])
+            positions = key_index.finder.find(holder.keys[hits])
             there = (positions != ABSENT) & (positions < key_index.rows)
-            used = marked.used[tombstones[there]].astype(np.int64)
+            used = holder.used[hits[there]].astype(np.int64)
             np.maximum.at(uses[segment_id], positions[there], used * MICROSECONDS)
     return uses
 

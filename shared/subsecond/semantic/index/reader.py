@@ -1,6 +1,6 @@
 """Searches the index of each partition that this gateway serves, and loads what is new on S3.
 
-All who wait share one refresh, and it outlives them: a request's time box ends its waiting, not the loading.
+All who wait share one refresh, and it outlives them: a request's time limit ends its waiting, not the loading.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Steps of a commit, at each of which the writer may die:
 
-    1  PUT segment-<id>.npy         nobody knows of it yet
-    2  PUT segment-<id>.ids.npy     nobody knows of it yet
+    1  PUT segment-<id>.npy         no manifest names it yet
+    2  PUT segment-<id>.ids.npy     no manifest names it yet
     3  PUT manifest.json, If-Match  the commit: before it nothing has changed, after it everything
 
 A writer killed before 3 leaves an orphan, which compaction deletes once it is older than any writer can be. Whoever

@@ -18,7 +18,7 @@ from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.client import Aws, aws_of, code_of
 from subsecond.stats.counters import Counters
 from subsecond.stats.highlights import KEPT as KEPT_RECENT
 from subsecond.stats.highlights import Highlights, merged
@@ -91,8 +91,6 @@ class DynamoLedger:
         return summarise(rollups, now, hours, complete=complete) | merged(recent, now)
 
     def _merge(self) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- boto3 loads in the pool only
-
         with self._merging:
             rollups = self._counters.take()
             try:
@@ -101,10 +99,10 @@ class DynamoLedger:
                     del rollups[key]
                 self._show()
                 self._pause = self._interval
-            except (BotoCoreError, ClientError) as error:
+            except self._aws.errors as error:
                 self.failures += 1
                 self._pause = min(LONGEST_PAUSE, 2 * max(self._pause, 1.0))
-                log.warning("statistics wait: %s", type(error).__name__)
+                log.warning("statistics wait: %s", code_of(error))
             finally:
                 self._counters.add(rollups)
                 self.lost += self._counters.shrink(MOST_WAITING)
@@ -150,7 +148,7 @@ class DynamoLedger:
                 if added:
                     client.update_item(TableName=self._table, **_update(partition, rollup, added))
             except client.exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":
+                if code_of(error) != "ValidationException":
                     raise
                 # Malformed now is malformed for ever, and must not hold up the rest.
                 self.lost += len(part)
@@ -158,38 +156,32 @@ class DynamoLedger:
                 del sums[name]
 
     def _read(self, partition: str, now: float, hours: int) -> tuple[Rollups, bool]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
         counts, live = oldest_rollups(now, hours)
         with self._merging:
             found = self._counters.of(partition)
             try:
                 for first, last in ((counts, hour_of(now + HOUR)), (live, LIVE + "~")):
                     found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
-            except (BotoCoreError, ClientError):
+            except self._aws.errors:
                 return found, False
         return found, True
 
     def _recent(self, partition: str) -> list[dict[str, Any]]:
         """What the environments have to show: this one's from memory, the others' where they can be read."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
         try:
             items = list(self._query(partition, RECENT, RECENT + "~"))
-        except (BotoCoreError, ClientError):
+        except self._aws.errors:
             items = []
         found = [json.loads(item["doc"]["S"]) for item in items]
         return [self._highlights.of(partition), *(one for one in found if one["id"] != self._highlights.id)]
 
     def _overall(self, tenant: str, now: float, hours: int) -> Mapping[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
         owned = {name for name in self._counters.partitions() if name != tenant and tenant_of(name) == tenant}
         complete = True
         try:
             for item in self._query(tenant, NAMESPACES, NAMESPACES):
                 owned |= {f"{tenant}:{name}" for name in item["names"]["SS"]}
-        except (BotoCoreError, ClientError):
+        except self._aws.errors:
             complete = False
         found = {}
         # One more than are added up, so that it shows that there are more.

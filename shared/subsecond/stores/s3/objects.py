@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from subsecond.aws.client import Aws, aws_of
+from subsecond.aws.client import Aws, aws_of, code_of
 from subsecond.config import Settings
 from subsecond.ports import Found, Listed, ObjectsFailed
 
@@ -41,7 +41,7 @@ class S3Objects:
         await self._run(lambda: self._remove(names))
 
     async def _run(self, call: Callable[[], T]) -> T:
-        return await self._aws.run(lambda: _named(call))
+        return await self._aws.run(lambda: _named(self._aws, call))
 
     def _read(self, name: str, known: str | None) -> Found | None:
         s3 = self._aws.s3
@@ -90,16 +90,12 @@ class S3Objects:
                 raise ObjectsFailed(reply["Errors"][0].get("Code", "refused"))
 
 
-def _named(call: Callable[[], T]) -> T:
-    """The call's result; boto3's failures become ours. Runs in the pool, so that botocore loads there."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
+def _named(aws: Aws, call: Callable[[], T]) -> T:
+    """The call's result; boto3's failures become ours."""
     try:
         return call()
-    except (BotoCoreError, ClientError) as error:
-        # The type and code alone: a message may quote names.
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-        raise ObjectsFailed(code) from error
+    except aws.errors as error:
+        raise ObjectsFailed(code_of(error)) from error
 
 
 def build(settings: Settings) -> S3Objects:
