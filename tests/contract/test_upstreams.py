@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import aclosing
 from dataclasses import replace
 from importlib import import_module
 from time import monotonic
@@ -14,6 +13,7 @@ from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond_local.simulator.server import SimulatorProcess
 from tests.support.adapters import modules
+from tests.support.asking import collect
 
 ADAPTERS = [*modules(subsecond.upstreams), "subsecond_local.simulator.adapter"]
 
@@ -34,12 +34,15 @@ async def upstream(request, server):
 
 
 async def payloads(upstream, call):
-    async with aclosing(upstream.stream(call)) as stream:
-        return [json.loads(payload) async for payload in stream]
+    return [json.loads(payload) for payload in await collect(upstream, replace(call, form="stream"))]
 
 
 def test_the_adapters_were_found():
-    assert {"subsecond.upstreams.openai", "subsecond_local.simulator.adapter"} <= set(ADAPTERS)
+    assert {
+        "subsecond.upstreams.openai",
+        "subsecond.upstreams.openai_package",
+        "subsecond_local.simulator.adapter",
+    } <= set(ADAPTERS)
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "text"])
@@ -58,7 +61,6 @@ async def test_a_complete_answer_with_its_usage_and_without_done(upstream, ask, 
         ("sim-t0-i0-n8-fstatus400", UpstreamError, 400),
         ("sim-t0-i0-n8-fstatus429", UpstreamError, 429),
         ("sim-t0-i0-n8-ftruncate3", UpstreamUnreachable, 502),
-        ("sim-t0-i0-n8-fnodone", UpstreamUnreachable, 502),
         ("sim-t0-i0-n8-fstall3", UpstreamTimeout, 504),
     ],
 )
@@ -68,14 +70,44 @@ async def test_whatever_is_not_complete_is_an_error(upstream, ask, model, error,
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize("endpoint", ["chat", "text"])
+async def test_a_whole_call_has_a_whole_reply_that_says_what_the_stream_says(upstream, ask, endpoint):
+    call = replace(ask(prompt="Hello?"), endpoint=endpoint, form="whole")
+    reply = await upstream.ask(call)
+    assert (reply.status, reply.content_type) == (200, "application/json")
+    found, streamed = json.loads(reply.body), await payloads(upstream, call)
+    assert found["usage"] == next(chunk["usage"] for chunk in streamed if chunk.get("usage"))
+    assert found["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status"),
+    [("status503", UpstreamError, 503), ("truncate3", UpstreamUnreachable, 502), ("errorevent3", UpstreamError, 500)],
+)
+async def test_faults_meet_whole_replies_too(upstream, ask, fault, error, status):
+    with pytest.raises(error) as caught:
+        await upstream.ask(replace(ask(model=f"sim-t0-i0-n8-f{fault}"), form="whole"))
+    assert caught.value.status == status
+
+
+async def test_an_error_within_a_stream_is_an_event_like_any_other(upstream, ask):
+    found = await payloads(upstream, ask(model="sim-t0-i0-n8-ferrorevent3"))
+    assert found[-1]["error"]["code"] == "simulated_error"
+
+
+async def test_an_end_without_done_behind_a_whole_event_is_an_end(upstream, ask):
+    assert (await payloads(upstream, ask(model="sim-t0-i0-n8-fnodone")))[-1]["usage"]
+
+
 async def test_the_deadline_ends_it(upstream, ask):
     with pytest.raises(DeadlineExceeded):
         await payloads(upstream, replace(ask(model="sim-t60000-i0-n1"), deadline=monotonic() + 0.05))
 
 
 async def test_closing_early_is_harmless(upstream, ask):
-    async with aclosing(upstream.stream(ask(model="sim-t0-i20-n500"))) as stream:
-        await anext(stream)
+    stream = await upstream.ask(replace(ask(model="sim-t0-i20-n500"), form="stream"))
+    await stream.next()
+    stream.close()
     assert await payloads(upstream, ask())
 
 

@@ -1,13 +1,14 @@
-"""The transport as httpx2 uses it, on real sockets: TLS, uvloop, slow readers, large bodies, its end."""
+"""The transport on real sockets: TLS, uvloop, slow readers, large bodies, its end."""
 
 import asyncio
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 from collections import Counter
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 import uvloop
 from cryptography import x509
@@ -16,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from subsecond.config import Settings
 from subsecond.errors import UpstreamTimeout
-from subsecond.model import Call
 from subsecond.resending import counted_in
-from subsecond.upstreams.http.transport import HIGH_WATER, KEEP, Client, Transport
+from subsecond.upstreams.http.exchange import SendFailed
+from subsecond.upstreams.http.transport import HIGH_WATER, KEEP, KEEPALIVE, Transport, trust
 from subsecond.upstreams.openai import build
+from tests.support.asking import call, collect, refused
 
 
 @asynccontextmanager
@@ -62,14 +64,38 @@ async def until_closed(reader, writer):
     writer.write(b"thing")
 
 
+class Client:
+    """Asks for what fits in a line."""
+
+    def __init__(self, transport):
+        self.transport = transport
+
+    async def send(self, content=None):
+        """The answer, its head read."""
+        length = b"" if content is None else b"content-length: %d\r\n" % len(content)
+        return await self.transport.send(b"POST / HTTP/1.1\r\nhost: a\r\n" + length + b"\r\n" + (content or b""))
+
+    async def post(self, content=None):
+        """(status, body)"""
+        body = await self.send(content)
+        parts = []
+        try:
+            while not body.complete:
+                await body.wait()
+                parts.append(body.take())
+            return body.status, b"".join([*parts, body.take()])
+        finally:
+            body.close()
+
+
 @asynccontextmanager
-async def client_for(base, tls=None, connections=4):
-    transport = Transport(httpx2.URL(base), connections, tls)
-    client = Client(transport)
+async def client_for(base, tls=None, connections=4, connect=5.0):
+    url = urlsplit(base)
+    transport = Transport(url.hostname, url.port, connections, connect, tls)
     try:
-        yield client, transport
+        yield Client(transport), transport
     finally:
-        await client.aclose()
+        await transport.aclose()
 
 
 @pytest.fixture(scope="module")
@@ -95,34 +121,63 @@ def tls(tmp_path_factory):
     return server, ssl.create_default_context(cafile=str(path))
 
 
-async def test_httpx2_reads_it_as_any_other():
+async def test_an_answer_has_its_status_its_headers_and_its_body():
     async with listening(echo) as base, client_for(base) as (client, _):
-        response = await client.post(base + "/a?b=c", content=b"hello")
-        assert (response.status_code, response.content, response.http_version) == (200, b"hello", "HTTP/1.1")
-        async with client.stream("POST", base, content=b"hello") as response:
-            assert [data async for data in response.aiter_bytes()] == [b"hello"]
+        body = await client.send(b"hello")
+        assert (body.status, body.headers, body.resent) == (200, [(b"content-length", b"5")], False)
+        assert body.take() == b"hello"
+        assert body.complete
+        body.close()
 
 
 async def test_tls_is_spoken_kept_and_ended(tls):
     server, trusting = tls
     async with listening(echo, server) as base, client_for(base, trusting) as (client, transport):
         for _ in range(3):
-            assert (await client.post(base, content=b"x" * 100_000)).content == b"x" * 100_000
+            assert await client.post(b"x" * 100_000) == (200, b"x" * 100_000)
         assert len(transport._open) == 1
-        task = asyncio.create_task(client.get(base))
+        task = asyncio.create_task(client.post())
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await client.post(base, content=b"again")).content == b"again"
+        assert await client.post(b"again") == (200, b"again")
     async with listening(until_closed, server) as base, client_for(base, trusting) as (client, _):
-        assert (await client.get(base)).content == b"something"
+        assert await client.post() == (200, b"something")
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tls):
-    async with listening(echo, tls[0]) as base, client_for(base) as (client, _):
-        with pytest.raises(httpx2.ConnectError, match="certificate"):
-            await client.get(base)
+    async with listening(echo, tls[0]) as base, client_for(base, trust()) as (client, _):
+        with pytest.raises(SendFailed, match="certificate"):
+            await client.post()
+
+
+def test_the_systems_certificates_are_trusted_and_names_checked():
+    context = trust()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_a_python_without_certificates_finds_the_systems(monkeypatch):
+    nothing = ssl.get_default_verify_paths()._replace(cafile=None, capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nothing)
+    assert trust().verify_mode == ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_the_kernel_looks_after_silent_connections(run):
+    async def options():
+        async with listening(echo) as base, client_for(base) as (client, transport):
+            await client.post(b"x")
+            (kept,) = transport._idle
+            found = kept._transport.get_extra_info("socket")
+            assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            names = [name for name in KEEPALIVE if hasattr(socket, name)]
+            return {name: found.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names}
+
+    # Before address translation forgets (350 s), and a dead peer is noticed within minutes.
+    kept = run(options())
+    assert kept == {name: KEEPALIVE[name] for name in kept}
+    assert KEEPALIVE["TCP_KEEPIDLE"] + KEEPALIVE["TCP_KEEPINTVL"] * KEEPALIVE["TCP_KEEPCNT"] < 350
 
 
 async def test_a_slow_reader_slows_the_server_down():
@@ -138,9 +193,7 @@ async def test_a_slow_reader_slows_the_server_down():
             sent += 1 << 16
 
     async with listening(pour) as base, client_for(base) as (client, _):
-        request = client.build_request("GET", base)
-        response = await client.send(request, stream=True)
-        body = response.extensions["body"]
+        body = await client.send()
         await asyncio.sleep(0.2)
         held = len(body.take())
         assert HIGH_WATER <= held < 4 * HIGH_WATER
@@ -161,46 +214,48 @@ async def test_an_answer_that_comes_before_the_whole_question_is_taken_and_the_c
         await asyncio.sleep(0.1)
 
     async with listening(refuse) as base, client_for(base) as (client, transport):
-        assert (await client.post(base, content=b"x" * 50_000_000)).status_code == 413
+        assert await client.post(b"x" * 50_000_000) == (413, b"")
         assert transport._idle == []
 
 
 async def test_a_connection_unused_for_too_long_is_not_used_again():
     async with listening(echo) as base, client_for(base) as (client, transport):
-        await client.post(base, content=b"1")
+        await client.post(b"1")
         (kept,) = transport._idle
         kept._since -= KEEP + 1
-        await client.post(base, content=b"2")
+        await client.post(b"2")
         assert transport._idle != [kept]
 
 
-async def test_closing_ends_what_is_still_read():
-    async def stall(reader, writer):
-        await asked(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\npart")
-        await reader.read()
+async def stall(reader, writer):
+    await asked(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart")
+    await reader.read()
 
-    async with listening(stall) as base, client_for(base) as (client, _), client.stream("GET", base) as response:
-        parts = response.aiter_raw()
-        assert await anext(parts) == b"part"
-        await client.aclose()
-        with pytest.raises(httpx2.ReadError):
-            await anext(parts)
+
+async def test_closing_ends_what_is_still_read():
+    async with listening(stall) as base, client_for(base) as (client, transport):
+        body = await client.send()
+        assert body.take() == b"part"
+        await transport.aclose()
+        await body.wait()
+        with pytest.raises(ConnectionError):
+            body.take()
 
 
 async def test_a_reader_that_gives_up_leaves_the_connection_closed_and_its_place_free():
-    async def drip(reader, writer):
-        await asked(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart")
-        await reader.read()
-
-    async with listening(drip) as base, client_for(base, connections=1) as (client, transport):
+    async with listening(stall) as base, client_for(base, connections=1) as (client, transport):
         for _ in range(2):
-            async with client.stream("GET", base) as response:
-                async for _ in response.aiter_raw():
-                    break
+            (await client.send()).close()
             assert not transport.slots.locked()
             assert transport._idle == []
+
+
+async def test_who_waits_too_long_for_an_answer_leaves_its_place():
+    async with listening(hang) as base, client_for(base, connections=1) as (_, transport):
+        with pytest.raises(TimeoutError):
+            await transport.send(b"GET / HTTP/1.1\r\n\r\n", asyncio.get_running_loop().time() + 0.05)
+        assert not transport.slots.locked()
 
 
 class Dying:
@@ -227,8 +282,8 @@ class Dying:
         self.sent += 1
         writer.write(self.last)
 
-    async def keep(self, client, base):
-        await asyncio.gather(*(client.post(base, content=b"x") for _ in range(self.together.parties)))
+    async def keep(self, client):
+        await asyncio.gather(*(client.post(b"x") for _ in range(self.together.parties)))
         self.sent = 0
 
 
@@ -236,10 +291,10 @@ class Dying:
 async def test_what_a_dying_connection_took_goes_out_once_more_on_a_new_one(keeping):
     server = Dying(keeping)
     async with listening(server.serve) as base, client_for(base, connections=keeping) as (client, transport):
-        await server.keep(client, base)
+        await server.keep(client)
         counts = Counter()
         counted_in(counts)
-        assert (await client.post(base, content=b"x")).content == b"ok"
+        assert await client.post(b"x") == (200, b"ok")
         assert (server.sent, counts["retries"]) == (2, 1)
         assert len(transport._open) == keeping
 
@@ -247,9 +302,9 @@ async def test_what_a_dying_connection_took_goes_out_once_more_on_a_new_one(keep
 async def test_a_request_is_sent_at_most_twice_however_many_connections_die():
     server = Dying(12, fresh=False)
     async with listening(server.serve) as base, client_for(base, connections=12) as (client, transport):
-        await server.keep(client, base)
-        with pytest.raises(httpx2.RemoteProtocolError):
-            await client.post(base, content=b"x")
+        await server.keep(client)
+        with pytest.raises(SendFailed):
+            await client.post(b"x")
         assert server.sent == 2
         assert transport.slots._value == 12
 
@@ -258,9 +313,9 @@ async def test_a_request_is_sent_at_most_twice_however_many_connections_die():
 async def test_nothing_is_sent_again_once_the_server_has_said_anything(last):
     server = Dying(1, last)
     async with listening(server.serve) as base, client_for(base) as (client, _):
-        await server.keep(client, base)
-        with pytest.raises(httpx2.RemoteProtocolError):
-            await client.post(base, content=b"x")
+        await server.keep(client)
+        with pytest.raises(SendFailed):
+            await client.post(b"x")
         assert server.sent == 1
 
 
@@ -268,8 +323,8 @@ async def test_a_failed_connect_gives_its_place_back():
     async with listening(echo) as base:
         pass
     async with client_for(base, connections=1) as (client, transport):
-        with pytest.raises(httpx2.ConnectError):
-            await client.post(base, content=b"x")
+        with pytest.raises(SendFailed):
+            await client.post(b"x")
         assert not transport.slots.locked()
 
 
@@ -284,9 +339,9 @@ async def test_a_failed_connect_for_what_goes_out_again_gives_its_place_back():
     server = await asyncio.start_server(once, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with client_for(base, connections=1) as (client, transport):
-        await client.post(base, content=b"x")
-        with pytest.raises(httpx2.ConnectError):
-            await client.post(base, content=b"x")
+        await client.post(b"x")
+        with pytest.raises(SendFailed):
+            await client.post(b"x")
         assert not transport.slots.locked()
 
 
@@ -307,20 +362,18 @@ async def hang(reader, _writer):
 
 
 async def streams():
-    call = Call("chat", "m", {"messages": []})
     async with listening(events_then_end) as base:
         upstream = build(Settings(upstream_url=base, upstream_retries=0))
         for _ in range(5):
-            assert [payload async for payload in upstream.stream(call)] == [b'{"a":1}']
+            assert await collect(upstream) == [b'{"a":1}']
             await asyncio.sleep(0.05)
-        payloads = upstream.stream(call)
-        await anext(payloads)
-        await payloads.aclose()
+        stream = await upstream.ask(call())
+        await stream.next()
+        stream.close()
         await upstream.aclose()
     async with listening(hang) as base:
         upstream = build(Settings(upstream_url=base, first_token_timeout=0.05))
-        with pytest.raises(UpstreamTimeout):
-            await anext(upstream.stream(call))
+        await refused(UpstreamTimeout, upstream)
         await upstream.aclose()
 
 
@@ -332,7 +385,7 @@ def test_tls_is_the_same_on_uvloop(tls):
     async def echoes():
         async with listening(echo, tls[0]) as base, client_for(base, tls[1]) as (client, transport):
             for _ in range(3):
-                assert (await client.post(base, content=b"x" * 300_000)).content == b"x" * 300_000
+                assert await client.post(b"x" * 300_000) == (200, b"x" * 300_000)
             assert len(transport._open) == 1
 
     uvloop.run(echoes())

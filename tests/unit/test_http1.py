@@ -112,7 +112,7 @@ def test_cuts_do_not_matter_even_in_rubbish(rubbish, cuts):
     assert outcome(pieces_of(data, cuts)) == outcome([data])
 
 
-@given(responses(), st.binary(min_size=1, max_size=5))
+@given(responses(), st.binary(min_size=1, max_size=5).filter(bytes.strip))
 def test_bytes_after_the_end_make_the_connection_unusable(response, extra):
     data, _ = response
     assert not parsed(data + extra).reusable
@@ -174,12 +174,12 @@ def test_a_doubtful_head_is_refused(data):
 
 @pytest.mark.parametrize("size", [b"", b"-1", b"+1", b"0x1", b"1_0", b" 1", b"g", b"1" * 17, b"1 1"])
 def test_a_doubtful_chunk_size_is_refused(size):
-    with pytest.raises(ValueError, match="chunk"):
+    with pytest.raises(ValueError, match=r"not HTTP/1\.1"):
         parsed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + size + b"\r\n")
 
 
 def test_a_chunk_that_does_not_end_where_it_says_is_refused():
-    with pytest.raises(ValueError, match="chunk"):
+    with pytest.raises(ValueError, match=r"not HTTP/1\.1"):
         parsed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabcd\r\n0\r\n\r\n")
 
 
