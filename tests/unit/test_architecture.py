@@ -32,7 +32,8 @@ EDGES = {
         "stores/dynamodb/",
         "semantic/embedders/bedrock.py",
     ),
-    "openai": ("upstreams/openai.py",),
+    "openai": ("upstreams/openai_package.py",),
+    "httptools": ("upstreams/http/response_parser.py",),
     "pydantic": ("api/", "routing/parsing.py"),
 }
 CATCH_ALLS = {"aio/fail_open.py", "api/response.py", "api/batches.py"}
