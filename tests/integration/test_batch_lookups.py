@@ -18,13 +18,13 @@ class Counted:
         self.inner = inner
         self.calls = self.running = self.most = 0
 
-    async def stream(self, call):
+    async def ask(self, call):
+        """A batch's calls are asked whole: one ends with its reply."""
         self.calls += 1
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            async for payload in self.inner.stream(call):
-                yield payload
+            return await self.inner.ask(call)
         finally:
             self.running -= 1
 

@@ -73,7 +73,7 @@ async def test_a_hit_is_explained_reported_and_invalidated(client, command, tmp_
 async def test_what_the_gateway_refuses_is_said_in_its_words(command):
     with pytest.raises(LocalError, match="No such entry"):
         await command("explain", "--entry", "ab" * 32)
-    with pytest.raises(LocalError, match="'tag'"):
+    with pytest.raises(LocalError, match="is no tag"):
         await command("invalidate", "tag", "a b")
     with pytest.raises(LocalError, match="wants --question"):
         await command("feedback", "wrong", "--entry", "ab" * 32)

@@ -5,6 +5,31 @@ import json
 from dataclasses import replace
 
 from subsecond.bootstrap import gateway
+from subsecond.ports import Reply
+
+
+class WatchedStream:
+    """A stream that tells how it ended."""
+
+    headers = ()
+
+    def __init__(self, stream, ended):
+        self._stream, self._ended, self._over = stream, ended, False
+
+    async def next(self):
+        chunk = await self._stream.next()
+        if chunk is None:
+            self._end("complete")
+        return chunk
+
+    def close(self):
+        self._stream.close()
+        self._end("closed")
+
+    def _end(self, how):
+        if not self._over:
+            self._over = True
+            self._ended.put_nowait(how)
 
 
 class Watched:
@@ -14,17 +39,16 @@ class Watched:
         self._upstream = upstream
         self.ended = asyncio.Queue()
 
-    async def stream(self, call):
+    async def ask(self, call):
         try:
-            async for payload in self._upstream.stream(call):
-                yield payload
-            self.ended.put_nowait("complete")
-        except GeneratorExit:
-            self.ended.put_nowait("closed")
-            raise
+            found = await self._upstream.ask(call)
         except asyncio.CancelledError:
             self.ended.put_nowait("cancelled")
             raise
+        if isinstance(found, Reply):
+            self.ended.put_nowait("complete")
+            return found
+        return WatchedStream(found, self.ended)
 
     async def fetch(self, path, body, deadline):
         return await self._upstream.fetch(path, body, deadline)

@@ -56,7 +56,7 @@ class Pair:
         """There finds by its index what here has stored, as it would by the segments."""
         seen = await self.here.chat(text, x_subsecond_trace="1")
         explained = await self.here.post("/v1/cache/explain", chat(text))
-        entry = await self.gateways[0].exact.fresh("a:n", explained.json["key"])
+        entry = await self.gateways[0].exact.fresh("a:n", explained.json["key"], "whole")
         similar = await self.gateways[1].semantic.get()
         (vector,) = await similar.embedder.embed([text])
         similar.learn(entry, vector)
