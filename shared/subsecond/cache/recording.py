@@ -104,10 +104,13 @@ class _Index:
 
     def add(self, payload: bytes) -> None:
         value = parsed(payload)
-        if not isinstance(value, dict) or _has_odd_number(payload) or error_in(value):
-            self._broken = True
         if not isinstance(value, dict):
+            self._broken = True
             return
+        # Nearly every chunk has choices and no word of an error, which then needs no closer look.
+        told = value.get("choices") and b'"error"' not in payload
+        if _has_odd_number(payload) or (not told and error_in(value)):
+            self._broken = True
         if isinstance(model := value.get("model"), str):
             self.model = model or self.model
         if isinstance(usage := value.get("usage"), dict):
