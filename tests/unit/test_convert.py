@@ -249,7 +249,18 @@ def test_what_is_not_in_the_table_of_the_top_declines(top):
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"{", b"[]", b"null", b'"a"', b"\xff", b"[" * 100_000, b'{"error":{"message":"m"}}', b'{"detail":"m"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"a"',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"error":{"message":"m"}}',
+        b'{"detail":"m"}',
+        b'{"object":"error","message":"m"}',
+    ],
 )
 def test_what_is_no_chunk_declines(payload):
     assert joined(chunk({"content": "Hi"}, "stop"), payload) is None
@@ -457,7 +468,7 @@ def test_a_long_text_comes_in_pieces_of_whole_words():
         cut = list(pieces(text))
         assert "".join(cut) == text
         assert max(map(len, cut)) <= PIECE
-    assert {piece[-1] for piece in pieces("word " * PIECE)} == {" "}
+    assert {piece[-1] for piece in pieces("words " * PIECE)} == {" "}
     assert list(pieces("")) == []
 
 

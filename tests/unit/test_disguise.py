@@ -79,6 +79,7 @@ NONE = {
     "null beside choices": {**FRAME, "error": None, "choices": [CHOICE]},
     "nothing beside choices": {**FRAME, "error": {}, "choices": [CHOICE]},
     "no and choices": {**FRAME, "error": False, "choices": [CHOICE]},
+    "an error of success": {"error": {"code": 0, "message": "success"}, "choices": [CHOICE]},
     "words beside choices": {"code": 0, "message": "Success", "sid": "s", "choices": [CHOICE]},
     "any words beside choices": {"message": "m", "detail": "d", "status": 500, "choices": [CHOICE]},
     "success without choices": {"code": 0, "message": "Success", "sid": "s"},
