@@ -8,21 +8,18 @@ asked one; what does not convert is passed on as one event (a stream was asked) 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from subsecond.cache.recording import recorded
 from subsecond.errors import UpstreamUnreachable
 from subsecond.model import Call, Chunk, Headers, Recording
 from subsecond.ports import EventStream, Reply, Upstream
 from subsecond.streaming.convert import to_stream, to_whole
-from subsecond.streaming.disguise import error_in, not_an_answer
+from subsecond.streaming.disguise import error_in_event, not_an_answer
 from subsecond.streaming.events import is_usage_only, speaks
 from subsecond.streaming.loose_join import joined_loosely
 
 # Nothing is passed on before the first of these: a stream without any is no answer, and may be told with a status.
 _CHOICES = b'"choices"'
-# Characters of what a server says in place of an event.
-LONGEST_WORDS = 500
 
 
 class LiveAnswer:
@@ -124,9 +121,8 @@ class LiveAnswer:
             return None
         if chunk.comment:
             return chunk
-        # Nearly every event holds neither word: it is passed on unread.
-        if b'"error"' in chunk.data or b'"detail"' in chunk.data or chunk.name or not self._payloads:
-            _refuse_error(chunk)
+        if error := error_in_event(chunk.data, chunk.name):
+            raise error
         if b'"usage"' in chunk.data and is_usage_only(chunk.data):
             return Chunk(chunk.data, usage=True, name=chunk.name)
         return chunk
@@ -135,17 +131,6 @@ class LiveAnswer:
         self.chunks.append(chunk)
         if not chunk.comment:
             self._payloads.append(chunk.data)
-
-
-def _refuse_error(chunk: Chunk) -> None:
-    """Raises the error that the event is. The first event must be JSON: a page of HTML is no answer."""
-    try:
-        value: Any = json.loads(chunk.data)
-    except (ValueError, RecursionError):
-        # It says in its own words what is wrong.
-        value = {"error": chunk.data.decode("utf-8", "replace")[:LONGEST_WORDS]}
-    if error := error_in(value, chunk.name):
-        raise error
 
 
 def _has_choice(payload: bytes) -> bool:
