@@ -65,8 +65,8 @@ class Gateway:
                 self.semantic.made.begin(tenant)
             with trace.step(Step.EXACT):
                 entry = await look()
-            shared = self.sharing.share(request, look, partial(self._lead, request))
-            async with aclosing(served("exact", entry, trace) if entry else shared) as events:
+            hit = served("exact", entry, trace) if entry else None
+            async with aclosing(hit or self.sharing.share(request, look, partial(self._lead, request))) as events:
                 async for event in events:
                     yield event
             await note(self.hits, self.exact, request, self.settings.store_timeout)
