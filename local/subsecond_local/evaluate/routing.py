@@ -15,13 +15,16 @@ import numpy as np
 from subsecond.config import Settings
 from subsecond.routing.difficulty import CHANCE, SHIPPED, Scorer, load
 from subsecond_local.errors import LocalError
-from subsecond_local.evaluate import routing_picture, tables
+from subsecond_local.evaluate import tables
+from subsecond_local.evaluate.line_chart import Curve, Frame, LineChart, Place, write
 from subsecond_local.evaluate.routing_figures import Figures, measured
 from subsecond_local.evaluate.routing_rivals import RIVALS, TITLES, scored
 from subsecond_local.evaluate.routing_rows import Routed, routed
 
 # A text that the scorer cannot judge is asked of the strong model.
 UNKNOWN = 1.0
+# Where the chart's axis ends. The gain may be more than all (a router that also avoids the strong model's own faults).
+HIGHEST = 1.2
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -79,7 +82,16 @@ def compared(rows: Sequence[Routed], values: Sequence[float]) -> dict[str, Figur
 
 
 def drawn(path: Path, title: str, subtitle: str, found: Mapping[str, Figures]) -> None:
-    routing_picture.write(path, title, subtitle, {TITLES[name]: one.gain for name, one in found.items()})
+    """The recovered gain over the share of strong calls. LocalError when the file cannot be written."""
+    frame = Frame(1.0, HIGHEST, "calls of the strong model", "gain recovered")
+    curves = [Curve(TITLES[name], _places(one.gain)) for name, one in found.items()]
+    write(path, LineChart(title, subtitle, frame, curves))
+
+
+def _places(gain: Sequence[float]) -> list[Place]:
+    """gain: at equal steps of the share."""
+    steps = max(1, len(gain) - 1)
+    return [(at / steps, min(HIGHEST, max(0.0, value))) for at, value in enumerate(gain)]
 
 
 def said(head: str, report: Mapping[str, Any], found: Mapping[str, Figures]) -> str:

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from subsecond_local.evaluate import decisions, figures, rows, search, stream
 from subsecond_local.evaluate.decisions import Case, Tried
 from subsecond_local.evaluate.figures import Point
-from subsecond_local.evaluate.picture import Chart, Line, write
+from subsecond_local.evaluate.line_chart import write
 from subsecond_local.evaluate.progress import Bars
 from subsecond_local.evaluate.setting import Setting, closing
+from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
 
 Report: TypeAlias = dict[str, Any]
 
@@ -42,7 +43,7 @@ async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
         found = await stream.streamed(questions, setting, vectors, bars)
         if order.picture:
             points = await stream.trade_off(questions, setting, vectors, bars)
-            write(order.picture, _chart_of_stream(order, setting, found, points))
+            write(order.picture, chart_of(_stream_trade_off(order, setting, found, points)))
     return {"file": order.file.name, **setting.named(), **found.report(), **_drawn(order.picture)}
 
 
@@ -65,7 +66,7 @@ async def _decided(order: Order, setting: Setting, bars: Bars, cases: Sequence[C
     # With one kind of label there is nothing to trade.
     picture = order.picture if report["traps_answered"] is not None and report["hits_served"] is not None else None
     if picture:
-        write(picture, _chart_of_decisions(order, setting, tried, report))
+        write(picture, chart_of(_decisions_trade_off(order, setting, tried, report)))
     return {"file": order.file.name, **setting.named(), **report, **_drawn(picture)}
 
 
@@ -73,16 +74,16 @@ def _drawn(picture: Path | None) -> Report:
     return {"picture": str(picture)} if picture else {}
 
 
-def _chart_of_decisions(order: Order, setting: Setting, tried: Tried, report: Report) -> Chart:
-    lines = [Line(f"{setting.name}, along its score", _without_refused(tried))]
+def _decisions_trade_off(order: Order, setting: Setting, tried: Tried, report: Report) -> TradeOff:
+    deciders = [Decider(f"{setting.name}, along its score", _without_refused(tried))]
     if any(one.score != one.similarity for one in tried.decisions):
-        lines.append(Line("similarity alone", figures.curve(tried.decisions, by_similarity=True)))
-    return Chart(
+        deciders.append(Decider("similarity alone", figures.curve(tried.decisions, by_similarity=True)))
+    return TradeOff(
         title=f"Hits served against traps answered: {order.file.name}",
         subtitle=f"{len(tried.decisions):,} rows, embedder {setting.embedder.id}",
         across="traps answered: share of the rows that must not be (label 0)",
         up="hits served: share of label 1",
-        lines=lines,
+        deciders=deciders,
         mark=(_name(setting), Point(setting.least, report["hits_served"], report["traps_answered"])),
     )
 
@@ -94,13 +95,13 @@ def _without_refused(tried: Tried) -> list[Point]:
     return points[:-1] if refused else points
 
 
-def _chart_of_stream(order: Order, setting: Setting, found: stream.Streamed, points: Sequence[Point]) -> Chart:
-    return Chart(
+def _stream_trade_off(order: Order, setting: Setting, found: stream.Streamed, points: Sequence[Point]) -> TradeOff:
+    return TradeOff(
         title=f"Hit rate against error rate: {order.file.name}",
         subtitle=f"{found.n:,} questions in a row from an empty cache, embedder {setting.embedder.id}",
         across="error rate: wrong answers, of all requests",
         up="hit rate",
-        lines=[Line(f"{setting.name}, a pass for each cut of its score", points)],
+        deciders=[Decider(f"{setting.name}, a pass for each cut of its score", points)],
         mark=(_name(setting), Point(setting.least, found.hits / found.n, found.wrong / found.n)),
         least_width=0.02,
     )

@@ -1,4 +1,4 @@
-"""The picture: valid, inside its frame, with the setting marked."""
+"""The charts: valid, inside their frame, with the setting marked."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate.figures import Point
-from subsecond_local.evaluate.picture import HEIGHT, WIDTH, Chart, Line, svg, write
+from subsecond_local.evaluate.line_chart import HEIGHT, WIDTH, svg, write
+from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
 
 shares = st.floats(0, 1)
 
 
 def chart(points, mark=(0.3, 0.05), title="t"):
     marked = Point(0.9, *mark)
-    return Chart(title, "s", "across", "up", [Line("one", points), Line("two", points)], ("mine", marked))
+    deciders = [Decider("one", points), Decider("two", points)]
+    return chart_of(TradeOff(title, "s", "across", "up", deciders, ("mine", marked)))
 
 
 def places(root):
