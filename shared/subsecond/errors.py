@@ -3,7 +3,7 @@
 SubsecondError
   InvalidRequest        400   the request is malformed; `param` names the field
     TooLarge            413
-    Compressed          415   the body has another content coding than gzip, or has one without saying so
+    Compressed          415   the body has a content coding that is not read, or is gzip and no header says so
     ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
   NotFound              404
@@ -64,7 +64,9 @@ class Compressed(InvalidRequest):
     code = "unsupported_encoding"
 
     def __init__(self, coding: str) -> None:
-        super().__init__(f"The body is compressed ({coding[:40]}). Send it as gzip, or the JSON itself.")
+        # One sentence for both: a coding that is not read, and gzip of which no header speaks.
+        remedy = "Send gzip with the header `Content-Encoding: gzip`, or the JSON itself."
+        super().__init__(f"The body is compressed ({coding[:40]}). {remedy}")
 
 
 class ContextLengthExceeded(InvalidRequest):

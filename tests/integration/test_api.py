@@ -41,11 +41,12 @@ async def test_usage_comes_only_when_asked_for(served):
     client = await served()
     for _ in ("miss", "hit"):
         plain = await client.chat(stream=True)
-        assert all("usage" not in chunk and chunk["choices"] for chunk in plain.chunks)
+        assert all(chunk["choices"] for chunk in plain.chunks)
         asked = await client.chat("other", stream=True, stream_options={"include_usage": True})
         assert asked.chunks[-1]["choices"] == []
         assert asked.chunks[-1]["usage"]["total_tokens"] > 0
-        assert all("usage" not in chunk for chunk in asked.chunks[:-1])
+        for chunk in (*plain.chunks, *asked.chunks[:-1]):
+            assert chunk["usage"] is None  # the server's own word, as it came
 
 
 async def test_tool_calls_are_stored_and_replayed(served):
@@ -81,26 +82,49 @@ async def test_cache_control_is_obeyed(served):
     assert (await client.chat(cache_control="max-age=soon")).status == 400
 
 
-@pytest.mark.parametrize(
-    "fault", ["fstatus500", "ftruncate2", "fmalformed2", "ferrorevent2", "fnodone", "ffilter"], ids=str
-)
-async def test_only_a_complete_answer_is_stored(served, fault):
-    client = await served(Settings(upstream="subsecond_local.simulator.adapter", api_key="sk-test", upstream_retries=0))
-    for stream in (True, False):
-        for _ in range(2):
-            seen = await client.chat(fault, model=f"sim-t0-i0-n8-{fault}", stream=stream)
-            assert "hit" not in seen.headers.get("cache-status", "")
-            assert seen.done == (fault == "ffilter" and stream)
-            if fault != "ffilter":
-                assert "error" in (seen.chunks[-1] if seen.status == 200 else seen.json)
+@pytest.fixture
+async def once_asked(served):
+    """Of a server that is asked once for each call."""
+    return await served(Settings(upstream="subsecond_local.simulator.adapter", api_key="sk-test", upstream_retries=0))
 
 
-async def test_an_empty_answer_is_a_hit(served):
-    client = await served()
-    first = await client.chat(model="sim-t0-i0-n8-fempty")
-    again = await client.chat(model="sim-t0-i0-n8-fempty")
-    assert first.json["choices"][0]["message"]["content"] == ""
-    assert "hit" in again.headers["cache-status"]
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("fault", ["fstatus500", "ftruncate2", "ferrorevent2"])
+async def test_what_fails_is_told_and_not_stored(once_asked, fault, stream):
+    for _ in range(2):
+        seen = await once_asked.chat(model=f"sim-t0-i0-n8-{fault}", stream=stream)
+        assert "hit" not in seen.headers.get("cache-status", "")
+        assert not seen.done
+        assert "error" in (seen.chunks[-1] if seen.status == 200 else seen.json)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("fault", "finish"), [("ffilter", "content_filter"), ("fempty", "stop")])
+async def test_what_is_cut_or_empty_is_served_and_not_stored(once_asked, fault, finish, stream):
+    for _ in range(2):
+        seen = await once_asked.chat(model=f"sim-t0-i0-n8-{fault}", stream=stream)
+        assert (seen.status, seen.headers["cache-status"]) == (200, "subsecond; fwd=miss")
+        assert seen.done == stream
+        last = seen.chunks[-1] if stream else seen.json
+        assert last["choices"][0]["finish_reason"] == finish
+
+
+async def test_a_malformed_event_passes_as_it_came_and_is_not_stored(once_asked):
+    for _ in range(2):
+        seen = await once_asked.chat(model="sim-t0-i0-n8-fmalformed2", stream=True)
+        assert (seen.status, seen.headers["cache-status"]) == (200, "subsecond; fwd=miss")
+        assert b'{"choices":[{"delta":{"content":"cut' in seen.lines
+        assert seen.done
+        whole = await once_asked.chat(model="sim-t0-i0-n8-fmalformed2")
+        assert (whole.status, whole.json["error"]["code"]) == (502, "upstream_unreachable")
+
+
+async def test_a_stream_that_ends_cleanly_is_complete_without_its_last_word(once_asked):
+    first, again = [await once_asked.chat(model="sim-t0-i0-n8-fnodone", stream=True) for _ in range(2)]
+    assert (first.status, first.headers["cache-status"]) == (200, "subsecond; fwd=miss")
+    assert again.headers["cache-status"].startswith("subsecond; hit")
+    assert first.done
+    assert first.lines == again.lines
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """What a request may say of the cache in its `subsecond` object."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from subsecond.api.wire import ChatBody, check, to_call
+from subsecond.api.wire import Asked, ChatBody, check, to_call
 from subsecond.bootstrap import gateway
 from subsecond.errors import InvalidRequest
 from subsecond.stats.trace import Step, Trace
+from subsecond.upstreams.request_body import request_body
 
 ASKED, PARAPHRASE = "How do I reset my password?", "How can I reset the password?"
 
@@ -66,9 +68,9 @@ async def test_what_speaks_to_us_is_neither_sent_on_nor_part_of_the_key(served, 
         def __init__(self, inner):
             self.inner = inner
 
-        def stream(self, call):
-            sent.append(call.body)
-            return self.inner.stream(call)
+        async def ask(self, call):
+            sent.append(json.loads(request_body(call, usage=False)))
+            return await self.inner.ask(call)
 
     made = gateway(settings)
     models = replace(made.models, upstream=Listening(made.models.upstream))
@@ -76,7 +78,7 @@ async def test_what_speaks_to_us_is_neither_sent_on_nor_part_of_the_key(served, 
     wishes = {"similar": False, "similarity": 0.9, "tags": ["a"], "coalesce": False, "ttl": 60, "context": "v1"}
     await client.chat(subsecond=wishes)
     assert answered(await client.chat()) == "exact"
-    assert "subsecond" not in sent[0]
+    assert set(sent[0]) == {"model", "messages"}
     await client.post("/v1/completions", {"prompt": "Hi", "subsecond": {"compare": "Hi"}})
     assert set(sent[1]) == {"model", "prompt"}
 
@@ -92,7 +94,7 @@ def test_every_wish_becomes_a_rule_of_the_call():
         "context": "v1",
     }
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "subsecond": wishes}
-    call = to_call("chat", body, check(ChatBody, body), "", None)
+    call = to_call("chat", Asked(body), check(ChatBody, body), "", None)
     rules = call.rules
     assert (rules.similar, rules.similarity, rules.tags, rules.coalesce, rules.ttl) == (
         False,
@@ -167,6 +169,6 @@ async def test_a_wish_that_is_none_is_a_400_that_names_it(served, wishes, param)
 
 def test_no_wish_is_nothing_special():
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "subsecond": None}
-    assert to_call("chat", body, check(ChatBody, body), "", None).rules.similar
+    assert to_call("chat", Asked(body), check(ChatBody, body), "", None).rules.similar
     with pytest.raises(InvalidRequest):
         check(ChatBody, {**body, "subsecond": {"n": 1}})

@@ -1,10 +1,12 @@
 """The prompt optimiser as a stage: what is sent changes, what is asked does not."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from subsecond.bootstrap import gateway
+from subsecond.upstreams.request_body import request_body
 
 MODEL = "sim-t0-i0-n4"
 UNTIDY = [
@@ -20,10 +22,9 @@ class Told:
         self.inner = inner
         self.bodies = []
 
-    async def stream(self, call):
-        self.bodies.append(call.body)
-        async for payload in self.inner.stream(call):
-            yield payload
+    async def ask(self, call):
+        self.bodies.append(json.loads(request_body(call, usage=False)))
+        return await self.inner.ask(call)
 
 
 @pytest.fixture

@@ -38,9 +38,10 @@ async def gateway(settings, upstream):
 async def test_a_snapshot_holds_no_connection_and_the_next_call_opens_one(gateway):
     assert (await prewarm(gateway, keyless=True))["failed"] == []
     model = gateway.models.upstream
-    assert len(model._transport._open) == 1
+    connections = model._sender._lazy.made._open
+    assert len(connections) == 1
     await snapshots.before_snapshot(gateway)
-    assert model._transport._open == set()
+    assert not connections
     assert (await model.fetch("/models", None, None)).status == 200
 
 
