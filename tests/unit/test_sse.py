@@ -229,3 +229,8 @@ def test_done_may_have_blanks_around_it(payload):
 @pytest.mark.parametrize("payload", [b"", b"[]", b'"[DONE]"', b"{}", b"[DON"])
 def test_what_is_json_is_not_done(payload):
     assert not is_done(payload)
+
+
+@pytest.mark.parametrize("more", [b"", b"data: [DONE]\n\n"])
+def test_a_field_named_error_is_an_event_of_that_name(more):
+    assert Splitter().feed(b'error: {"code":400}\n\n' + more)[0] == Chunk(b'{"code":400}', name=b"error")

@@ -95,6 +95,7 @@ def _chat(choice: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Its streamed pieces: the role, each text, the sources, the calls, the end."""
     message, index, logprobs = choice["message"], choice["index"], choice["logprobs"]
     opening = {name: "" for name in _TEXTS if message.get(name) == ""}
+    opening |= {"reasoning_details": message["reasoning_details"]} if "reasoning_details" in message else {}
     content = "" if isinstance(message["content"], str) else None
     yield _delta(index, {"role": message["role"], "content": content, **opening})
     for name in _TEXTS:

@@ -18,6 +18,7 @@ Rule: TypeAlias = Literal[
     "call",  # the older function call
     "message",  # a message beside or behind deltas, which may only repeat them
     "items",  # a list that grows; one that begins again declines
+    "once",  # a list that comes whole; a second piece of it declines
     "repeat",  # the text once more, beside the delta
     "place",  # which of several it is
     "object",  # the form's own name
@@ -93,6 +94,8 @@ MESSAGE: Final[Fields] = {
     "function_call": "call",
     "annotations": "items",  # OpenAI and OpenRouter: the sources, in deltas behind their text
     "images": "items",  # OpenRouter
+    # OpenRouter: blocks of thoughts, sealed or signed. How a block in pieces is put together differs by model.
+    "reasoning_details": "once",
     "token_id": "drop",  # Together, deltas alone
 }
 # Values that say nothing. Mistral's whole messages: nothing was continued. Groq's deltas: that reasoning is reasoning.

@@ -29,7 +29,7 @@ _STATUS_FIELDS = (
 # Where servers put their words, in the order in which they are asked.
 _WORD_FIELDS = (
     "message", "msg", "detail", "error_msg", "error_message", "errorMessage", "Message", "error_description",
-    "status_msg", "faultstring", "description", "title", "error", "errors",
+    "status_msg", "faultstring", "description", "title", "details", "error", "errors",
 )  # fmt: skip
 # Fields that hold an error where there is no choice beside them. Apigee: fault. MiniMax: base_resp.
 _WRAPPERS = ("error", "errors", "fault", "base_resp")

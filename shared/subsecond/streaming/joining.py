@@ -150,13 +150,15 @@ class _Choice:
             elif how == "call" and value:
                 self._function = self._function or _Function()
                 self._function.add(object_(value))
-            elif how == "items" and value:
-                self._append(name, list_(value))
+            elif how in ("items", "once") and value:
+                self._append(name, list_(value), once=how == "once")
             elif how == "first":
                 _settle(self._message, name, value, how)
 
-    def _append(self, name: str, items: list[Any]) -> None:
+    def _append(self, name: str, items: list[Any], *, once: bool) -> None:
         have = self._message.setdefault(name, [])
+        if once and (have or self._alone):
+            raise Declined(name)  # a piece by itself does not say whether another one comes
         if have and have[0] == items[0]:
             raise Declined(name)  # all of them again, or one twice: nobody can say
         have += items

@@ -36,9 +36,9 @@ def is_done(payload: bytes) -> bool:
 
 
 class Splitter:
-    """The events and comments of a stream, however the stream is cut. Of an event `data` and `event` lines count; an
-    unfinished one is given out by `finish` alone. ValueError when one event, or one line, holds more than `limit`
-    bytes: what is kept is bounded."""
+    """The events and comments of a stream, however the stream is cut. Of an event `data` and `event` lines count, and
+    `error` lines (older llama.cpp), which make it an event of that name; an unfinished one is given out by `finish`
+    alone. ValueError when one event, or one line, holds more than `limit` bytes: what is kept is bounded."""
 
     __slots__ = ("_after_cr", "_event", "_limit", "_line", "_name", "_seen_any", "_started")
 
@@ -124,8 +124,9 @@ class Splitter:
         self._check(len(line))
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if field == b"data":
+        if field in (b"data", b"error"):
             self._event += value + b"\n"
+            self._name = b"error" if field == b"error" else self._name
             self._started = True
             if len(self._event) - 1 > self._limit:
                 raise ValueError(f"an event of more than {self._limit} bytes")
