@@ -175,7 +175,6 @@ PARTS = [
     {"content": [{"type": "text", "text": "Hi"}]},
     {"content": {"text": "Hi"}},
     {"content": 7},
-    {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
     {"thinking_blocks": [{"thinking": "hm"}]},
     {"audio": {"id": "a", "data": "UklG"}},
     {"prefix": True},
@@ -193,6 +192,14 @@ PARTS = [
     {"tool_calls": [{"index": 0, "id": 7, "function": {"name": "f"}}]},
     {"function_call": {"name": "f", "arguments": {"a": 1}}},
 ]
+
+
+def test_blocks_of_thoughts_go_over_where_they_come_whole():
+    blocks = {"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "hm", "signature": "c2ln"}]}
+    assert message(chunk(blocks), chunk({"content": "Hi"}, "stop"))["reasoning_details"] == blocks["reasoning_details"]
+    assert told(whole({"content": "Hi", **blocks}))[0]["choices"][0]["delta"].items() >= blocks.items()
+    assert joined(chunk(blocks), chunk(blocks), chunk({"content": "Hi"}, "stop")) is None
+    assert not converts("chat", chunk(blocks))
 
 
 @pytest.mark.parametrize("part", PARTS, ids=json.dumps)

@@ -55,6 +55,7 @@ ERRORS = {
     "gemini without code": ([{"error": {"message": "m", "status": "RESOURCE_EXHAUSTED"}}], 429, "m"),
     "fastapi": ({"detail": "model is required"}, 502, "model is required"),
     "fastapi's list": ({"detail": [{"loc": ["body", "n"], "msg": "no"}]}, 502, "body.n: no"),
+    "details": ({"code": 500, "details": "an unexpected error"}, 500, "an unexpected error"),
     "fastapi and null choices": ({"detail": "m", "choices": None}, 502, "m"),
     "api gateway": ({"message": "Internal server error"}, 502, "Internal server error"),
     "aws": ({"__type": "ThrottlingException", "message": "slow"}, 429, "slow"),
