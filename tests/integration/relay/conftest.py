@@ -1,0 +1,61 @@
+"""A server that says exact bytes, and the gateway before it on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from subsecond.config import Settings
+
+KEY, UPSTREAM_KEY = "sk-test", "sk-upstream-0123456789"
+
+
+class Server:
+    """`answer(body, nth)` gives the pieces to send: bytes, and events to wait for. requests: the bodies as they
+    came."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.requests = []
+
+    @property
+    def bodies(self):
+        return [json.loads(raw) for raw in self.requests]
+
+    async def serve(self, reader, writer):
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            raw = await reader.readexactly(int(length.split(b":")[1]))
+            self.requests.append(raw)
+            for step in self.answer(json.loads(raw), len(self.requests)):
+                if isinstance(step, bytes):
+                    writer.write(step)
+                    await writer.drain()
+                else:
+                    await asyncio.wait_for(step.wait(), 10)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def relaying(served):
+    """`client, server = await relaying(answer, setting=...)`"""
+    listeners = []
+
+    async def start(answer, **settings):
+        server = Server(answer)
+        listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        listeners.append(listener)
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+        chosen = {"upstream_retries": 0, "semantic": "off", **settings}
+        client = await served(Settings(upstream_url=url, upstream_key=UPSTREAM_KEY, api_key=KEY, **chosen))
+        return client, server
+
+    yield start
+    for listener in listeners:
+        listener.close()
