@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from subsecond.errors import DeadlineExceeded, Overloaded
-from subsecond.model import Call, Tenant
+from subsecond.model import Call, Prompt, Request, Tenant
 from subsecond.ports import Reply
 from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
 from subsecond.upstreams.admission import Admission, Limits
+from tests.support.scripted import whole
 
 EMBEDDINGS = {"model": "e", "input": "a"}
-CHUNK = b'{"id":"1","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]}'
 
 
 class OneRoom:
@@ -29,12 +29,12 @@ class OneRoom:
             await asyncio.Event().wait()
         finally:
             self.hanging -= 1
-        return Reply(200, "application/json", b"{}")
+        return Reply(b"{}")
 
-    async def stream(self, call):
+    async def ask(self, call):
         if self.hanging > 2:
             await asyncio.Event().wait()
-        yield CHUNK
+        return Reply(whole("Hi"))
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ async def test_the_slow_embeddings_of_one_tenant_do_not_hold_the_chat_of_another
     trace = Trace(partition="b:prod")
     async with asyncio.timeout(10):
         call = Call("chat", "e", {"model": "e", "messages": [{"role": "user", "content": "Hi"}]})
-        said = [event async for event in made.ask(Tenant("b", "prod", "k"), call, None, trace)]
+        request = Request(Tenant("b", "prod", "k"), call, Prompt("key", "scope", "Hi"), trace)
+        said = [event async for event in made.ask(request, call)]
     assert len(said) == 3
 
 
