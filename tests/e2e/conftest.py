@@ -161,8 +161,9 @@ def gateway_url(simulator_process):
                 pytest.fail(f"The gateway did not start:\n{log.read().decode(errors='replace')}")
             yield f"http://127.0.0.1:{port}/v1"
         log.seek(0)
-        # A fault that no client noticed is still one.
-        assert log.read().decode(errors="replace") == ""
+        # A fault that no client noticed is still one; the upstream's own, that a test asked for, are logged.
+        lines = log.read().decode(errors="replace").splitlines()
+        assert [line for line in lines if "The fault asked for" not in line] == []
 
 
 @pytest.fixture(scope="session")
