@@ -16,8 +16,11 @@ from typing import Any
 
 import boto3
 import pytest
+from starlette.routing import Match
 
+from subsecond.api.app import create_app
 from subsecond.aws.client import aws_of
+from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.lambda_runtime.http_stream import HttpStream
 from subsecond_local.simulator.server import SimulatorProcess
@@ -124,8 +127,15 @@ def event_of(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def load(aws_tables, monkeypatch):
-    """`load("completion")`: the function as a new environment has it. The events' key is in the table."""
-    texts = {"pk": "keys", "sk": sha256(KEY.encode()).hexdigest(), "tenant": "t", "namespace": "n", "name": "events"}
+    """`load("completion")`: the function as a new environment has it. The events' key is in the table, with the tenant
+    that `SUBSECOND_API_KEY` gives as well: some events name an entry, whose key has the tenant in it."""
+    texts = {
+        "pk": "keys",
+        "sk": sha256(KEY.encode()).hexdigest(),
+        "tenant": "local",
+        "namespace": "default",
+        "name": "events",
+    }
     item = {name: {"S": text} for name, text in texts.items()}
     boto3.client("dynamodb").put_item(TableName="subsecond-state", Item={**item, "disabled": {"BOOL": False}})
     from subsecond.lambda_runtime import telemetry
@@ -161,6 +171,14 @@ def test_there_are_events_for_every_function():
     assert named == {path.parent.name for path in ROOT.glob("functions/*/app.py")}
 
 
+def test_every_route_has_an_event_of_the_function_that_serves_all():
+    asked = [event_of(f"streaming-{case}")["requestContext"]["http"] for case in CASES["streaming"]]
+    scopes = [{"type": "http", "method": http["method"], "path": http["path"]} for http in asked]
+    routes = create_app(gateway(Settings(api_key=KEY)), bare=True).routes
+    met = [next((one for one in routes if one.matches(scope)[0] is Match.FULL), None) for scope in scopes]
+    assert not [one for one in routes if one not in met]
+
+
 # One environment for all events of a function: a new one for each would load AWS's service models thirty times.
 @pytest.mark.parametrize("function", ["streaming", "completion", "cache_stats"])
 def test_every_event_gets_its_status_and_shape(function, load):
@@ -172,12 +190,14 @@ def test_every_event_gets_its_status_and_shape(function, load):
 def check(case: str, answer: Answer) -> None:
     status = STATUS.get(case, 200)
     assert answer.status == status, (case, answer.body)
-    kind = "text/event-stream" if case in STREAMED else "application/json"
+    kind = "text/event-stream" if case in STREAMED else "text/html" if case == "dashboard" else "application/json"
     assert answer.headers["content-type"].startswith(kind), case
     if case in STATUS:
         assert set(answer.json["error"]) == {"message", "type", "param", "code"}, case
     elif case in STREAMED:
         assert answer.body.endswith(b"data: [DONE]\n\n"), case
+    elif case == "dashboard":
+        assert answer.body.startswith(b"<!doctype html>"), case
     else:
         assert answer.json, case
     assert status != 401 or answer.headers["www-authenticate"] == "Bearer", case
@@ -253,6 +273,11 @@ def test_a_schedule_warms_every_part_without_a_token(function, load):
     assert handle.lines()[-1]["message"] == "prewarmed"
 
 
+def test_the_schedule_of_lists_asks_nothing_where_none_is_named(load):
+    # A list is asked through another function, which moto does not run: `test_prewarm.py` does.
+    assert load("prewarm")(event_of("prewarm-prompts")) == {"prompts": []}
+
+
 def test_a_part_that_does_not_answer_is_named(load):
     report = load("prewarm", SUBSECOND_STATE_TABLE="nothing-here")(event_of("prewarm-schedule"))
     assert report["failed"] == ["keys"]
@@ -267,7 +292,7 @@ def test_the_log_has_a_line_for_each_request_and_never_its_text_or_its_key(funct
     assert line["message"] == "request"
     assert line["correlation_id"] == event_of(f"{function}-chat")["requestContext"]["requestId"]
     assert line["request_id"] == answer.headers["x-request-id"]
-    assert line["partition"] == "t:n"
+    assert line["partition"] == "local:default"
     assert line["source"] == "upstream"
     assert line["function_request_id"] == Context.aws_request_id
     text = answer.json["choices"][0]["message"]["content"]

@@ -11,7 +11,7 @@ import pytest
 from subsecond.bootstrap import gateway
 from subsecond.lambda_runtime import telemetry
 from subsecond.model import Tenant
-from subsecond.stats.prices import money, price_of
+from subsecond.routing.prices import money, price_of
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.keys import MemoryKeys
 

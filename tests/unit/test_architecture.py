@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,29 @@ EDGES = {
     "httptools": ("upstreams/http/response_parser.py",),
     "pydantic": ("api/", "routing/parsing.py"),
 }
+# The rooms of the package, from the top. A room imports rooms of lower rows only.
+# docs/design.md has the same table, with what each room is for.
+ROWS = (
+    ("warmup",),
+    ("api", "lambda_runtime"),
+    ("bootstrap",),
+    ("pipeline",),
+    ("stages",),
+    ("semantic.policies",),
+    ("semantic.guards", "semantic.index"),
+    ("routing", "semantic.embedders"),
+    ("single_flight", "upstreams", "stores.layered"),
+    ("upstreams.http", "stores.memory", "stores.dynamodb", "stores.s3"),
+    ("cache",),
+    ("aio",),
+    ("optimiser", "streaming", "stats", "aws"),
+    ("model", "ports", "errors", "config", "clock", "resending"),
+)
+DEPTH = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
+# The one circle inside a room: pydantic's shapes take 20 ms to build, which only a configured catalogue pays.
+LATE = {("routing.catalogue", "routing.parsing")}
+# Folders that are rooms of rooms. `upstreams` is both.
+NESTED = {"semantic", "stores", "upstreams"}
 CATCH_ALLS = {"aio/fail_open.py", "api/response.py", "api/batches.py"}
 
 
@@ -120,6 +144,69 @@ def test_files_and_functions_stay_short(path):
                 assert node.args.kwarg is None or name(path).startswith("lambda_runtime/"), (
                     f"{node.name} takes **kwargs"
                 )
+
+
+def module(path):
+    """`cache.key` of `shared/subsecond/cache/key.py`; a folder's name for its `__init__`."""
+    parts = path.relative_to(ROOT / "shared" / "subsecond").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(path): path for path in SHIPPED}
+
+
+def room(module):
+    """`semantic.index` of `semantic.index.reader`."""
+    parts = module.split(".")
+    inner = ".".join(parts[:2])
+    return inner if parts[0] in NESTED and inner in DEPTH else parts[0]
+
+
+def running(node):
+    """The nodes below it that run: all but those for a type checker."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):
+            yield child
+            yield from running(child)
+
+
+def arrows(path):
+    """The package's modules that this file imports when it runs, at once or late."""
+    for node in running(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module.split(".")[0] == "subsecond":
+            named = [f"{node.module}.{alias.name}".removeprefix("subsecond.") for alias in node.names]
+            yield from (one if one in MODULES else one.rpartition(".")[0] for one in named)
+
+
+def design(heading):
+    """The rows of the table below this heading of docs/design.md, as lists of cells."""
+    words = (ROOT / "docs" / "design.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in words.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def test_the_table_of_rooms_in_the_docs_is_the_one_kept_here():
+    told = [tuple(re.findall(r"`([\w./]+?)(?:\.py|/)?`", rooms)) for rooms, _ in design("Who may import whom")]
+    assert [tuple(one.replace("/", ".") for one in row) for row in told] == list(ROWS)
+
+
+def test_every_room_has_a_row():
+    assert {room(one) for one in MODULES} - {"", *NESTED} == DEPTH.keys() - NESTED
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_arrows_point_down(path):
+    mine = room(module(path))
+    reached = {one: room(one) for one in arrows(path)}
+    assert not [one for one, other in reached.items() if other != mine and DEPTH[other] <= DEPTH[mine]]
+
+
+def test_no_module_imports_itself_round_a_corner():
+    found = {one: {other for other in arrows(path) if other != one} for one, path in MODULES.items()}
+    for one, other in LATE:
+        found[one].remove(other)
+    circles = TopologicalSorter(found)
+    circles.prepare()  # CycleError names the modules
 
 
 def picture():

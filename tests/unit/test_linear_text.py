@@ -22,6 +22,7 @@ from subsecond.cache.cacheability import lifetime, may_compare
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import prepare
 from subsecond.cache.recording import recorded
+from subsecond.cache.timebound import timebound
 from subsecond.config import Settings
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
@@ -36,7 +37,6 @@ from subsecond.semantic.embedders.hashing import HashingEmbedder
 from subsecond.semantic.embedders.support import wordpiece
 from subsecond.semantic.embedders.support.hashed import plain
 from subsecond.semantic.guards.reading import read
-from subsecond.semantic.guards.timebound import timebound
 from subsecond.semantic.policies.guarded import build
 from subsecond.streaming.convert import to_stream, to_whole
 from subsecond.streaming.disguise import error_in

@@ -12,8 +12,8 @@ from subsecond.api.response import JsonReply
 from subsecond.api.wire import EmbeddingsBody, check
 from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
+from subsecond.routing.prices import money, prices_of
 from subsecond.stages.upstream import Models
-from subsecond.stats.prices import money, prices_of
 from subsecond.stats.trace import Step
 from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump

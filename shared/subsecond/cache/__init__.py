@@ -1,1 +1,1 @@
-"""Exact stores: answers by exact key."""
+"""Rules of the cache: what is equal, what may be stored and for how long, what is invalidated. No store is in here."""

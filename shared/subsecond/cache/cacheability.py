@@ -74,7 +74,7 @@ def _is_of_the_day(text: str) -> bool:
     """A short question about now. "Today" in a page of text says nothing about the question."""
     if not 0 < len(text) <= QUESTION:
         return False
-    from subsecond.semantic.guards.timebound import timebound  # noqa: PLC0415 -- its table, which a hit does not need
+    from subsecond.cache.timebound import timebound  # noqa: PLC0415 -- its table, which a hit does not need
 
     return timebound(text)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from subsecond.cache.timebound import FRESH, timebound
 from subsecond.config import Settings, check_choice
 from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
 from subsecond.semantic.guards import language, lexicon, vetoes
@@ -14,7 +15,6 @@ from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
 from subsecond.semantic.guards.score import ScoreModel, score_model
-from subsecond.semantic.guards.timebound import FRESH, timebound
 
 # Content words. Longer texts must be equal: the score was trained on questions.
 LONGEST = 60

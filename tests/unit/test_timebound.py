@@ -1,6 +1,6 @@
 import pytest
 
-from subsecond.semantic.guards.timebound import LONGEST, timebound
+from subsecond.cache.timebound import LONGEST, timebound
 
 
 @pytest.mark.parametrize(

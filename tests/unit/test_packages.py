@@ -1,0 +1,82 @@
+"""What each package does in the deployed stack, as the table in docs/design.md says it."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "shared" / "subsecond"
+# The package's name in Python, where it is another one.
+MODULES = {"aws-lambda-powertools": "aws_lambda_powertools"}
+# Of these packages, those that a function has loaded when it is ready. boto3 may come in a thread of its own.
+AT_START = {
+    "streaming": {"aws_lambda_powertools"},
+    "completion": {"aws_lambda_powertools", "mangum"},
+    "cache_stats": {"aws_lambda_powertools", "mangum", "fastapi"},
+    "indexer": {"aws_lambda_powertools", "numpy"},
+    "prewarm": {"aws_lambda_powertools"},
+}
+
+
+def table():
+    """Each package's places."""
+    words = (ROOT / "docs/design.md").read_text().split("\n## What each package does\n")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|")[:2] for line in words.splitlines() if line.startswith("| `")]
+    return {re.search("`(.+)`", package)[1]: re.findall("`(.+?)`", places) for package, places in rows}
+
+
+TABLE = table()
+
+
+def importers(package, root):
+    """The files below the folder that import the package when they run."""
+    for path in root.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        typing = [one for one in ast.walk(tree) if isinstance(one, ast.If) and "TYPE_CHECKING" in ast.unparse(one.test)]
+        skipped = {node for one in typing for node in ast.walk(one)}
+        for node in set(ast.walk(tree)) - skipped:
+            modules = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if package in {one.split(".")[0] for one in modules}:
+                yield path.relative_to(root).as_posix()
+
+
+def test_the_table_has_the_seven_packages():
+    assert set(TABLE) == {"aws-lambda-powertools", "boto3", "numpy", "openai", "mangum", "fastapi", "moto"}
+
+
+@pytest.mark.parametrize("package", sorted(TABLE.keys() - {"moto"}))
+def test_a_package_is_imported_where_the_table_says_and_nowhere_else(package):
+    found = set(importers(MODULES.get(package, package), PACKAGE))
+    assert all(any(one.startswith(place) for place in TABLE[package]) for one in found)
+    assert all(any(one.startswith(place) for one in found) for place in TABLE[package])
+
+
+def test_moto_is_for_tests_alone():
+    assert TABLE["moto"] == ["tests/"]
+    assert not [one for folder in ("shared", "functions", "local") for one in importers("moto", ROOT / folder)]
+    assert list(importers("moto", ROOT / "tests"))
+
+
+def test_the_layer_has_all_but_moto():
+    pinned = re.findall(r"^([\w-]+)==", (ROOT / "shared/requirements.txt").read_text(), re.MULTILINE)
+    assert TABLE.keys() & set(pinned) == TABLE.keys() - {"moto"}
+
+
+@pytest.mark.parametrize("function", sorted(AT_START))
+def test_a_function_starts_with_its_packages_alone(function):
+    watched = {MODULES.get(package, package) for package in TABLE} - {"boto3"}
+    script = (
+        "import sys\nfrom tests.support.functions import load_function\n"
+        f"load_function({function!r})\nprint(*sorted(sys.modules.keys() & {watched!r}))"
+    )
+    environ = {**os.environ, "SUBSECOND_STORES": "memory", "SUBSECOND_API_KEY": "k"}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(ran.stdout.splitlines()[-1].split()) == AT_START[function]
