@@ -13,7 +13,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# The last is Docker's name for this machine, for `sam local invoke`. A page cannot take it: only Docker resolves it.
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "host.docker.internal")
 HTTP_PORT = 80
 # The close code of a policy's violation (RFC 6455, 7.4.1).
 VIOLATION = 1008

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from subsecond.cache.recording import recorded
-from subsecond.errors import UpstreamUnreachable
+from subsecond.errors import UpstreamBrokeOff, UpstreamUnreachable
 from subsecond.model import Call, Chunk, Headers, Recording
 from subsecond.ports import EventStream, Reply, Upstream
 from subsecond.streaming.convert import to_stream, to_whole
@@ -121,7 +121,9 @@ class LiveAnswer:
             return None
         if chunk.comment:
             return chunk
-        if error := error_in_event(chunk.data, chunk.name):
+        error = error_in_event(chunk.data, chunk.name)
+        # What cannot be read at the beginning is no answer. Later it is passed on, for the client to say what it is.
+        if error and not (self._payloads and isinstance(error, UpstreamBrokeOff)):
             raise error
         if b'"usage"' in chunk.data and is_usage_only(chunk.data):
             return Chunk(chunk.data, usage=True, name=chunk.name)
