@@ -19,7 +19,7 @@ def english(text: str) -> bool:
     return _english(text[:LONGEST])
 
 
-@lru_cache(256)
+@lru_cache(1_024)
 def _english(text: str) -> bool:
     words = _WORD.findall(text.casefold())
     if not all(map(str.isascii, words)) and _latin("".join(words)) < LATIN:
@@ -49,4 +49,5 @@ def _latin(letters: str) -> float:
 
 def without_politeness(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words without those that are only polite, in any of the known languages."""
-    return tuple(word for word in words if word not in tables().languages["polite"])
+    polite = tables().languages["polite"]
+    return words if polite.isdisjoint(words) else tuple(word for word in words if word not in polite)

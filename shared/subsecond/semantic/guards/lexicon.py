@@ -41,6 +41,7 @@ def known(word: str) -> bool:
     return len(rows) == 1 and rows[0] >= FIRST_WORD
 
 
+@lru_cache(REMEMBERED)
 def rarity(word: str) -> float:
     """0 for the most frequent words, 1 for the rarest and those that must be spelled in pieces."""
     rows = _rows(word)

@@ -47,7 +47,7 @@ def is_typo(one: Word, other: Word) -> bool:
     return _is_typo(one.text, other.text) if one.text < other.text else _is_typo(other.text, one.text)
 
 
-@lru_cache(2048)
+@lru_cache(8_192)
 def _is_typo(one: str, other: str) -> bool:
     shorter, longer = sorted((len(one), len(other)))
     if shorter < SHORTEST or longer > LONGEST or not (one + other).isalpha():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from subsecond.cache.timebound import FRESH, timebound
 from subsecond.config import Settings, check_choice
 from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
-from subsecond.semantic.guards import language, lexicon, vetoes
+from subsecond.semantic.guards import bare_numbers, language, lexicon, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
@@ -36,6 +36,11 @@ class Guarded:
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
             same = _flat(asked) == _flat(candidate.text)
             return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (TOO_LONG,), 0.0)
+        if bare_numbers.differ(asked, candidate.text):
+            return Verdict("miss", ("numbers differ",), 0.0)
+        return self._read(asked, candidate)
+
+    def _read(self, asked: str, candidate: StoredQuestion) -> Verdict:
         a, b = read(asked), read(candidate.text)
         if _equal(a, b, asked, candidate.text):
             return Verdict("hit", ("same words",), 1.0)
