@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 # A number between blanks, before no "am" or "pm" (12 pm is 0 pm). Up to 9 digits: longer ones may round to one value.
-_BARE = re.compile(r"[0-9](?<![^\s(].)[0-9]{0,8}(?=[.,;?!)]?(?:\s|$))(?!\s?[ap])", re.IGNORECASE)
+_BARE = re.compile(r"[0-9](?<![^\s(].)[0-9]{0,8}(?=[.,;?!)]?(?:\s|$))(?!\s?[ap](?:\.?\s?m)?\b)", re.IGNORECASE)
 # In a quotation of another length other tokens are read.
 _QUOTED = re.compile('["`\u201c\u201d\u201e\u00ab\u00bb]')
 
