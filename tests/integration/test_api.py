@@ -1,10 +1,12 @@
 """The face over a real socket: shapes, cache words, errors."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from subsecond.config import Settings
+from subsecond_local.simulator.server import SimulatorProcess
 
 
 async def test_a_stream_then_a_hit_of_the_same_chunks(served):
@@ -82,10 +84,17 @@ async def test_cache_control_is_obeyed(served):
     assert (await client.chat(cache_control="max-age=soon")).status == 400
 
 
+@pytest.fixture(scope="module")
+def server():
+    with SimulatorProcess(key="sk-up") as process:
+        yield process
+
+
 @pytest.fixture
-async def once_asked(served):
-    """Of a server that is asked once for each call."""
-    return await served(Settings(upstream="subsecond_local.simulator.adapter", api_key="sk-test", upstream_retries=0))
+async def once_asked(served, settings, server):
+    """The gateway before a server on a socket, where an answer's end can be seen; it asks once for each call."""
+    there = replace(settings, upstream="openai", upstream_url=server.base_url, upstream_key=server.key)
+    return await served(replace(there, upstream_retries=0))
 
 
 @pytest.mark.parametrize("stream", [True, False])
