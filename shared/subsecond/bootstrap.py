@@ -81,7 +81,7 @@ def _lists(settings: Settings, upstream: Upstream) -> Lists:
 
 def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Routed | None:
     """What a gateway without a catalogue never loads. ValueError names what does not fit in it."""
-    from subsecond.routing.attempts import Terms
+    from subsecond.routing.attempts import AttemptTerms
     from subsecond.routing.health import Health
     from subsecond.routing.hedging import Hedges
     from subsecond.routing.histories import Prior
@@ -99,7 +99,7 @@ def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Rou
     lists = {name: _lists(settings, upstreams[name]) for name in takers}
     priors = {one.name: Prior(one.ttft, one.speed) for one in catalogue.models.values()}
     health = Health(adapter("healths", settings), priors, interval=settings.flush_interval)
-    terms = Terms(admission, health, settings.fallback_after, Hedges.of(settings))
+    terms = AttemptTerms(admission, health, settings.fallback_after, Hedges.of(settings))
     speculation = Speculation.of(settings, catalogue.models) if settings.speculate else None
     return Routed(router, upstreams, terms, speculation, lists)
 

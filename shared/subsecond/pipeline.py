@@ -22,7 +22,7 @@ from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.model import Call, Done, Entry, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
-from subsecond.single_flight.lease import Turn
+from subsecond.single_flight.lease import LeaderRole
 from subsecond.stages.authenticate import authenticate
 from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
@@ -76,7 +76,7 @@ class Gateway:
         finally:
             await self.record(trace)
 
-    async def _lead(self, request: Request, call: Call, turn: Turn) -> Events:
+    async def _lead(self, request: Request, call: Call, turn: LeaderRole) -> Events:
         """Everything after an exact miss; runs once for all who ask the same at the same time."""
         trace = request.trace
         async with turn:

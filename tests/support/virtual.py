@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Head
 from subsecond.ports import Reply
-from subsecond.routing.attempts import Candidate, Terms, answer, as_served
+from subsecond.routing.attempts import AttemptTerms, Candidate, answer, as_served
 from subsecond.routing.health import Health
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.health import MemoryHealthStore
@@ -138,7 +138,7 @@ def health(store=None, **given):
 
 def terms(hedges=None, patience=15.0, known=None, limits=None):
     admission = Admission(limits or Limits(10_000, 10_000, 64, 1.0), ticks=now)
-    return Terms(admission, known or health(), patience, hedges, now)
+    return AttemptTerms(admission, known or health(), patience, hedges, now)
 
 
 def candidate(name, server, group="", window=0):

@@ -50,7 +50,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AttemptTerms:
     """What all requests share. patience: seconds for a first token where another candidate is left. hedges: None for
     none. `ticks`: the clock of deadlines, monotonic seconds."""
 
@@ -79,7 +79,7 @@ async def as_served(call: Call, candidate: Candidate) -> Call:
 
 
 @dataclass(slots=True, eq=False)
-class Opened:
+class OpenAnswer:
     """A candidate that has answered: its first chunks are here, the rest comes from `live`. recording: of an answer
     that has ended already."""
 
@@ -149,20 +149,20 @@ class Opened:
 
 
 @dataclass(slots=True)
-class Asking:
+class Attempts:
     """One request's attempts. sent: what a candidate is sent, which may be made for it (its window, its prompt). kind:
     of the first attempt, for the trace."""
 
     candidates: Sequence[Candidate]
     call: Call
     trace: Trace
-    terms: Terms
+    terms: AttemptTerms
     sent: Sent = as_served
     kind: str = "first"
     _waiting: list[Candidate] = field(init=False, default_factory=list)
     _running: int = field(init=False, default=0)
 
-    async def opened(self) -> Opened:
+    async def opened(self) -> OpenAnswer:
         """The candidate that answers first. Raises the last one's error, or DeadlineExceeded."""
         health = self.terms.health
         self.trace.prompt_tokens = partial(prompt_tokens, self.call)
@@ -182,7 +182,7 @@ class Asking:
             kind = "fallback"
             self.trace.counts["fallbacks"] += 1
 
-    async def _round(self, candidate: Candidate, kind: str) -> Opened:
+    async def _round(self, candidate: Candidate, kind: str) -> OpenAnswer:
         """One candidate, and perhaps a hedge beside it."""
         hedges = self.terms.hedges
         alone = not any(_are_equivalent(candidate, other) for other in self._waiting)
@@ -197,7 +197,7 @@ class Asking:
             lambda error: not worth_another(error),
         )
 
-    def _hedge(self, candidate: Candidate, hedges: Hedges, limit: Limit) -> Coroutine[Any, Any, Opened] | None:
+    def _hedge(self, candidate: Candidate, hedges: Hedges, limit: Limit) -> Coroutine[Any, Any, OpenAnswer] | None:
         health = self.terms.health
         for other in self._waiting:
             if _are_equivalent(candidate, other) and not health.circuit_open(other.name):
@@ -223,7 +223,7 @@ class Asking:
         seconds = max(left / 2, left - after.ttft_p95)
         return Limit(now + min(patience, seconds), hurried=seconds < patience)
 
-    async def _open(self, candidate: Candidate, kind: str, limit: Limit) -> Opened:
+    async def _open(self, candidate: Candidate, kind: str, limit: Limit) -> OpenAnswer:
         """One attempt, up to its first text or whole reply. Raises SubsecondError."""
         begun = self.terms.ticks()
         attempt = Attempt(candidate.name, kind)
@@ -256,7 +256,9 @@ class Asking:
             self.trace.counts["hedges_won"] += 1
         return opened
 
-    async def _begun(self, candidate: Candidate, attempt: Attempt, watches: list[CallTimer], limit: Limit) -> Opened:
+    async def _begun(
+        self, candidate: Candidate, attempt: Attempt, watches: list[CallTimer], limit: Limit
+    ) -> OpenAnswer:
         patience = limit.until - self.terms.ticks()
         async with AsyncExitStack() as stack:
             try:
@@ -281,7 +283,7 @@ class Asking:
             if recording and is_hollow(recording) and (self._waiting or self._running > 1):
                 raise UpstreamError("The model's answer is empty.", code="upstream_empty")
             own = stack.pop_all()
-            return Opened(candidate, live, chunks, recording, watches[0], attempt, self.trace, own)
+            return OpenAnswer(candidate, live, chunks, recording, watches[0], attempt, self.trace, own)
         raise AssertionError  # an exit stack without callbacks that swallow errors swallows none
 
     def _lose(self, attempt: Attempt, watches: Sequence[CallTimer]) -> None:
@@ -297,14 +299,14 @@ class Asking:
 
 
 async def answer(
-    candidates: Sequence[Candidate], call: Call, trace: Trace, terms: Terms, sent: Sent = as_served
-) -> Opened:
+    candidates: Sequence[Candidate], call: Call, trace: Trace, terms: AttemptTerms, sent: Sent = as_served
+) -> OpenAnswer:
     """Whoever answers: nothing of it has been given to the client yet. Raises SubsecondError."""
     trace.source = "upstream"
     if terms.hedges:
         terms.hedges.budget.earn()
     with trace.step(Step.UPSTREAM):
-        return await Asking(candidates, call, trace, terms, sent).opened()
+        return await Attempts(candidates, call, trace, terms, sent).opened()
 
 
 async def _up_to_the_first_text(live: LiveAnswer, call: Call) -> tuple[list[Chunk], Recording | None]:
@@ -337,7 +339,7 @@ def _awaited(call: Call) -> str:
     return "first token" if call.form == "stream" else "reply"
 
 
-def _judge(opened: Opened) -> None:
+def _judge(opened: OpenAnswer) -> None:
     """What its health hears of it: an empty answer is a failure, though nobody else is left to give another one."""
     recording, timer = opened.recording, opened.timer
     if recording is None:

@@ -34,9 +34,9 @@ from subsecond.routing.histories import (
     HALF_LIFE,
     SLICE,
     SLICES,
+    HealthView,
     History,
     Prior,
-    View,
     decode,
     encode,
     slice_of,
@@ -113,7 +113,7 @@ class _Model:
     last_call: float = 0.0
     ignored_until: int = 0
     circuit: _OpenCircuit | None = None
-    view: View | None = None
+    view: HealthView | None = None
 
 
 class Health:
@@ -358,7 +358,7 @@ class Health:
             self._open(name, model, "slow", now)
         return model.circuit is not None and (now < model.circuit.until or model.circuit.probe is not None)
 
-    def _may_be_better(self, model: _Model, view: View, now: float) -> bool:
+    def _may_be_better(self, model: _Model, view: HealthView, now: float) -> bool:
         idle = now - max(model.last_call, (view.newest + 1) * SLICE)
         return model.circuit is not None or (idle >= IDLE and not any(model.in_flight.values()))
 
@@ -382,13 +382,13 @@ class Health:
             self._own = {at: histories for at, histories in self._own.items() if at > here - SLICES} | {here: {}}
         return self._own[here].setdefault(name, History())
 
-    def _view(self, name: str, model: _Model, now: float) -> View:
+    def _view(self, name: str, model: _Model, now: float) -> HealthView:
         view = model.view
         if view is None or not 0 <= now - view.at < FRESH:
             view = model.view = self._make_view(name, model, now)
         return view
 
-    def _make_view(self, name: str, model: _Model, now: float) -> View:
+    def _make_view(self, name: str, model: _Model, now: float) -> HealthView:
         by_slice = (*self._shared.items(), *self._own.items())
         found = [(at, histories[name]) for at, histories in by_slice if name in histories and at > model.ignored_until]
         return view_of(found, model.prior, now)

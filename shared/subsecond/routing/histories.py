@@ -150,7 +150,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class HealthView:
     """One model's decayed figures, made at `at`. times: by form. speed: the median of tokens a second. newest: the last
     slice with a call, -1 where there is none."""
 
@@ -161,7 +161,7 @@ class View:
     newest: int
 
 
-def view_of(found: Sequence[tuple[int, History]], prior: Prior, now: float) -> View:
+def view_of(found: Sequence[tuple[int, History]], prior: Prior, now: float) -> HealthView:
     """`found`: histories by slice."""
     here = slice_of(now)
     total = History()
@@ -173,7 +173,7 @@ def view_of(found: Sequence[tuple[int, History]], prior: Prior, now: float) -> V
     for histogram, values in pretended:
         for bucket in map(bucket_of, values):
             histogram.counts[bucket] = histogram.counts.get(bucket, 0) + PRETENDED
-    return View(
+    return HealthView(
         at=now,
         times={"stream": Times.of(total.ttft, total.failed), "whole": Times.of(total.reply, total.lost)},
         speed=total.speed.quantile(0.5) or 0.0,

@@ -100,8 +100,8 @@ def select(
     """Raises NotFound for a name that there is not, InvalidRequest when a model is asked for by its name and a tier
     above it as well, Unavailable when no model fits.
 
-    The nearest choices: no window is large enough: the largest (the optimiser fits the request, or refuses it). All are
-    resting: as if none were. None makes the deadline: the one predicted to end first, marked late.
+    The nearest choices: no window is large enough: the largest (the optimiser fits the request, or refuses it). All
+    circuits are open: as if none were. None makes the deadline: the one predicted to end first, marked late.
     """
     found = catalogue.find(features.asked)
     if isinstance(found, Model):

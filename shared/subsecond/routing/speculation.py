@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Recording
-from subsecond.routing.attempts import Asking, Opened
+from subsecond.routing.attempts import Attempts, OpenAnswer
 from subsecond.routing.hedging import close_all
 from subsecond.routing.spending import tokens_of
 from subsecond.routing.verifying import flaw, question
@@ -54,7 +54,7 @@ class Speculation:
 class _Fast:
     """The fast model's whole answer, None where it failed. refused: why it will not do, None where it does."""
 
-    opened: Opened | None
+    opened: OpenAnswer | None
     refused: str | None
 
     @property
@@ -67,7 +67,7 @@ class _Fast:
             self.opened.attempt.lost = tokens_of(self.recording, len(self.opened.chunks))
 
 
-async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> Opened:
+async def speculate(fast: Attempts, strong: Attempts, trace: Trace, terms: Speculation) -> OpenAnswer:
     """One of the two. Raises what the strong one raises.
 
     fast, strong: two askings of one request. What it saved and cost is in `trace.speculation`, and counted.
@@ -80,9 +80,9 @@ async def speculate(fast: Asking, strong: Asking, trace: Trace, terms: Speculati
         return await _decide(fast, strong, trace, terms)
 
 
-async def _decide(fast: Asking, strong: Asking, trace: Trace, terms: Speculation) -> Opened:
+async def _decide(fast: Attempts, strong: Attempts, trace: Trace, terms: Speculation) -> OpenAnswer:
     quick = asyncio.create_task(_judged(fast, terms))
-    sure: asyncio.Task[Opened] | None = None
+    sure: asyncio.Task[OpenAnswer] | None = None
     kept: object = None
     try:
         await asyncio.wait((quick,), timeout=terms.stagger)
@@ -106,7 +106,7 @@ async def _decide(fast: Asking, strong: Asking, trace: Trace, terms: Speculation
         await close_all(task for task in (quick, sure) if task and task is not kept)
 
 
-async def _wait(quick: asyncio.Task[_Fast], sure: asyncio.Task[Opened], grace: float) -> None:
+async def _wait(quick: asyncio.Task[_Fast], sure: asyncio.Task[OpenAnswer], grace: float) -> None:
     """Until it can be said which of the two it is."""
     await asyncio.wait((quick, sure), return_when=asyncio.FIRST_COMPLETED)
     if not quick.done():
@@ -118,7 +118,7 @@ def _does(quick: asyncio.Task[_Fast]) -> bool:
     return quick.done() and quick.result().refused is None
 
 
-async def _judged(fast: Asking, terms: Speculation) -> _Fast:
+async def _judged(fast: Attempts, terms: Speculation) -> _Fast:
     """The fast model's answer. Its failure is a refusal."""
     try:
         opened = await fast.opened()
@@ -154,7 +154,7 @@ def _total(recording: Recording | None) -> int:
     return total if isinstance(total, int) else 0
 
 
-def yes_or_no(judge: Callable[[Call], Asking], model: str) -> Verifier:
+def yes_or_no(judge: Callable[[Call], Attempts], model: str) -> Verifier:
     """A verifier that asks a model whether the answer will do. `judge`: the asking for a call. It costs a call, and the
     time of one: worth it only where the judge is much faster than the strong model."""
 

@@ -1,7 +1,7 @@
 """One answer on its way in this process, and those who watch it.
 
 The events so far stay in the flight, and each watcher reads on from where it is: whoever comes late misses nothing, and
-a slow reader holds up nobody. Memory holds one answer, as the transcript does anyway.
+a slow reader holds up nobody. Memory holds one answer, as its recording does anyway.
 """
 
 from __future__ import annotations

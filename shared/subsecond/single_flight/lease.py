@@ -39,7 +39,7 @@ class Look(Protocol):
     def __call__(self, *, fresh: bool = False) -> Awaitable[Entry | None]: ...
 
 
-class Turn(Protocol):
+class LeaderRole(Protocol):
     """A request's part in a flight: entered before other work begins, left when all is written."""
 
     # Whether our answer was stored; None as long as there is none. To be set before leaving.
@@ -56,7 +56,7 @@ class Turn(Protocol):
 
 
 @dataclass(slots=True)
-class Alone:
+class NoLease:
     """The part of a request that shares with nobody."""
 
     stored: bool | None = None
@@ -74,7 +74,7 @@ class Alone:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LeaseTerms:
     """Seconds: a lease's time; the box of each call to the leases; the first and the longest gap between two looks; how
     long a follower waits in all."""
 
@@ -85,7 +85,7 @@ class Terms:
     patience: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Terms:
+    def of(cls, settings: Settings) -> LeaseTerms:
         gaps = settings.poll_gap, settings.longest_poll_gap
         return cls(settings.lease_seconds, settings.lease_timeout, *gaps, settings.total_timeout)
 
@@ -97,13 +97,13 @@ class Terms:
             gap = min(2 * gap, self.longest_gap)
 
 
-class Claim:
+class LeaseClaim:
     """A claim to the lease of `place`, which is partition and key."""
 
     def __init__(
         self,
         leases: Leases,
-        terms: Terms,
+        terms: LeaseTerms,
         place: tuple[str, str],
         look: Look,
         trace: Trace,
@@ -149,7 +149,7 @@ class Claim:
             await fail_open(self._trace, "lease", release, self._terms.box)
 
     async def wait(self) -> Entry | None:
-        """See Turn. Raises UpstreamTimeout when it waited for as long as an answer may take."""
+        """See LeaderRole. Raises UpstreamTimeout when it waited for as long as an answer may take."""
         with self._trace.step(Step.FLIGHT):
             acquired = await self._outcome()
             return await (self._entry_of_others(acquired) if self._ours else self._entry_awaited())

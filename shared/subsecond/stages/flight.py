@@ -22,12 +22,12 @@ from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Prompt, Request
 from subsecond.ports import Leases
 from subsecond.single_flight.in_process import Flight, Flights
-from subsecond.single_flight.lease import Alone, Claim, Look, Terms, Turn
+from subsecond.single_flight.lease import LeaderRole, LeaseClaim, LeaseTerms, Look, NoLease
 from subsecond.stats.trace import Step, Trace
 from subsecond.streaming.convert import converts
 
 Events = AsyncGenerator[Event]
-Work = Callable[[Call, Turn], Events]
+Work = Callable[[Call, LeaderRole], Events]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Sharing:
     flights: Flights
     leases: Leases | None
     rules: Rules
-    terms: Terms
+    terms: LeaseTerms
     patience: float
 
     @classmethod
     def of(cls, leases: Leases | None, rules: Rules, settings: Settings) -> Sharing:
         flights = Flights(drain=settings.drain)
-        return cls(flights, leases, rules, Terms.of(settings), settings.first_token_timeout)
+        return cls(flights, leases, rules, LeaseTerms.of(settings), settings.first_token_timeout)
 
     def share(self, request: Request, look: Look, work: Work) -> Events:
         """The events of the call in flight, or of `work`, which then is the flight. `look`: into the exact store.
@@ -54,9 +54,9 @@ class Sharing:
         last."""
         call = request.call
         if self.leases is None or not may_coalesce(call):
-            return work(call, Alone())
+            return work(call, NoLease())
         place = request.tenant.partition, f"{request.prompt.key}.{call.form}"
-        claim = partial(Claim, self.leases, self.terms, place, look, request.trace)
+        claim = partial(LeaseClaim, self.leases, self.terms, place, look, request.trace)
         # Each watcher has its own deadline; the leader's shall not end the call for the others.
         endless = replace(call, deadline=None) if call.deadline is not None else call
         return self._fly(request, lambda: work(endless, claim()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Event, Tenant
 from subsecond.ports import Upstream
-from subsecond.routing.attempts import Asking, Candidate, Opened, Terms, answer
+from subsecond.routing.attempts import Attempts, AttemptTerms, Candidate, OpenAnswer, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
 from subsecond.routing.router import Route, Router, RoutingOverrides, output_of
@@ -32,7 +32,7 @@ class Routed:
 
     router: Router
     upstreams: Mapping[str, Upstream]
-    terms: Terms
+    terms: AttemptTerms
     speculation: Speculation | None = None
     lists: Mapping[str, Lists] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Routed:
             error.route = route.line(trace.attempts, None)
             raise
 
-    async def _opened(self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised) -> Opened:
+    async def _opened(self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised) -> OpenAnswer:
         models = {one.name: one for one in (route.choice.model, *route.choice.fallbacks)}
 
         async def sent(asked: Call, candidate: Candidate) -> Call:
@@ -68,8 +68,8 @@ class Routed:
         if self.speculation and fast and route.alias and may_double(call, tools=False):
             strong = [one for one in candidates if one not in fast]
             return await speculate(
-                Asking(fast[:1], call, trace, self.terms, sent, "fast"),
-                Asking(strong, call, trace, self.terms, sent, "strong"),
+                Attempts(fast[:1], call, trace, self.terms, sent, "fast"),
+                Attempts(strong, call, trace, self.terms, sent, "strong"),
                 trace,
                 self._judged(self.speculation, tenant, trace),
             )
@@ -80,7 +80,7 @@ class Routed:
         if not speculation.judge:
             return speculation
         judge = self._candidate(self.router.catalogue.models[speculation.judge], tenant)
-        verifier = yes_or_no(lambda asked: Asking([judge], asked, trace, self.terms, kind="judge"), judge.model)
+        verifier = yes_or_no(lambda asked: Attempts([judge], asked, trace, self.terms, kind="judge"), judge.model)
         return replace(speculation, verifier=verifier)
 
     def _candidate(self, model: Model, tenant: Tenant) -> Candidate:

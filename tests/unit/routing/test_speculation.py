@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from subsecond.cache.recording import recorded
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError, UpstreamError, UpstreamUnreachable
-from subsecond.routing.attempts import Asking
+from subsecond.routing.attempts import Attempts
 from subsecond.routing.speculation import Speculation, checks, speculate, yes_or_no
 from subsecond.routing.verifying import flaw, is_valid
 from subsecond.stats.trace import Trace
@@ -28,7 +28,7 @@ def ask(fast, strong, *, stagger=0.0, grace=0.5, verifier=checks, **fields):
     async def main():
         terms, asked = virtual.terms(), call(**fields)
         askings = [
-            Asking([candidate(name, server)], asked, trace, terms, kind=name)
+            Attempts([candidate(name, server)], asked, trace, terms, kind=name)
             for name, server in (("fast", fast), ("strong", strong))
         ]
         made = Speculation(stagger, grace, verifier(terms) if verifier is judged else verifier)
@@ -161,7 +161,7 @@ def test_who_leaves_closes_both():
 
     async def main():
         terms, trace = virtual.terms(), Trace()
-        askings = [Asking([candidate("m", server)], call(), trace, terms) for server in servers]
+        askings = [Attempts([candidate("m", server)], call(), trace, terms) for server in servers]
         with pytest.raises(TimeoutError):
             async with virtual.asyncio.timeout(1.0):
                 await collected(speculate(*askings, trace, Speculation(0.0, 0.5)))
@@ -172,7 +172,7 @@ def test_who_leaves_closes_both():
 
 def judged(terms):
     judge = Server(0.05, ("No", "."))
-    return yes_or_no(lambda asked: Asking([candidate("judge", judge)], asked, Trace(), terms), "judge")
+    return yes_or_no(lambda asked: Attempts([candidate("judge", judge)], asked, Trace(), terms), "judge")
 
 
 def test_a_judge_may_be_asked():

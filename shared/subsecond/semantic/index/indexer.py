@@ -17,7 +17,7 @@ from subsecond.semantic.index.compaction import Compactor
 from subsecond.semantic.index.entries import Keys, known
 from subsecond.semantic.index.records import Change, Poisoned, changes_of, part_of, sequence_of
 from subsecond.semantic.index.segments import IndexId, Manifest
-from subsecond.semantic.index.writer import Draft, View, Writer
+from subsecond.semantic.index.writer import Draft, ManifestView, Writer
 
 log = logging.getLogger("subsecond")
 
@@ -99,7 +99,7 @@ class Indexer:
         self.counts["repeated"] += len(changes) - len(new)
 
 
-def unknown_changes(changes: Sequence[Change], view: View, now: float) -> list[Change]:
+def unknown_changes(changes: Sequence[Change], view: ManifestView, now: float) -> list[Change]:
     """The changes that the index does not have: newer rows, deletions of what it has or may still get, later hits."""
     latest = _latest(changes)
     held = known(_keys(latest), list(view.key_indexes.values()))
@@ -129,7 +129,7 @@ def _keys(changes: Sequence[Change]) -> Keys:
     return np.frombuffer(b"".join(change.key for change in changes), np.uint64).reshape(-1, 4)
 
 
-def segments_to_absorb(manifest: Manifest, view: View, incoming: int) -> list[str]:
+def segments_to_absorb(manifest: Manifest, view: ManifestView, incoming: int) -> list[str]:
     """The ids of the newest segments that the new one is merged with."""
     taken: list[str] = []
     entries, size = incoming, 0

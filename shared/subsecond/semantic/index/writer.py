@@ -60,7 +60,7 @@ class WriterLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ManifestView:
     """The index as one attempt sees it. `lost`: segments that the manifest names and that are gone or damaged."""
 
     manifest: Manifest
@@ -104,7 +104,7 @@ class Writer:
         self._damaged: set[str] = set()
         self._loading = asyncio.Semaphore(LOADED_AT_ONCE)
 
-    async def views(self, index_id: IndexId) -> AsyncGenerator[View]:
+    async def views(self, index_id: IndexId) -> AsyncGenerator[ManifestView]:
         """Yields the index now, and again for each further attempt, with growing pauses. Raises Contended at
         max_wait_s."""
         end = time.monotonic() + self._limits.max_wait_s
@@ -116,12 +116,12 @@ class Writer:
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 -- jitter, no secret
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def view(self, index_id: IndexId) -> View:
+    async def view(self, index_id: IndexId) -> ManifestView:
         manifest, etag = await self.manifest(index_id)
         key_indexes = await asyncio.gather(*(self._key_index(index_id, segment) for segment in manifest.segments))
         named = dict(zip((segment.id for segment in manifest.segments), key_indexes, strict=True))
         lost = frozenset(segment_id for segment_id, key_index in named.items() if key_index is None)
-        return View(
+        return ManifestView(
             manifest, etag, {segment_id: key_index for segment_id, key_index in named.items() if key_index}, lost
         )
 
@@ -158,7 +158,7 @@ class Writer:
         return part
 
     async def draft(
-        self, view: View, replaced: Collection[str], new: Part | None, evicted: Keys | None = None
+        self, view: ManifestView, replaced: Collection[str], new: Part | None, evicted: Keys | None = None
     ) -> Draft | None:
         """Write one segment that merges several and `new`. None when one of them cannot be read."""
         index_id = view.manifest.index_id
@@ -183,14 +183,14 @@ class Writer:
         self._parts.put(segment.id, part, segment.bytes)
         return segment
 
-    async def commit(self, view: View, draft: Draft) -> bool:
+    async def commit(self, view: ManifestView, draft: Draft) -> bool:
         """Step 3. False when another writer was first, or the draft is too old."""
         gone = draft.replaced | view.lost
         kept = tuple(segment for segment in view.manifest.segments if segment.id not in gone)
         added = (draft.segment,) if draft.segment else ()
         return await self.commit_manifest(view, replace(view.manifest, segments=kept + added), draft.at)
 
-    async def commit_manifest(self, view: View, manifest: Manifest, written: float) -> bool:
+    async def commit_manifest(self, view: ManifestView, manifest: Manifest, written: float) -> bool:
         """Step 3 with a given manifest. written: when its oldest new segment was, monotonic."""
         if time.monotonic() - written > self._limits.stale_after_s:
             return False
