@@ -1,4 +1,4 @@
-"""Attempts an upstream again where a failure may pass, before anything of an answer was given to anybody."""
+"""Asks an upstream again where a failure may pass, before anything of an answer was given to anybody."""
 
 from __future__ import annotations
 
