@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -122,13 +122,3 @@ def _judged(asked: str, stored: str, similarity: float) -> tuple[list[float], st
     if not (language.english(asked) and language.english(stored)):
         return values, "not English"
     return values, vetoes.veto(a, b) or vetoes.veto_matched(a, b, matching)
-
-
-def together(several: Sequence[Rows]) -> Rows:
-    """One after another; no group of one file is a group of another."""
-    shifted, most = [], 0
-    for rows in several:
-        shifted.append(replace(rows, group=rows.group + most))
-        most += int(rows.group.max()) + 1
-    names = ("features", "label", "refused", "group", "kind")
-    return Rows(*(np.concatenate([getattr(rows, name) for rows in shifted]) for name in names))

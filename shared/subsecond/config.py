@@ -249,10 +249,9 @@ class Settings:
         return cls(**found)
 
 
-def started_ahead(environ: Mapping[str, str] | None = None) -> bool:
+def started_ahead() -> bool:
     """Whether Lambda starts this environment before there is a request: for a snapshot, or provisioned."""
-    source = os.environ if environ is None else environ
-    return source.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") in ("snap-start", "provisioned-concurrency")
+    return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") in ("snap-start", "provisioned-concurrency")
 
 
 def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from figures import Round
 
-    from subsecond_local.simulator.server import SimulatorProcess
+    from tests.support.simulator import SimulatorProcess
 
 IN_TABLE = {"SUBSECOND_EXACT": "dynamodb"}
 GPTCACHE = "gptcache"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from raw_client import Sample
     from servers import Target
 
-    from subsecond_local.simulator.server import SimulatorProcess
+    from tests.support.simulator import SimulatorProcess
 
 SLOW = "sim-t50-i5-n32"
 _HIT_PROMPTS = 10

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from subsecond_local.run.ports import free_ports
-from subsecond_local.simulator.server import SimulatorProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tests.support.simulator import SimulatorProcess
 
 ROOT = Path(__file__).parents[2]
 # Benchmarks are run by path, so that only their own folder is searched: `tests.support` lies beside it.
@@ -69,6 +70,8 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def simulator() -> Iterator[SimulatorProcess]:
     """The upstream."""
+    from tests.support.simulator import SimulatorProcess
+
     with SimulatorProcess(key=KEY, environ=environment({})) as process:
         yield process
 

@@ -11,9 +11,9 @@ import pytest
 import subsecond.upstreams
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from subsecond_local.simulator.server import SimulatorProcess
 from tests.support.adapters import modules
 from tests.support.asking import collect
+from tests.support.simulator import SimulatorProcess
 
 ADAPTERS = [*modules(subsecond.upstreams), "subsecond_local.simulator.adapter"]
 

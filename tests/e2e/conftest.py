@@ -25,9 +25,9 @@ import pytest
 from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.run.ports import HOST, free_ports
 from subsecond_local.run.stores import stores_from_env
-from subsecond_local.simulator.server import SimulatorProcess
 from tests.support.emulator import running
 from tests.support.processes import listens
+from tests.support.simulator import SimulatorProcess
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

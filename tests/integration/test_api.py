@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from subsecond.config import Settings
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 
 async def test_a_stream_then_a_hit_of_the_same_chunks(served):

@@ -23,8 +23,8 @@ from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.lambda_runtime.http_stream import HttpStream
-from subsecond_local.simulator.server import SimulatorProcess
 from tests.support.functions import load_function
+from tests.support.simulator import SimulatorProcess
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("streaming", "completion", "cache_stats", "prewarm")

@@ -27,7 +27,7 @@ from subsecond_local.emulator.aws_emulator import create_stores
 from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.lambda_gateway import PREWARM, functions
 from subsecond_local.run.stores import stores_from_env
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 KEY = "sk-test"
 TENANT = Tenant("acme", "prod", "laptop")

@@ -9,7 +9,7 @@ import pytest
 from subsecond.api.batches import answer_all
 from subsecond.bootstrap import close, gateway
 from subsecond.model import Call, Tenant
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 MODEL = "sim-t20-i1-n6"
 PROMPTS = [f"prompt number {n}" for n in range(8)]

@@ -25,7 +25,7 @@ from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.lambda_gateway import functions
 from subsecond_local.run.ports import free_ports
 from subsecond_local.run.stores import Stores, note_run, stores_from_env
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -15,7 +15,7 @@ from subsecond.aws.client import aws_of
 from subsecond.semantic.index.segments import IndexId, Manifest, encode_manifest, manifest_name
 from subsecond.warmup import snapshots
 from subsecond.warmup.prewarm import prewarm
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 REFERENCE = "ssm:/canary"
 

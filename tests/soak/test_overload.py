@@ -19,7 +19,7 @@ from subsecond.config import Settings
 from subsecond.errors import Overloaded
 from subsecond.model import Call, Tenant
 from subsecond.stats.trace import Trace
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 # Ten answers at a time, half a second each: about 20 a second, so that the CPU is not the limit.
 SLOTS = 10

@@ -19,7 +19,7 @@ import pytest
 
 from subsecond_local.lambda_host import LambdaHost
 from subsecond_local.run.lambda_gateway import ROUTES, functions
-from subsecond_local.simulator.server import SimulatorProcess
+from tests.support.simulator import SimulatorProcess
 
 SECONDS = 120
 # Until here imports, pools and caches fill; what grows later is a leak.

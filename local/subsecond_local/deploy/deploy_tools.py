@@ -19,8 +19,8 @@ SAM = ("aws-sam-cli==1.170.0",)
 # ministack runs functions with its own interpreter, so it gets theirs. The translator expands the template for it.
 EMULATOR = ("ministack==1.5.33", "aws-sam-translator==1.115.0")
 MACHINES = {"x86_64": 62, "arm64": 183}  # e_machine in an ELF header
-# Bytes of everything that the layer unpacks to, and both do. Lambda allows 250 MB with the function's own code.
-LAYER_LIMIT, LAYERS_LIMIT = 120 * 10**6, 240 * 10**6
+# Bytes that the layer may unpack to. Lambda allows 250 MB with the function's own code.
+LAYER_LIMIT = 120 * 10**6
 
 
 def architecture() -> str:

@@ -32,10 +32,9 @@ SIGNED_FOR_S3 = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/,\s]+/[^/,\s]+/[^/,\
 class PersistentApp:
     """An ASGI app in front of ministack's. `write` writes its state down, and is called in a fork."""
 
-    def __init__(self, app: App, write: Callable[[], object], interval: float = INTERVAL) -> None:
+    def __init__(self, app: App, write: Callable[[], object]) -> None:
         self._app = app
         self._write = write
-        self._interval = interval
         self._changed = False
         # One writes at a time: ministack's own last writing, which comes after `_stop`, uses the same files.
         self._writing = asyncio.Lock()
@@ -69,7 +68,7 @@ class PersistentApp:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(INTERVAL)
             if self._changed:
                 await self.save()
 

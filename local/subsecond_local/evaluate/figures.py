@@ -18,6 +18,7 @@ Z = 1.959964
 PRECISION = 0.9
 # Resamples for an interval that has no formula.
 RESAMPLES = 500
+SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,38 +141,36 @@ def curve(decisions: Sequence[Decision], *, by_similarity: bool = False) -> list
     ]
 
 
-def recall_at(decisions: Sequence[Decision], precision: float = PRECISION, seed: int = 1) -> Best:
-    """The best recall of any cut of the score whose precision is at least that. The interval is a percentile bootstrap
-    over rows, in which the cut is chosen anew each time."""
+def recall_at(decisions: Sequence[Decision]) -> Best:
+    """The best recall of any cut of the score whose precision is at least PRECISION. The interval is a percentile
+    bootstrap over rows, in which the cut is chosen anew each time."""
     scores, labels = _scored(decisions, by_similarity=False)
     total = sum(one.label for one in decisions)
     if not total:
         return Best(0.0, None, None)
     served, wrong, last = _steps(scores, labels)
-    fits = [at for at in last if served[at] >= precision * (served[at] + wrong[at])]
+    fits = [at for at in last if served[at] >= PRECISION * (served[at] + wrong[at])]
     found = fits[-1] if fits else None
     cut = None if found is None or math.isinf(scores[found]) else round(float(scores[found]), 4)
     recall = 0.0 if found is None else float(served[found]) / total
-    return Best(recall, cut, _resampled(labels, last, (len(decisions), total), precision, seed))
+    return Best(recall, cut, _resampled(labels, last, (len(decisions), total)))
 
 
 def _resampled(
     labels: np.ndarray[Any, np.dtype[np.bool_]],
     last: np.ndarray[Any, np.dtype[np.intp]],
     sizes: tuple[int, int],
-    precision: float,
-    seed: int,
 ) -> Interval:
     """Rows drawn with repetition, as often as there are; those without a score count as never answered."""
     rows, total = sizes
     unscored = rows - len(labels), total - int(labels.sum())
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(SEED)
     recalls = []
     for _ in range(RESAMPLES):
         drawn = np.bincount(random.integers(0, rows, rows), minlength=rows)
         times, rest = drawn[: len(labels)], drawn[len(labels) :]
         served, wrong = np.cumsum(times * labels)[last], np.cumsum(times * ~labels)[last]
-        fits = (served >= precision * (served + wrong)) & (served + wrong > 0)
+        fits = (served >= PRECISION * (served + wrong)) & (served + wrong > 0)
         whole = int((times * labels).sum()) + int(rest[: unscored[1]].sum())
         recalls.append(float(served[fits].max(initial=0)) / whole if whole else 0.0)
     low, high = np.quantile(recalls, (0.025, 0.975))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,23 +47,23 @@ class OnDone(Protocol):
     def __call__(self, *, keep_alive: bool) -> None: ...
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol, ABC):
     """One connection. Subclasses implement `begun`, `received`, `ended` and, if they care, `lost` and `writable`."""
 
     transport: asyncio.Transport
     listener: Listener
 
+    @abstractmethod
     def begun(self, request: Request) -> None:
         """The head is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self, data: bytes) -> None:
         """A piece of the body is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self, trailers: Headers) -> None:
         """The request is complete."""
-        raise NotImplementedError
 
     def lost(self) -> None:
         """The other side is gone."""

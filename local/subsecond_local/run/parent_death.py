@@ -36,8 +36,8 @@ def request_death_signal(signum: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
 
 
-def watch(parent: int, signum: int, interval: float = 0.5) -> None:
-    """Elsewhere: a twin looks every `interval` seconds whether the starter is there. The command's process returns."""
+def watch(parent: int, signum: int) -> None:
+    """Elsewhere: a second process looks every 0.5 s whether the starter is there; the command's own returns."""
     command = os.getpid()
     if os.fork():
         return
@@ -47,7 +47,7 @@ def watch(parent: int, signum: int, interval: float = 0.5) -> None:
         except ProcessLookupError:
             os.kill(command, signum)
             break
-        time.sleep(interval)
+        time.sleep(0.5)
     os._exit(0)
 
 

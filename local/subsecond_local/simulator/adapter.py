@@ -1,4 +1,4 @@
-"""A model server with no model, in this process: `upstreams/simulation` with the settings' time limits.
+"""A model server with no model, in this process: `engine` with the settings' time limits.
 
 Model names, faults and what answers depend on are described in `subsecond_local.simulator.names`. Whole events are
 all that a caller sees here, so the fault `slow` does nothing.

@@ -16,16 +16,12 @@ import argparse
 import asyncio
 import contextlib
 import hmac
-import http.client
 import itertools
 import json
-import os
 import socket
-import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -38,7 +34,6 @@ from subsecond_local.simulator.simulated_answer import PacedPayloads, SimulatedA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
 
     from subsecond.model import Endpoint
     from subsecond_local.run.browser_guard import Message, Receive, Send
@@ -287,26 +282,15 @@ def cut(data: bytes) -> Iterator[bytes]:
 class _Server(uvicorn.Server):
     """Says where it listens, once it does."""
 
-    until_eof = False
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.until_eof:
-            asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._stop_at_eof)
         assert sockets
         print(f"READY http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
 
-    def _stop_at_eof(self) -> None:
-        if not os.read(sys.stdin.fileno(), 1024):
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-            self.should_exit = True
 
-
-def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0, *, until_eof: bool = False) -> None:
-    """Serve on 127.0.0.1 until a signal; with `until_eof` also until stdin, a pipe, ends: so it does if a parent dies.
-
-    port 0: a free one. key "": anybody may ask. slots 0: no limit. OSError when the port is taken.
-    """
+def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0) -> None:
+    """Serve on 127.0.0.1 until a signal. port 0: a free one. key "": anybody may ask. slots 0: no limit. OSError when
+    the port is taken."""
     application = SimulatorApp(key, slots, seed, lambda: len(server.server_state.connections))
     config = uvicorn.Config(
         Guard(application),
@@ -321,59 +305,8 @@ def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0, *, until_
         timeout_graceful_shutdown=0,
     )
     server = _Server(config)
-    server.until_eof = until_eof
     with socket.create_server(("127.0.0.1", port), backlog=1024) as listener:
         server.run(sockets=[listener])
-
-
-class SimulatorProcess:
-    """The server as a child process (a context manager). It ends when its parent ends, however that comes."""
-
-    def __init__(self, key: str = "", slots: int = 0, seed: int = 0, environ: Mapping[str, str] | None = None) -> None:
-        self.key = key
-        options = (f"--key={key}", f"--slots={slots}", f"--seed={seed}", "--until-eof")
-        self._child = subprocess.Popen(
-            (sys.executable, "-m", __spec__.name, *options),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environ,
-        )
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line.startswith("READY "):
-            self.stop()
-            raise RuntimeError(f"The simulator did not start: {line!r}")
-        self.url = line.split()[1]
-        self.base_url = f"{self.url}/v1"
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def stats(self) -> dict[str, Any]:
-        """What `GET /stats` says."""
-        return self._ask("GET", "/stats")
-
-    def reset(self) -> None:
-        """Count from zero."""
-        self._ask("POST", "/stats/reset")
-
-    def stop(self) -> None:
-        with self._child:
-            self._child.terminate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop()
-
-    def _ask(self, method: str, path: str) -> dict[str, Any]:
-        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
-            connection.request(method, path)
-            found: dict[str, Any] = json.loads(connection.getresponse().read())
-            return found
 
 
 def main() -> None:
@@ -382,10 +315,9 @@ def main() -> None:
     parser.add_argument("--key", default="", help="the API key that it wants; none without")
     parser.add_argument("--slots", type=count, default=0, help="answers made at a time; 0: no limit")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--until-eof", action="store_true", help="stop when stdin ends")
     options = parser.parse_args()
     try:
-        serve(options.port, options.key, options.slots, options.seed, until_eof=options.until_eof)
+        serve(options.port, options.key, options.slots, options.seed)
     except OSError as error:
         sys.exit(f"The simulator cannot listen on port {options.port}: {error}")
     except KeyboardInterrupt:

@@ -36,7 +36,7 @@ class Joined:
         self._alone = alone
         self._top: dict[str, Any] = {}
         self._usage: Any = None  # said somewhere else than at the top
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, _JoinedChoice] = {}
 
     def add(self, chunk: object) -> None:
         for name, value in object_(chunk).items():
@@ -65,7 +65,7 @@ class Joined:
         index = place(choice.get("index"), at)
         kept = self._choices.get(index)
         if kept is None:
-            kept = self._choices[index] = _Choice(alone=self._alone)
+            kept = self._choices[index] = _JoinedChoice(alone=self._alone)
         if usage := choice.get("usage"):
             self._usage = object_(usage)
         if self._endpoint == "chat":
@@ -87,7 +87,7 @@ class Joined:
             raise Declined("object")
 
 
-class _Choice:
+class _JoinedChoice:
     """One choice as it grows."""
 
     __slots__ = ("_alone", "_calls", "_fields", "_function", "_logprobs", "_message", "_texts")

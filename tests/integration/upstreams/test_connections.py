@@ -16,9 +16,9 @@ from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamUnreachabl
 from subsecond.model import Call
 from subsecond.resending import counted_in
 from subsecond.upstreams.openai import build
-from subsecond_local.simulator.server import SimulatorProcess
 from tests.support.asking import call, collect, collect_until, refused, whole
 from tests.support.raw_server import CLOSE, END, HANG, HEAD, answer, event, part, reply
+from tests.support.simulator import SimulatorProcess
 
 DONE = part(b"data: [DONE]\n\n")
 ADAPTERS = ["openai", "openai_package"]
