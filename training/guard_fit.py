@@ -17,7 +17,7 @@ STEPS = 400
 RATE = 0.05
 FOLDS = 8
 LEVEL = 0.9
-# A weight may have this sign only (0: either). What the few rows of one author say against it is chance.
+# A weight may have this sign only (0: either). The few rows of one author that contradict it are chance.
 _FOR = frozenset(
     (
         "similarity", "similarity over .7", "similarity over .85", "cover, lesser side", "cover, larger side",
@@ -42,7 +42,7 @@ class Weights:
     bias: float
 
     def score(self, rows: Rows) -> Floats:
-        """As the policy scores: 0 for what a guard refuses, 1 for the same words."""
+        """The policy's score: 0 where a guard refuses, 1 for the same words."""
         scores = 1 / (1 + np.exp(-(rows.features @ self.values + self.bias)))
         scores = np.where(rows.refused == "", scores, 0.0)
         return np.where(rows.refused == "same words", 1.0, scores)

@@ -20,7 +20,7 @@ from subsecond.semantic.guards.reading import read
 Floats = NDArray[np.float64]
 NEAREST = 3  # as many candidates as the gateway looks at
 WINDOW = 2_500  # requests of one stream
-# Guards that go by lists of words. Where they refuse, a word that is on no list could stand as well.
+# Guards that work from word lists. A pair that they refuse could as well have a word that is on no list.
 LISTS = frozenset(("opposites", "another thing of a kind"))
 
 
@@ -111,7 +111,7 @@ def _rows(
 
 
 def _judged(asked: str, stored: str, similarity: float) -> tuple[list[float], str]:
-    """As `semantic/policies/guarded.py` judges, but that what is refused is scored too."""
+    """Judges as `semantic/policies/guarded.py` does, and scores what is refused too."""
     a, b = read(asked), read(stored)
     if a.plain == b.plain:
         return [0.0] * len(features.NAMES), "same words"

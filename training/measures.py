@@ -1,4 +1,4 @@
-"""How good vectors are for a cache: each measure gives a figure for the rows and for each bootstrap resample of them.
+"""Measures how well vectors serve a cache: each measure gives a figure for the rows and for each bootstrap resample.
 
 A measure is a `Figure`: the value, and the same value over RESAMPLES resamples. The resamples are the same for every
 embedder (one seed), so the difference of two figures' resamples is a paired comparison.

@@ -1,4 +1,4 @@
-"""What the static table is fitted to: sentences whose licence lets a table made from them be passed on.
+"""The sentences that the static table is fitted to: their licence allows a table made from them to be distributed.
 
 WordNet's definitions and examples (Princeton's licence, which goes along), and questions and orders made from
 `templates.txt` (this project's own) and WordNet's words and phrases. The sets that judge the result are not among them.
@@ -48,7 +48,7 @@ def _told(wordnet: Path) -> list[str]:
 
 
 def _definition(gloss: str) -> list[str]:
-    """One or none."""
+    """The gloss without its examples, in a list; empty where it has none."""
     definition = gloss.split('; "', maxsplit=1)[0].strip().strip(";")
     return [definition] if definition and not definition.startswith('"') else []
 

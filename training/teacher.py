@@ -27,7 +27,7 @@ class Teacher:
     def __init__(self, folder: Path) -> None:
         content = (folder / "model.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != SHA256:
-            raise SystemExit(f"{folder / 'model.safetensors'} is not the file that is pinned")
+            raise SystemExit(f"{folder / 'model.safetensors'} is not the pinned file")
         self._weights: dict[str, Tensor] = load(content)
         self.tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
@@ -39,7 +39,7 @@ class Teacher:
         return [encoding.ids[: MAX_PIECES - 2] for encoding in encodings]
 
     def embed(self, pieces: Sequence[Sequence[int]], batch: int = 64) -> NDArray[np.float32]:
-        """(n, 384), not normalised. Texts of like length run together."""
+        """(n, 384), not normalised. Texts of similar length share a batch."""
         found = np.zeros((len(pieces), DIM), np.float32)
         order = np.argsort([len(row) for row in pieces], kind="stable")
         for start in range(0, len(order), batch):

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def unseen(paths: Sequence[Path], out: Path) -> None:
-    """The finished scorer on files that it was never fitted on."""
+    """The finished scorer's figures on files that it was never fitted on."""
     scorer = read(json.loads(out.read_text(encoding="utf-8")))
     for path in paths:
         rows = routed([path])

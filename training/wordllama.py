@@ -1,4 +1,4 @@
-"""WordLlama's 256-dimensional table, from its wheel, to compare with. Nothing of it is shipped."""
+"""WordLlama's 256-dimensional table, from its wheel, to compare with. None of it is shipped."""
 
 from __future__ import annotations
 

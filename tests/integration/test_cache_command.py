@@ -185,7 +185,11 @@ async def test_the_running_gateway_is_found_with_its_kept_key(served, settings, 
 
 @pytest.mark.parametrize(
     ("argv", "word"),
-    [((), "make run"), (("--url", "file:///etc/passwd"), "no URL"), (("--url", "http://127.0.0.1:1"), "be reached")],
+    [
+        ((), "make run"),
+        (("--url", "file:///etc/passwd"), "not a gateway's URL"),
+        (("--url", "http://127.0.0.1:1"), "be reached"),
+    ],
 )
 def test_a_gateway_that_cannot_be_asked_says_why(argv, word, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SUBSECOND_DATA", str(tmp_path))

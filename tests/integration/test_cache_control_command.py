@@ -77,7 +77,7 @@ async def test_what_the_gateway_refuses_is_said_in_its_words(command):
         await command("invalidate", "tag", "a b")
     with pytest.raises(LocalError, match="wants --question"):
         await command("feedback", "wrong", "--entry", "ab" * 32)
-    with pytest.raises(LocalError, match="is no time"):
+    with pytest.raises(LocalError, match="is not a duration"):
         await command("invalidate", "namespace", "--older-than", "yesterday")
     with pytest.raises(LocalError, match="no JSON file"):
         await command("explain", "--body", "/nowhere.json")

@@ -211,8 +211,8 @@ def test_the_optimiser_takes_no_number_below_zero(option, capsys):
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "nothing in it"),
-        (" \n", "nothing in it"),
+        ("", "is empty"),
+        (" \n", "is empty"),
         ('{"messages": 5}', "list of objects"),
         ('{"messages": ["a"]}', "list of objects"),
     ],

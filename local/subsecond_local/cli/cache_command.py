@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> 
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """For what speaks to a gateway and not to its stores."""
+    """The `--url` option of actions that call a gateway instead of its stores."""
     parser.add_argument("--url", help="of this gateway; SUBSECOND_API_KEY is its key")
 
 
@@ -118,11 +118,13 @@ def _told(
 
 ACTIONS: dict[str, Action] = {
     "stats": Action("the figures of the last day, of the key's namespace", add_url, _stats),
-    "rebuild": Action("write the semantic index anew from the answers table", _add_rebuild, _rebuild),
-    "compact": Action("merge what is small or half dead in the semantic index, now", _add_whose, _compact),
-    "warm": Action("ask a file's prompts, so that they are answered from the cache", add_warm, warm),
+    "rebuild": Action("rebuild the semantic index from the answers table", _add_rebuild, _rebuild),
+    "compact": Action("merge small or half-empty segments of the semantic index now", _add_whose, _compact),
+    "warm": Action("send a file's prompts, so that repeats are answered from the cache", add_warm, warm),
     "verify": Action("check the semantic index against the answers table", _add_whose, _verify),
-    "explain": Action("why something was, or would be, a hit", cache_control.add_explain, cache_control.explain),
+    "explain": Action(
+        "explain why something was, or would be, a hit", cache_control.add_explain, cache_control.explain
+    ),
     "feedback": Action("report a false hit, or take it back", cache_control.add_feedback, cache_control.feedback),
-    "invalidate": Action("serve some answers no more", cache_control.add_invalidate, cache_control.invalidate),
+    "invalidate": Action("stop serving some answers", cache_control.add_invalidate, cache_control.invalidate),
 }

@@ -1,4 +1,4 @@
-"""`subsecond cache explain | feedback | invalidate`: what a user can do about an answer, by the gateway's routes."""
+"""`subsecond cache explain | feedback | invalidate`: acts on an answer through the gateway's routes."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def explain(options: argparse.Namespace, data: Path, environ: Mapping[str, str])
         asked = {"entry": options.entry, "request_id": options.request_id, "question": options.question}
         query = urlencode({name: value for name, value in asked.items() if value})
         found = gateway.ask("GET", f"/v1/cache/explain?{query}")
-    # An explanation is a tree: JSON is its plainest form for people too.
+    # An explanation is nested: JSON is also its most readable form.
     print(json.dumps(found, indent=2, ensure_ascii=False))
     return 0
 
 
 def feedback(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
-    """As `explain`."""
+    """The exit code. LocalError as in `explain`."""
     body = {"verdict": options.verdict}
     if options.request_id:
         body["request_id"] = options.request_id
@@ -77,7 +77,7 @@ def feedback(options: argparse.Namespace, data: Path, environ: Mapping[str, str]
 
 
 def invalidate(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
-    """As `explain`."""
+    """The exit code. LocalError as in `explain`."""
     body = {"by": options.by, "value": options.value, "dry_run": options.dry_run}
     # Without: until now, on the gateway's own clock.
     if options.older_than:
@@ -88,10 +88,10 @@ def invalidate(options: argparse.Namespace, data: Path, environ: Mapping[str, st
 
 
 def seconds(text: str) -> float:
-    """Of `30m`, `12h`, `7d`. LocalError."""
+    """The seconds of `30m`, `12h`, `7d`. LocalError for anything else."""
     number, unit = text[:-1], text[-1:]
     if not number.isdecimal() or unit not in UNITS:
-        raise LocalError(f"{text!r} is no time: give a number and one of {', '.join(UNITS)}, as in 12h.")
+        raise LocalError(f"{text!r} is not a duration: give a number and one of {', '.join(UNITS)}, as in 12h.")
     return float(number) * UNITS[unit]
 
 

@@ -1,4 +1,4 @@
-"""What `subsecond cache` says, in words and columns."""
+"""The output of `subsecond cache` as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 NONE, YES, NO = "-", "yes", "no"
 QUANTILES = ("count", "mean", "p50", "p90", "p99")
-# What has a table of its own.
+# Figures with a table of their own.
 APART = ("latencies", "steps")
 
 
 def stats(figures: Mapping[str, Any]) -> str:
-    """Figures that are not known here are shown as they come. Lists (hours, hits, entries) are for the page."""
+    """Unknown figures are printed as they are. Lists (hours, hits, entries) are left to the page."""
     latencies, steps = figures.get("latencies") or {}, figures.get("steps") or {}
     plain = {name: value for name, value in figures.items() if name not in APART and not isinstance(value, list)}
     parts = [_columns([row for name, value in plain.items() for row in _rows(name, value)])]

@@ -1,4 +1,4 @@
-"""A running gateway's own routes, as commands call them."""
+"""Calls a running gateway's own routes, for commands."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class GatewayClient:
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         headers |= {"x-subsecond-trace": "1"} if trace else {}
-        request = Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310 -- `found` lets http in alone
-        # No proxy between two processes of one machine.
+        request = Request(f"{self.url}{path}", data, headers, method=method)  # noqa: S310 -- `find` lets only http and https in
+        # No proxy between two processes of this machine.
         direct = (urlsplit(self.url).hostname or "") in ("127.0.0.1", "localhost", "::1")
         opener = build_opener(ProxyHandler({})) if direct else build_opener()
         try:
@@ -45,7 +45,7 @@ class GatewayClient:
             reason = getattr(error, "reason", error)
             raise LocalError(f"The gateway at {self.url} cannot be reached: {reason}. Is it running?") from error
         except ValueError as error:
-            raise LocalError(f"{self.url}{path} does not answer in JSON: is it a Subsecond?") from error
+            raise LocalError(f"{self.url}{path} does not answer in JSON: is it a Subsecond gateway?") from error
 
 
 def find(
@@ -56,13 +56,13 @@ def find(
     if stack:
         url = outputs(stack).get(output)
         if not url:
-            raise LocalError(f"The stack {stack} has no output {output}: is it a Subsecond, and is it deployed?")
+            raise LocalError(f"The stack {stack} has no output {output}: is it a Subsecond stack, and is it deployed?")
     if not url:
         return GatewayClient(url_of_run(data), key or _kept_key(data))
     if not key:
         raise LocalError("Set SUBSECOND_API_KEY to a key of that gateway (`subsecond keys create` makes one).")
     if not url.startswith(("http://", "https://")):
-        raise LocalError(f"{url} is no URL of a gateway: it begins with http:// or https://.")
+        raise LocalError(f"{url} is not a gateway's URL: it must begin with http:// or https://.")
     return GatewayClient(url.rstrip("/").removesuffix("/v1"), key)
 
 

@@ -1,4 +1,4 @@
-"""The semantic index under a command: rebuild it from the answers table, tidy it, check it against the table."""
+"""Commands on the semantic index: rebuild it from the answers table, compact it, check it against the table."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class IndexAdmin:
         return found
 
     async def compact(self, partitions: PartitionFilter) -> list[dict[str, Any]]:
-        """What the schedule runs, now: repair, merge, delete orphans. It evicts nothing."""
+        """Run now what the schedule runs: repair, merge, delete orphans. Evicts nothing."""
         found = []
         indexes = [index_id for index_id in await self._compactor.indexes() if partitions.has(index_id)]
         with self._bars("compacting", len(indexes)) as bar:

@@ -1,7 +1,7 @@
 """API keys in the state table: create, list, revoke.
 
 An item: pk `keys`, sk = SHA-256 of the token in hex, name, tenant, namespace, created (ISO 8601), prefix (to recognise
-the token by), disabled. The token itself is nowhere; a revoked key stays, disabled.
+the token by), disabled. The token itself is not stored; a revoked key stays in the table, disabled.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyTable:
-    """The state table, as far as keys are concerned. Errors of boto3 pass through."""
+    """The keys in the state table. Errors of boto3 pass through."""
 
     dynamodb: DynamoDBClient
     table: str
 
     def create(self, name: str, tenant: str, namespace: str) -> tuple[str, Key]:
-        """A new key: the token, which is shown this once, and what is stored. LocalError where the names do not fit."""
+        """Store a new key: its token, which is shown only now, and the stored item. LocalError for bad names."""
         for what, text in (("name", name), ("tenant", tenant), ("namespace", namespace)):
             check_name(what, text)
         if any(key.name == name and not key.disabled for key in self.list()):
@@ -141,7 +141,7 @@ def hash_of(token: str) -> str:
 
 
 def describe(token: str, name: str, tenant: str, namespace: str) -> Key:
-    """What is stored of a new key."""
+    """The stored item of a new key."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
     # A token that somebody chose may be short: never more than a third of it is shown.
     prefix = token[: min(PREFIX_LENGTH, len(token) // 3)]

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> 
 
 
 def answer(options: argparse.Namespace, table: KeyTable) -> str:
-    """Do it, and say what was done."""
+    """Run the action and print its result."""
     if options.action == "list":
         keys = table.list()
         return json.dumps([public(key) for key in keys], indent=2) if options.json else listed(keys)
@@ -52,7 +52,7 @@ def answer(options: argparse.Namespace, table: KeyTable) -> str:
         token, key = table.create(options.name, options.tenant, options.namespace)
         if options.json:
             return json.dumps({"key": token, **public(key)}, indent=2)
-        # Beside the output, which a script takes for the key.
+        # On standard error: a script reads the key from standard output.
         print("Keep it: it is stored as a hash and cannot be shown again.", file=sys.stderr)
         return token
     key = table.revoke(options.key)
@@ -62,7 +62,7 @@ def answer(options: argparse.Namespace, table: KeyTable) -> str:
 
 
 def public(key: Key) -> dict[str, object]:
-    """A key without its hash, which is of no use to anybody who reads it."""
+    """A key without its hash, which no reader needs."""
     return {name: value for name, value in asdict(key).items() if name != "hash"}
 
 

@@ -15,7 +15,7 @@ from subsecond_local.run.ports import count, port_number
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0, 1 when it could not be done, 2 when it was not understood."""
+    """The exit code: 0, 1 for a failure, 2 for wrong arguments."""
     options = _parser().parse_args(argv)
     try:
         return _run(options)
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
         return int(dry[options.command].run(options, os.environ))
     if options.command == "simulator":
         return _simulate(options)
-    from subsecond_local.run import runner  # noqa: PLC0415 (what the command does not need is not loaded)
+    from subsecond_local.run import runner  # noqa: PLC0415 (loaded only for this command)
 
     return runner.run(os.environ, data, dies_with_parent=options.die_with_parent)
 
@@ -70,11 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         "OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), SUBSECOND_CATALOGUE (the models: "
         "file:PATH or JSON) and every other SUBSECOND_ setting.",
     )
-    # For make, which may be killed without a word to its children.
+    # For make, which may be killed without telling its children.
     run.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
-    simulator = commands.add_parser("simulator", help="serve the simulator of models alone")
+    simulator = commands.add_parser("simulator", help="serve only the model simulator")
     simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
-    simulator.add_argument("--key", default="", help="the API key that it wants (default: none)")
+    simulator.add_argument("--key", default="", help="the API key that it requires (default: none)")
     simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
     simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
     keys_command.add_to(commands)

@@ -70,10 +70,10 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def shown(call: Call, sent: Call, report: OptimiserReport, counted: tuple[int, int], *, colour: bool) -> Iterator[str]:
-    """The dry run's lines: a diff, then the figures."""
+    """The dry run as text: a diff, then the figures."""
     for line in unified_diff(_lines(call), _lines(sent), "asked", "sent", lineterm="", n=2):
         tint = COLOURS.get(line[0], "") if colour else ""
-        # Blanks at a line's end are what changes most often, and what nobody sees.
+        # Blanks at a line's end change most often and are invisible: they are marked.
         visible = line.rstrip(" \t") + "·" * (len(line) - len(line.rstrip(" \t"))) if line[0] in "+-" else line
         yield f"{tint}{visible}{PLAIN if tint else ''}"
     before, after = counted
@@ -106,9 +106,9 @@ def _call(options: argparse.Namespace) -> Call:
 
 
 def _body(raw: str) -> dict[str, Any]:
-    """A request, or plain text: also text that looks like JSON and is no request. LocalError for half of one."""
+    """A request, or plain text: also text that looks like JSON and is no request. LocalError for a malformed one."""
     if not raw.strip():
-        raise LocalError("There is nothing in it: give a chat request as JSON, or text.")
+        raise LocalError("The file is empty: give a chat request as JSON, or text.")
     if raw.lstrip().startswith("{"):
         try:
             body = json.loads(raw)

@@ -21,12 +21,12 @@ from subsecond_local.run.stores import ACCESS_KEY, REGION, url_of_run
 OUTPUT = "PrewarmFunction"
 # Seconds: as long as the function itself may take.
 PATIENCE = 900
-# Failures in a row after which the rest is left.
+# Failures in a row after which it stops.
 FAILURES = 3
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "warm environments of the functions that answer, all at the same time, without a token"
+    about = "start environments of the answering functions at the same time; spends no tokens"
     parser = commands.add_parser("prewarm", help=about, description=about)
     parser.add_argument("--environments", type=int, metavar="N", help="of each function (default: the deployed number)")
     parser.add_argument("--prompts", action="store_true", help="ask the lists in the bucket into the cache instead")
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
     """1 when something did not answer. LocalError when the function cannot be reached, or fails."""
     wanted = options.environments
     if wanted is not None and not 1 <= wanted <= MOST:
-        raise LocalError(f"--environments {wanted} cannot be: give a number from 1 to {MOST}.")
+        raise LocalError(f"--environments {wanted} is out of range: give a number from 1 to {MOST}.")
     name, access = _function(options.stack_name, data)
     if wanted and not options.stack_name:
         wanted = _here(wanted)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, data: Path) -> int:
 
 
 def _here(wanted: int) -> int:
-    """No more than a run here starts: the rest would wait for each other until nobody does."""
+    """At most as many as a local run starts: more would wait for each other until the time is up."""
     if wanted > STREAMING_ENVIRONMENTS:
         print(f"A run here has {STREAMING_ENVIRONMENTS} environments at the most.", file=sys.stderr)
     return min(wanted, STREAMING_ENVIRONMENTS)
@@ -66,7 +66,10 @@ def _function(stack: str | None, data: Path) -> tuple[str, dict[str, Any]]:
         if not name:
             raise LocalError(f"The stack {stack} has no output {OUTPUT}: deploy this version first.")
         return name, {}
-    made_up = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "local"}  # the host knows the first alone
+    made_up = {
+        "aws_access_key_id": ACCESS_KEY,
+        "aws_secret_access_key": "local",
+    }  # the Lambda host knows only the first
     return "prewarm", {"endpoint_url": url_of_run(data), "region_name": REGION, **made_up}
 
 
@@ -91,7 +94,7 @@ def _invoke(name: str, access: Mapping[str, Any], event: Mapping[str, Any]) -> d
 
 
 def told(report: Mapping[str, Any]) -> str:
-    """The report in words."""
+    """The report as text."""
     lines = [
         f"{one['function']}: {one['environments']} of {one['asked']} environments warm, {one['cold']} of them were cold"
         f"{_listed('not answering', one['failed'])}{_listed('failed', one['errors'])}"

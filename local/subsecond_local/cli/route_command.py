@@ -1,4 +1,7 @@
-"""`subsecond route fit LOG`: a difficulty score of one's own traffic, held out, and refused when it is no good."""
+"""`subsecond route fit LOG`: fits a difficulty score to your own traffic.
+
+It is tested on held-out prompts and refused when it is no better than chance there.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from subsecond_local.errors import LocalError
 
-# Rows that are not fitted on but measured, and how few of them say nothing.
+# The share of held-out rows, and how many there must be at least for a verdict.
 SIDES = 3
 LEAST_HELD = 50
 

@@ -1,4 +1,4 @@
-"""What a deployed stack must show. Every check raises LocalError with what it found instead."""
+"""Checks of a deployed stack. Each raises LocalError with what it found instead."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from subsecond_local.errors import LocalError
 from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 
 QUESTION = {"messages": [{"role": "user", "content": "Is anybody there?"}]}
-# Another request with the same meaning.
+# A paraphrase, for the semantic cache.
 PARAPHRASE = {"messages": [{"role": "user", "content": "is anybody there"}]}
-# Slow enough that a stream that arrives in one piece cannot be mistaken for one that does not.
+# Slow enough to tell a real stream from one delivered in one piece.
 MODEL = "sim-t50-i20-n16"
-# Seconds for what comes by the stream.
+# Seconds that the table's stream may take.
 PATIENCE = 60.0
 
 
 class Deployed:
-    """A stack in ministack. `aws`: the variables by which it is reached."""
+    """A stack in ministack. `aws`: the environment variables that point AWS clients at it."""
 
     def __init__(self, stack: str, aws: Mapping[str, str]) -> None:
         self.stack = stack
@@ -49,7 +49,7 @@ class Deployed:
         self.client("secretsmanager").create_secret(Name=name, SecretString=value)
 
     def read(self) -> None:
-        """The outputs."""
+        """The outputs of the stack."""
         [found] = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
 
@@ -115,8 +115,8 @@ class Deployed:
     # What was made
 
     def check_stores(self) -> None:
-        """What ministack makes of them. 1.5.33 drops the tables' TTL and the bucket's lifecycle: the template's tests
-        hold those."""
+        """The tables and the bucket as ministack made them. 1.5.33 drops the tables' TTL and the bucket's lifecycle:
+        the template's tests hold those."""
         dynamodb = self.client("dynamodb")
         for output, keys in (("AnswersTable", ["pk"]), ("StateTable", ["pk", "sk"])):
             table = dynamodb.describe_table(TableName=self.outputs[output])["Table"]
@@ -150,7 +150,7 @@ class Deployed:
         expect("schedules", states, [("DISABLED", "cron(0 4 * * ? *)"), *on])
 
     def check_update(self, *, memory: int) -> None:
-        """The new size, the same addresses, and nothing lost."""
+        """After an update: the new memory size, the same URLs, and the answer still cached."""
         before = self.outputs
         self.read()
         expect("outputs after the update", self.outputs, before)
@@ -171,7 +171,7 @@ class Deployed:
     # The streaming function
 
     def check_streaming(self, python: Path, built: Path, log: Path) -> None:
-        """The built function under the Lambda host: that Python has nothing installed, so all comes from the layer.
+        """The built function under the Lambda host, with a Python without packages: every import comes from the layer.
 
         log: where its output goes.
         """

@@ -1,4 +1,4 @@
-"""`make deploy-local`: the template on its whole way, on this machine and without an account.
+"""`make deploy-local`: builds, deploys and calls the template on this machine, without an account.
 
 Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
 in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
@@ -34,7 +34,7 @@ SECRET = "subsecond-upstream"  # noqa: S105 (its name)
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a proof runs on. `aws`: the variables by which ministack is reached."""
+    """What the run uses. `aws`: the environment variables that point AWS clients at ministack."""
 
     python: Path
     pythons: Path
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def without_python(environ: Mapping[str, str]) -> int:
-    """Say that nothing was proved; the exit code."""
+    """Say that nothing was tested; the exit code."""
     reason = f"The functions run on Python {deploy_tools.VERSION}, and there is none here."
     if environ.get("ALLOW_SKIP"):
         print(f"deploy-local: skipped. {reason}")
@@ -129,7 +129,7 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
     deploy(bench, **stack, MemorySize="1536")
     deployed.check_update(memory=1536)
     stream(bench, deployed)
-    # Not after a failure: ministack and all that is in it end with this process.
+    # Only after success: after a failure ministack ends with this process anyway.
     timed("sam delete", bench.sam, "delete", "--stack-name", STACK, "--no-prompts")
     deployed.check_deleted()
 
@@ -174,7 +174,7 @@ def parameters(**values: str) -> tuple[str, ...]:
 
 
 def new_key(bench: Bench) -> str:
-    """As the README tells it: with the command line, by the stack's name."""
+    """A key made as the README shows: with the command line, by the stack's name."""
     command = [
         sys.executable,
         "-m",

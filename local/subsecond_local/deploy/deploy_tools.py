@@ -24,12 +24,12 @@ LAYER_LIMIT = 120 * 10**6
 
 
 def architecture() -> str:
-    """The name that Lambda has for this machine's."""
+    """The architecture of this machine, as Lambda names it."""
     return "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
 
 
 def runtime_python(environ: Mapping[str, str]) -> Path | None:
-    """A Python of the functions' version that starts. Version managers put names on the path that stand for nothing."""
+    """A Python of the functions' version that starts. Version managers put shims on the path that start nothing."""
     found = [which(f"python{VERSION}")]
     managed = Path(environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     found += [str(path) for path in sorted(managed.glob(f"versions/{VERSION}*/bin/python{VERSION}"))]
@@ -44,9 +44,9 @@ def runtime_python(environ: Mapping[str, str]) -> Path | None:
 
 
 def environment_of(folder: Path, python: Path, packages: Sequence[str]) -> Path:
-    """The `bin` of a virtual environment with these packages, made where it is missing or another."""
+    """The `bin` of a virtual environment with these packages, made anew where it is missing or has others."""
     stamp = folder / ".packages"
-    # The folder as well: the scripts in it hold its path.
+    # The folder is part of the stamp: the scripts in it contain its path.
     wanted = "\n".join([str(folder), str(python), *packages])
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"Making {folder} ({packages[0]}) ...", flush=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from subsecond.ports import Objects
     from subsecond.semantic.index.vectors import Vector
 
-# Nothing is to be evicted, and nothing to run out of time, because a machine is busy.
+# Large enough that nothing is evicted and nothing times out: a busy machine must not change the result.
 MEMORY = 1 << 40
 BOX = 60.0
 
@@ -47,7 +47,7 @@ class Cache:
         return len(self.store)
 
     async def ask(self, asked: Asked, vector: Vector | None) -> Hit | None:
-        """What answers it: the same question, else a similar one."""
+        """The hit for this question: an exact repeat, else a similar one."""
         if await self.store.get(TENANT.partition, asked.prompt.key, asked.call.form):
             return Hit(asked.prompt.key, None)
         return await self.find(asked, vector, Trace())
@@ -58,14 +58,14 @@ class Cache:
         return Hit(entry.prompt.key, trace.similarity) if entry else None
 
     async def keep(self, asked: Asked, vector: Vector | None) -> Entry | None:
-        """Store an answer to it, found from now on by its index too. None where the gateway would store nothing."""
+        """Store an answer to it and index it. None where the gateway would store nothing."""
         entry = await self.put(asked, vector)
         if entry:
             self.semantic.learn(entry, vector)
         return entry
 
     async def put(self, asked: Asked, vector: Vector | None) -> Entry | None:
-        """As `keep`, without the index."""
+        """Store an answer to it, without the index. None as in `keep`."""
         made = entry_of(self._settings, asked.request(Trace()), ANSWER)
         entry = made and self.semantic.with_vector(made, vector)
         if entry:

@@ -1,4 +1,4 @@
-"""`subsecond eval pairs | conversations | stream | search | routing`. Imports nothing heavy: `--help` need not wait."""
+"""`subsecond eval pairs | conversations | stream | search | routing`. Imports nothing heavy: `--help` is quick."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HELP = {
-    "pairs": ("rows query_a, query_b, label", "would b be answered with a's answer, and may it be?"),
+    "pairs": ("rows query_a, query_b, label", "would b get a's answer, and may it?"),
     "conversations": ("rows messages_a, messages_b, label", "the same for whole conversations"),
     "stream": ("rows query, intent", "questions in their order, from an empty cache"),
 }
@@ -25,7 +25,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parser.add_argument("file", type=Path, metavar="FILE", help=f"JSON Lines: {fields}")
         parser.add_argument("--limit", type=_count, metavar="N", help="the first N rows alone")
         parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="where to draw the trade-off")
-        parser.add_argument("--no-picture", action="store_true", help="draw nothing (--json: unless --picture says so)")
+        parser.add_argument(
+            "--no-picture", action="store_true", help="draw nothing (--json draws nothing unless --picture is given)"
+        )
         _add_setting(parser)
     search = actions.add_parser("search", help="CPU, recall and memory of the semantic stage, on made questions")
     search.add_argument("--rows", type=_count, default=10_000, metavar="N", help="entries (default: %(default)s)")
@@ -40,17 +42,19 @@ def _add_routing(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     routing.add_argument("--scorer", help="default, file:PATH (default: SUBSECOND_DIFFICULTY, else default)")
     routing.add_argument("--limit", type=_count, metavar="N", help="the first N rows alone")
     routing.add_argument("--picture", type=Path, metavar="FILE.svg", help="where to draw the curve")
-    routing.add_argument("--no-picture", action="store_true", help="draw nothing (--json: unless --picture says so)")
-    routing.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    routing.add_argument(
+        "--no-picture", action="store_true", help="draw nothing (--json draws nothing unless --picture is given)"
+    )
+    routing.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def _add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", help="threshold, guarded (default: SUBSECOND_SEMANTIC, else guarded)")
     parser.add_argument(
-        "--threshold", type=_similarity, metavar="COSINE", help="the similarity wanted at least; a policy may want more"
+        "--threshold", type=_similarity, metavar="COSINE", help="the least similarity; a policy may require more"
     )
     parser.add_argument("--embedder", help="static, minilm, openai, bedrock (default: SUBSECOND_EMBEDDER, else static)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
@@ -76,7 +80,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
 
 
 def _picture(options: argparse.Namespace, file: Path) -> Path | None:
-    """With --json nothing is written that was not asked for."""
+    """Where to draw. With --json nothing is drawn unless --picture is given."""
     if options.picture or options.json or options.no_picture:
         picture: Path | None = options.picture
         return picture

@@ -1,7 +1,7 @@
-"""Pairs and conversations: would what is asked be answered with what is stored?
+"""Judges pairs and conversations: would the stored answer be given to the new question?
 
-As the gateway does it: the same key is an exact repeat and always answered; another scope (other earlier turns, another
-system prompt) is never compared; else the similarity and the policy decide.
+It decides as the gateway does: the same key is an exact repeat and always answered; another scope
+(other earlier turns, another system prompt) is never compared; else the similarity and the policy decide.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def cases_of_conversations(conversations: Iterable[Conversation]) -> list[Case]:
 
 
 async def tried(cases: Sequence[Case], setting: Setting, bars: Bars = silent) -> Tried:
-    """All cases. LocalError when the embedder fails."""
+    """Embeds and judges all cases. LocalError when the embedder fails."""
     cases = [replace(one, kept=one.a.is_kept(setting.settings)) for one in cases]
     compared = [one for one in cases if one.kept and one.is_one_scope and not one.is_repeat]
     texts = [half for one in compared for half in (one.a, one.b)]
@@ -76,7 +76,7 @@ async def tried(cases: Sequence[Case], setting: Setting, bars: Bars = silent) ->
 def judged(
     cases: Sequence[Case], policy: Policy, least: float, vectors: Mapping[str, Vector], bars: Bars = silent
 ) -> Tried:
-    """All cases with these vectors, by text. A text without one is not compared."""
+    """Judges all cases with these vectors, keyed by text. A text without one is not compared."""
     decisions: list[Decision] = []
     timed_policy = _TimedPolicy(policy)
     with bars("judging", len(cases)) as bar:
@@ -97,14 +97,14 @@ def _decide(case: Case, policy: _TimedPolicy, least: float, vectors: Mapping[str
     if not case.is_one_scope or a is None or b is None:
         return Decision(case.label, answered=False, kind=case.kind, reasons=("not compared",))
     similarity = float(a @ b)
-    # Also below the floor, where the gateway does not ask: the trade-off is read along the whole score.
+    # Also below the floor, where the gateway does not ask: the trade-off curve needs every score.
     verdict = policy.judge(case.b.prompt.text, StoredQuestion(case.a.prompt.text, similarity))
     answered = verdict.decision == "hit" and similarity >= least
     return Decision(case.label, answered, verdict.score, similarity, case.kind, verdict.reasons)
 
 
 class _TimedPolicy:
-    """A policy whose CPU is counted."""
+    """Counts the CPU of a policy."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

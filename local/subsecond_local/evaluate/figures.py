@@ -12,18 +12,18 @@ import numpy as np
 
 Interval: TypeAlias = tuple[float, float] | None
 
-# Of a normal law: 95 % lie within so many standard deviations.
+# 95 % of a normal distribution lie within so many standard deviations.
 Z = 1.959964
 # The precision at which `recall_at_p90` is read.
 PRECISION = 0.9
-# Resamples for an interval that has no formula.
+# Bootstrap resamples for an interval without a formula.
 RESAMPLES = 500
 SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one row. `b` was asked where `a` was stored.
+    """The outcome of one row. `b` was asked where `a` was stored.
 
     label: whether a's answer may be given. answered: whether it was. score: the policy's own, higher is surer; infinite
     for an exact repeat, None where the two were never compared (another scope, nothing to embed). similarity: the
@@ -40,7 +40,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """If everything from `cut` on were answered: the share of what may be, and of what must not be."""
+    """Answering everything that scores `cut` or more: the share served of what may be, and of what must not be."""
 
     cut: float
     served: float

@@ -1,4 +1,4 @@
-"""Curves over two axes as SVG: the frame, the lines and their names. Charts add what they mark."""
+"""Draws curves over two axes as SVG: axes, lines, legend. Callers add their own marks."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _axes(frame: Frame) -> list[str]:
 
 
 def _curves(frame: Frame, curves: Sequence[Curve]) -> list[str]:
-    """The first one last, so that it lies over the others."""
+    """Drawn in reverse, so that the first curve lies on top."""
     parts = []
     for curve, style in reversed(list(zip(curves, STYLES, strict=False))):
         places = " ".join(f"{frame.x(across):.1f},{frame.y(up):.1f}" for across, up in curve.places)
@@ -123,7 +123,7 @@ def _line(colour: str, dashes: str) -> str:
 
 
 def bound(share: float) -> float:
-    """Where an axis ends that shows this share: on a tick, and at 1 at the most."""
+    """The end of an axis that must show this share: the next tick, at most 1."""
     step = _nice(share / 6)
     return min(1.0, step * math.ceil(share / step - 1e-9))
 

@@ -1,4 +1,4 @@
-"""A bar on a terminal; nothing anywhere else."""
+"""A progress bar on a terminal; silent elsewhere."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Self, TextIO, TypeAlias
 
 WIDTH = 30
-# Seconds between two drawings.
+# Seconds between two redraws.
 PAUSE = 0.1
 
 
 class Bar:
-    """`total` steps of `label`. It draws over itself and is gone in the end. Without a stream it is silent."""
+    """`total` steps of `label`. It redraws in place and is erased at the end. Without a stream it is silent."""
 
     def __init__(self, label: str, total: int, stream: TextIO | None = None) -> None:
         self._label = label
@@ -39,7 +39,7 @@ class Bar:
             self._stream.flush()
 
     def line(self, seconds: float) -> str:
-        """As it looks after so many seconds."""
+        """The bar after so many seconds."""
         share = min(1.0, self._done / self._total)
         full = int(share * WIDTH)
         left = f", {seconds / share - seconds:.0f} s left" if share else ""
@@ -54,5 +54,5 @@ def silent(label: str, total: int) -> Bar:
 
 
 def on_terminal(label: str, total: int) -> Bar:
-    """On standard error where that is a terminal."""
+    """Bars on standard error if that is a terminal, else silent ones."""
     return Bar(label, total, sys.stderr if sys.stderr.isatty() else None)

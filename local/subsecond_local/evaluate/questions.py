@@ -1,4 +1,4 @@
-"""Different questions by number, for timing: what they mean does not matter, that they are many and alike does."""
+"""Made questions by number, for timing: they must be many and alike; their meaning does not matter."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ in the mountains|close to the sea|for the first time|together with children|in t
 
 WORDS = tuple(product(VERBS, ADJECTIVES, NOUNS, PLACES))
 MOST = len(OPENINGS) * len(WORDS)
-# Neighbours in number are to have little in common.
+# Consecutive numbers give questions with little in common.
 STRIDE = 1_000_003
 assert gcd(STRIDE, MOST) == 1
 
 
 def question(number: int) -> str:
-    """One for each number below MOST."""
+    """The question of this number; each number below MOST has its own."""
     opening, words = divmod(number * STRIDE % MOST, len(WORDS))
     return _filled(OPENINGS[opening], words)
 
 
 def reworded(number: int) -> str:
-    """A question near to that one: the words are the same, the opening is another."""
+    """A paraphrase of that question: same words, another opening."""
     return _filled(REWORDED, number * STRIDE % MOST % len(WORDS))
 
 

@@ -1,4 +1,4 @@
-"""`subsecond eval routing FILE...`: what the difficulty score is worth on rows `prompt, weak, strong`."""
+"""`subsecond eval routing FILE...`: measures the difficulty score on rows `prompt, weak, strong`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from subsecond_local.evaluate.routing_figures import Figures, measured
 from subsecond_local.evaluate.routing_rivals import RIVALS, TITLES, scored
 from subsecond_local.evaluate.routing_rows import Routed, routed
 
-# A text that the scorer cannot judge is asked of the strong model.
+# A text that the scorer cannot judge goes to the strong model.
 UNKNOWN = 1.0
 # Where the chart's axis ends. The gain may be more than all (a router that also avoids the strong model's own faults).
 HIGHEST = 1.2
@@ -59,7 +59,7 @@ def scorer_of(name: str) -> Scorer:
 
 
 def fitted_on(name: str, files: Sequence[Path]) -> list[str]:
-    """Those of the files that the scorer was fitted on, told by their SHA-256: what it scores there proves nothing."""
+    """Those of the files that the scorer was fitted on, found by their SHA-256. Its score on them proves nothing."""
     path = SHIPPED if name == "default" else Path(name.removeprefix("file:"))
     known = json.loads(path.read_text(encoding="utf-8")).get("provenance", {}).get("rows", {}).values()
     return [file.name for file in files if sha256(file.read_bytes()).hexdigest() in known]
@@ -95,7 +95,7 @@ def _places(gain: Sequence[float]) -> list[Place]:
 
 
 def said(head: str, report: Mapping[str, Any], found: Mapping[str, Figures]) -> str:
-    """The report as people read it."""
+    """The report as text."""
     if report["apgr"] is None:
         return f"{head}. The strong model is no better than the weak one on these rows: there is nothing to route."
     rows: list[tuple[str, ...]] = [("", "APGR", "95 % interval", "CPT50", "CPT80")]

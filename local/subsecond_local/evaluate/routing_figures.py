@@ -1,4 +1,4 @@
-"""What a router is worth: the gain that it recovers along the share of strong calls. Pure.
+"""How much of the strong model's gain a router recovers, for each share of strong calls. Pure.
 
 As in RouteLLM (arXiv 2406.18665): PGR is the share of the gain of always asking the strong model, APGR the area under
 it over the share of strong calls, at 11 places; random is 0.5. Prompts with the same score are taken in random order

@@ -48,9 +48,9 @@ def _read(path: Path) -> list[Routed]:
 
 
 def _row(row: Any) -> Routed | None:
-    """None for one to be left out. ValueError."""
+    """None for a row to leave out. ValueError for a malformed one."""
     if not isinstance(row, dict):
-        raise ValueError("a JSON object is wanted")  # noqa: TRY004 -- the line is told, not the type
+        raise ValueError("a JSON object is wanted")  # noqa: TRY004 -- the caller reports the line
     if not isinstance(row.get("prompt"), str):
         raise ValueError("`prompt` must be a text")  # noqa: TRY004 -- as above
     values: list[Any] = [row.get(name) for name in ("weak", "strong")]

@@ -1,4 +1,4 @@
-"""JSON Lines files of pairs, conversations and questions. What does not fit is a LocalError with its line."""
+"""JSON Lines files of pairs, conversations and questions. A malformed row is a LocalError with its line number."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Questions of one intent have one answer."""
+    """Questions of one intent share their answer."""
 
     text: str
     intent: str
@@ -87,7 +87,7 @@ def _rows(path: Path, lines: Iterator[bytes], make: Callable[[dict[str, Any]], R
         try:
             row = json.loads(line, parse_constant=_refuse)
             if not isinstance(row, dict):
-                raise _Unfit("a JSON object is wanted")  # noqa: TRY301 -- one place words them all
+                raise _Unfit("a JSON object is wanted")  # noqa: TRY301 -- one handler adds the line number
             yield make(row)
         except _Unfit as error:
             raise LocalError(f"{path}, line {number}: {error}.") from None
@@ -96,7 +96,7 @@ def _rows(path: Path, lines: Iterator[bytes], make: Callable[[dict[str, Any]], R
 
 
 def _refuse(constant: str) -> NoReturn:
-    """NaN and Infinity, which are Python's and not JSON's."""
+    """Reject NaN and Infinity: Python's reader takes them, JSON has neither."""
     raise ValueError(f"{constant} is no JSON value")
 
 

@@ -1,4 +1,4 @@
-"""The four evaluations as the command line runs them: from a file to a report and a picture."""
+"""Runs the four evaluations for the command line: reads the file, returns report, text and picture."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def _decided(order: Order, setting: Setting, bars: Bars, cases: Sequence[C
     async with closing(setting.embedder):
         tried = await decisions.tried(cases, setting, bars)
     report = tried.report()
-    # With one kind of label there is nothing to trade.
+    # With one label only there is no trade-off to draw.
     picture = order.picture if report["traps_answered"] is not None and report["hits_served"] is not None else None
     if picture:
         write(picture, chart_of(_decisions_trade_off(order, setting, tried, report)))

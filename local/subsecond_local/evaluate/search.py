@@ -1,6 +1,6 @@
-"""What the semantic stage costs at a size: everything goes the product's way, from the indexer's segments on.
+"""Measures what the semantic stage costs at a given index size, through the product's own indexer, reader and stage.
 
-All questions lie in one scope, in segments. Those that are asked are stored ones in other words, so the stage finds
+All questions are in one scope, in segments. The questions asked are paraphrases of stored ones, so the stage finds
 candidates, reads their entries and has the policy judge them.
 """
 

@@ -1,4 +1,4 @@
-"""What is tried: a policy, an embedder and a least similarity, made from the gateway's own settings."""
+"""What is evaluated: a policy, an embedder and a least similarity, built from the gateway's own settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWER = Recording(
     MODEL,
     text="Yes.",
 )
-# What is tried where the gateway's own semantic cache is off.
+# The policy where the gateway's own semantic cache is off.
 DEFAULT_POLICY = "guarded"
 # Texts embedded at once.
 BATCH = 64
@@ -49,19 +49,19 @@ class Setting:
     least: float
 
     def named(self) -> dict[str, Any]:
-        """For a report: a figure without its setting says nothing."""
+        """The setting as a report shows it beside its figures."""
         return {"policy": self.name, "threshold": round(self.least, 4), "embedder": self.embedder.id}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as the gateway has it."""
+    """A question as the gateway sees it: the call and its prompt."""
 
     call: Call
     prompt: Prompt
 
     def request(self, trace: Trace) -> Request:
-        """As it travels through the stages."""
+        """The request that the stages take."""
         return Request(TENANT, self.call, self.prompt, trace)
 
     def is_kept(self, settings: Settings) -> bool:
@@ -76,7 +76,7 @@ class Asked:
 def chosen(
     environ: Mapping[str, str], policy: str | None = None, threshold: float | None = None, embedder: str | None = None
 ) -> Setting:
-    """The environment's settings, and what is told otherwise. LocalError for what there is not."""
+    """The environment's settings, overridden by the arguments. LocalError for unknown names."""
     try:
         settings = Settings.from_env(environ)
         name = policy or (settings.semantic if settings.semantic != "off" else DEFAULT_POLICY)
@@ -129,7 +129,7 @@ async def embedded(embedder: Embedder, questions: Iterable[Asked], bars: Bars = 
 
 @asynccontextmanager
 async def closing(embedder: Embedder) -> AsyncGenerator[Embedder]:
-    """Ends its threads or connections, where it has some."""
+    """Closes the embedder's threads or connections at the end, if it has any."""
     try:
         yield embedder
     finally:

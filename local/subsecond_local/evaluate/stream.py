@@ -18,7 +18,7 @@ from subsecond_local.evaluate.setting import Setting
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector
 
-# Questions that nobody has an answer to: out of scope.
+# The intent of questions out of scope: no stored answer may serve them.
 OOS = "oos"
 # For the picture: shares of the questions that the cuts are chosen to answer, and how far below the policy's least
 # similarity they may go.
@@ -73,7 +73,7 @@ class _Counts:
 
 
 async def embedded(questions: Sequence[Question], setting: Setting, bars: Bars = silent) -> dict[str, Vector]:
-    """The vectors of all of them. LocalError when the embedder fails."""
+    """The vectors of all questions, by text. LocalError when the embedder fails."""
     return await told.embedded(setting.embedder, [told.question(one.text) for one in questions], bars)
 
 

@@ -1,4 +1,4 @@
-"""Reports as people read them."""
+"""Reports as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NONE = "-"
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Aligned, the first column to the left, the others to the right."""
+    """Aligned text columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *rest in rows:
@@ -27,7 +27,7 @@ def between(interval: Sequence[float] | None) -> str:
 
 
 def decided(report: Mapping[str, Any]) -> str:
-    """Of `eval pairs` and `eval conversations`."""
+    """The report of `eval pairs` and `eval conversations`."""
     names = {
         "hits_served": "hits served (label 1)",
         "traps_answered": "traps answered (label 0)",

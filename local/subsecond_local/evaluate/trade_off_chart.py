@@ -1,4 +1,4 @@
-"""A trade-off as a chart: what is served against what is answered wrongly, along a score, with one setting marked."""
+"""Charts a trade-off: share served against share answered wrongly at each cut of a score, with one setting marked."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from subsecond_local.evaluate.line_chart import (
 COLOUR = STYLES[0][0]
 # The marked setting lies within this share of the width, so that the cuts around it can be seen.
 ROOM = 2.5
-# Pixels between two cuts that are named.
+# Least pixels between two labelled cuts.
 APART = 70.0
-# Points of a line: more are finer than a pixel.
+# Most points of a line: more would be finer than a pixel.
 DRAWN = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """One way to decide, at all its cuts."""
+    """One policy or score, and its point at each cut."""
 
     name: str
     points: Sequence[Point]
@@ -42,7 +42,7 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """mark: the setting that was tried, with its name. least_width: so far wrong answers are shown at least."""
+    """mark: the setting that was tried, with its name. least_width: the x axis ends here or later."""
 
     title: str
     subtitle: str
@@ -54,7 +54,7 @@ class TradeOff:
 
 
 def chart_of(trade_off: TradeOff) -> LineChart:
-    """The first decider's cuts are named along its curve."""
+    """The chart; cuts of the first decider are labelled along its curve."""
     mark = trade_off.mark[1]
     width = bound(max(trade_off.least_width, ROOM * mark.wrong))
     shown = [Decider(one.name, _shown(width, one.points)) for one in trade_off.deciders]
@@ -70,7 +70,7 @@ def chart_of(trade_off: TradeOff) -> LineChart:
 
 
 def _shown(width: float, points: Sequence[Point]) -> list[Point]:
-    """What lies inside the axes, begun at nothing answered, and ended on the edge."""
+    """The points inside the axes, from nothing answered to the right edge."""
     inside: list[Point] = [Point(math.inf, 0.0, 0.0)]
     for point in points:
         if point.wrong > width:
@@ -96,7 +96,7 @@ def _cuts(frame: Frame, points: Sequence[Point], mark: Point) -> list[str]:
         if math.isfinite(point.cut) and all(math.dist((x, y), other) > APART for other in taken):
             taken.append((x, y))
             parts.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{COLOUR}'/>")
-            left = x > LEFT + APART / 2  # or on the axis's own names
+            left = x > LEFT + APART / 2  # else it would cover the axis labels
             place = (x - 6, y - 7) if left else (x + 8, y - 4)
             parts.append(text_at(*place, f"{point.cut:.3g}", size=11, anchor="end" if left else "start", colour=FAINT))
     return parts
@@ -107,7 +107,7 @@ def _marked(frame: Frame, name: str, point: Point) -> list[str]:
     bottom = HEIGHT - BOTTOM
     said = f"{name}: {percent(point.served)} served, {percent(point.wrong)} wrong"
     side, anchor = (12, "start") if x < WIDTH / 2 else (-12, "end")
-    # On a ground of its own: the lines run behind it.
+    # An outline in the paper's colour keeps it readable over the lines.
     ground = f"stroke='{PAPER}' stroke-width='4' paint-order='stroke'"
     return [
         f"<path d='M{LEFT} {y:.1f}H{x:.1f}V{bottom}' fill='none' stroke='{COLOUR}' stroke-dasharray='2 3'/>",
