@@ -1,0 +1,83 @@
+"""The table of pairs, judged as a gateway with no settings but the policy's own would: a rate for each kind of
+difference, and no kind may become worse.
+
+`limits.tsv` holds what was measured: how many traps of a kind were answered, and how many of its hits. Whoever makes a
+kind better writes the new figure there, so that it stays.
+"""
+
+import asyncio
+import csv
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from subsecond_local.evaluate import decisions, rows, setting, tables
+
+DATA = Path(__file__).parents[2] / "data" / "pairs"
+PAIRS = DATA / "pairs.jsonl"
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Each row of the file with what became of it."""
+    lines = [json.loads(line) for line in PAIRS.read_text("utf-8").splitlines()]
+    cases = decisions.cases_of_pairs(rows.pairs(PAIRS))
+    default = setting.chosen({})
+    tried = asyncio.run(decisions.tried(cases, default))
+    # Shown where a test fails, and with `pytest -rP`.
+    print(tables.decided({"file": PAIRS.name, **default.named(), **tried.report()}))
+    return list(zip(lines, tried.decisions, strict=True))
+
+
+@pytest.fixture(scope="module")
+def limits():
+    with (DATA / "limits.tsv").open(encoding="utf-8", newline="") as file:
+        return {row["of"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def groups(judged):
+    """By kind, and by language: a kind must not pay for another, nor a language."""
+    found = defaultdict(list)
+    for line, decision in judged:
+        found[line["kind"]].append((line, decision))
+        found[line["language"]].append((line, decision))
+    return found
+
+
+def texts(group, *, label, answered):
+    return [
+        f"{line['query_a']!r} -> {line['query_b']!r}: {', '.join(one.reasons)}"
+        for line, one in group
+        if (one.label, one.answered) == (label, answered)
+    ]
+
+
+def test_every_kind_and_language_has_its_limits(judged, limits):
+    assert groups(judged).keys() == limits.keys()
+
+
+def test_no_kind_answers_more_traps_than_it_did(judged, limits):
+    wrong = {name: texts(group, label=False, answered=True) for name, group in groups(judged).items()}
+    worse = {name: rows for name, rows in wrong.items() if len(rows) > int(limits[name]["traps answered at most"])}
+    assert not worse, json.dumps(worse, indent=2, ensure_ascii=False)
+
+
+def test_no_kind_serves_fewer_hits_than_it_did(judged, limits):
+    right = Counter({name: len(texts(group, label=True, answered=True)) for name, group in groups(judged).items()})
+    worse = {
+        name: texts(group, label=True, answered=False)
+        for name, group in groups(judged).items()
+        if right[name] < int(limits[name]["hits served at least"])
+    }
+    assert not worse, json.dumps(worse, indent=2, ensure_ascii=False)
+
+
+def test_the_table_is_wide_enough_and_asks_no_question_twice(judged):
+    lines = [line for line, _ in judged]
+    labels = Counter(line["label"] for line in lines)
+    assert abs(labels[0] - labels[1]) <= 1
+    assert len({line["kind"] for line in lines}) >= 35
+    assert all(line["query_a"] != line["query_b"] for line in lines)
+    assert len({(line["query_a"], line["query_b"]) for line in lines}) == len(lines) == 697
