@@ -43,10 +43,10 @@ def command(client, tmp_path, capsys):
 async def test_a_hit_is_explained_reported_and_invalidated(client, command, tmp_path):
     await client.chat(ASKED)
     hit = await client.chat(PARAPHRASE)
-    explained = json.loads(await command("explain", "--request-id", hit.headers["x-request-id"]))
+    explained = json.loads(await command("explain", "--request-id", hit.headers["x-request-id"], "--json"))
     key = explained["entry"]["entry"]
     assert explained["judged"][0]["says"] == "hit"
-    judged = json.loads(await command("explain", "--entry", key, "--question", PARAPHRASE))
+    judged = json.loads(await command("explain", "--entry", key, "--question", PARAPHRASE, "--json"))
     assert judged["verdict"]["says"] == "hit"
     said = await command("feedback", "wrong", "--request-id", hit.headers["x-request-id"])
     assert "answers that question no more" in said
@@ -59,15 +59,42 @@ async def test_a_hit_is_explained_reported_and_invalidated(client, command, tmp_
     body.write_text(
         json.dumps({"model": "sim-t0-i0-n8", "messages": [{"role": "user", "content": ASKED}]}), encoding="utf-8"
     )
-    assert json.loads(await command("explain", "--body", str(body)))["source"] == "exact"
+    assert json.loads(await command("explain", "--body", str(body), "--json"))["source"] == "exact"
     assert "about 1 answers" in await command("invalidate", "namespace", "--dry-run")
-    assert json.loads(await command("explain", "--body", str(body)))["source"] == "exact"
+    assert json.loads(await command("explain", "--body", str(body), "--json"))["source"] == "exact"
     assert "for 0 answers" in await command("invalidate", "entry", key, "--older-than", "12h")
     assert "None known. Nothing was changed." in await command("invalidate", "tag", "none", "--dry-run")
     assert "at least 1 answers" in await command("invalidate", "model", "sim-t0-i0-n8", "--dry-run")
     assert "none known" in await command("invalidate", "tag", "none")
     assert "for 1 answers" in await command("invalidate", "entry", key)
-    assert json.loads(await command("explain", "--body", str(body)))["source"] == "upstream"
+    assert json.loads(await command("explain", "--body", str(body), "--json"))["source"] == "upstream"
+
+
+async def test_an_explanation_is_told_to_people(client, command, tmp_path):
+    async def of_body(text, **fields):
+        body = {"model": "sim-t0-i0-n8", "messages": [{"role": "user", "content": text}], **fields}
+        path = tmp_path / "body.json"
+        path.write_text(json.dumps(body), encoding="utf-8")
+        return await command("explain", "--body", str(path))
+
+    await client.chat(ASKED, max_tokens=3)
+    cut = (await of_body(PARAPHRASE, max_tokens=3)).splitlines()
+    assert cut[0] == "Nothing that is stored would answer it: the model would be asked."
+    assert cut[2].startswith("  because  a similar question is stored, and its answer was cut")
+    await client.chat(ASKED)
+    hit = await client.chat(PARAPHRASE)
+    key = hit.headers["cache-status"].partition('key="')[2].partition('"')[0]
+    similar = await of_body("How can I reset a password?")
+    assert "a similar question would answer" in similar
+    assert ASKED in similar
+    far = await of_body("Why is the sky blue?")
+    assert f"    {ASKED}\n    stored '{ASKED}', asked 'Why is the sky blue?'\n    entry {key}" in far
+    said = await command("explain", "--request-id", hit.headers["x-request-id"])
+    assert said.startswith("A similar question's answer, at 20")
+    assert f"  question        {ASKED}" in said
+    verdict = await command("explain", "--entry", key, "--question", "How do I reset my phone?")
+    assert "  where they part  stored 'password?', asked 'phone?'" in verdict
+    assert "{" not in "".join((*cut, similar, far, said, verdict))
 
 
 async def test_what_the_gateway_refuses_is_said_in_its_words(command):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from subsecond_local.cli import gateway_client
+from subsecond_local.cli import explained, gateway_client
 from subsecond_local.errors import LocalError
 
 KINDS = ("entry", "scope", "namespace", "tag", "model")
@@ -57,8 +57,7 @@ def explain(options: argparse.Namespace, data: Path, environ: Mapping[str, str])
         asked = {"entry": options.entry, "request_id": options.request_id, "question": options.question}
         query = urlencode({name: value for name, value in asked.items() if value})
         found = gateway.ask("GET", f"/v1/cache/explain?{query}")
-    # An explanation is nested: JSON is also its most readable form.
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(json.dumps(found, indent=2, ensure_ascii=False) if options.json else explained.told(found))
     return 0
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from subsecond.cache.cacheability import lifetime, may_compare, may_read
+from subsecond.api.explanations import described, differs, misses
+from subsecond.cache.cacheability import lifetime
 from subsecond.cache.false_hits import MOST, digest
 from subsecond.cache.invalidation import EVERY, places
 from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
-from subsecond.model import Call, Entry, Hit, Prompt, Request, Rule, RuleKind, Tenant
+from subsecond.model import Call, Entry, Hit, Request, Rule, RuleKind, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stages.exact import look_up
 from subsecond.stats.trace import Trace
@@ -105,14 +107,15 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
         source, vector = "semantic", await semantic.vector(call, prompt, trace)
         entry = await semantic.find(gateway.exact, request, vector)
     near = [] if semantic is None or vector is None else await semantic.nearest(tenant.partition, prompt.scope, vector)
+    read = partial(gateway.exact.fresh, tenant.partition, form=call.form)
     return {
         "source": source if entry else "upstream",
-        "reasons": _reasons(gateway, call, prompt, entry, trace),
+        "reasons": _why_hit(request, entry) if entry else await sure(misses(gateway, request, semantic, vector, near)),
         "key": prompt.key,
         "scope": prompt.scope,
         "entry": _shape(gateway, entry) if entry else None,
         "judged": trace.verdicts,
-        "nearest": [{"entry": one.key, "similarity": round(one.similarity, 4)} for one in near],
+        "nearest": await sure(described(near, prompt.text, read)),
         "stored_for": lifetime(gateway.settings, call, prompt) if call.rules.write and not entry else 0,
         "counts": dict(trace.counts),
     }
@@ -253,30 +256,15 @@ async def _verdict(gateway: Gateway, entry: Entry, asked: str, scope: str | None
     semantic = await _semantic(gateway)
     if semantic is None:
         return {"says": "miss", "reasons": ["the semantic cache is off"]}
-    found = await sure(semantic.against(entry, asked))
+    found = {**await sure(semantic.against(entry, asked)), "differs": differs(entry.prompt.text, asked)}
     if scope is None:
         return found
     return {**found, "same_scope": scope == entry.prompt.scope}
 
 
-def _reasons(gateway: Gateway, call: Call, prompt: Prompt, entry: Entry | None, trace: Trace) -> list[str]:
-    if entry and entry.prompt.key == prompt.key:
+def _why_hit(request: Request, entry: Entry) -> list[str]:
+    if entry.prompt.key == request.prompt.key:
         return ["the same request is stored"]
-    if entry:
-        return [str(reason) for reason in _list(trace.verdicts[-1]["reasons"])]
-    if not may_read(call):
-        return ["the request forbids to read the cache"]
-    return ["the same request is not stored", _why_not_similar(gateway, call, prompt, trace)]
-
-
-def _why_not_similar(gateway: Gateway, call: Call, prompt: Prompt, trace: Trace) -> str:
-    if gateway.semantic is None:
-        return "the semantic cache is off"
-    if not may_compare(call, prompt.text):
-        return "nothing similar will do: `similar` is off, or it has tools, n > 1, no user text, or too long a one"
-    return "no candidate passed" if trace.verdicts else "nothing in its scope is similar enough"
-
-
-def _list(value: object) -> list[object]:
-    assert isinstance(value, list)
-    return value
+    reasons = request.trace.verdicts[-1]["reasons"]
+    assert isinstance(reasons, list)
+    return reasons
