@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.cache.cacheability import COMPLETE, may_serve_others, may_store
+from subsecond.cache.cacheability import COMPLETE, may_compare, may_serve_others, may_store
 from subsecond.cache.recording import RANKS, recorded
-from subsecond.model import CacheRules, Recording
+from subsecond.model import CacheRules, Call, Recording
 
 FORMS = ("whole", "stream")
 
@@ -55,3 +55,56 @@ def test_answers_as_servers_give_them(ask, recording, form, text, finish, stored
 
 def test_an_answer_that_did_not_end_is_not_stored(ask, recording):
     assert not may_store(ask(), recorded("chat", "stream", recording(form="stream").payloads, ended=False))
+
+
+FUNCTION = {"name": "f", "parameters": {}}
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "text"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "function", "function": FUNCTION}]},
+        {"functions": [FUNCTION]},
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"function_call": {"name": "f"}},
+        {"audio": {"voice": "alloy", "format": "wav"}},
+        {"echo": True},
+        {"logprobs": True},
+        {"logprobs": 0},
+        {"logprobs": 5},
+        {"top_logprobs": 0},
+        {"prompt_logprobs": 1},
+        {"suffix": "\n}"},
+        {"n": 2},
+    ],
+    ids=str,
+)
+def test_what_is_no_text_for_a_reader_takes_no_part_in_similarity(endpoint, fields):
+    assert not may_compare(Call(endpoint, "m", fields), "How do I pay?")
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "text"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"tools": []},
+        {"tools": None, "functions": None, "audio": None},
+        {"tool_choice": "auto"},
+        {"tool_choice": "none", "function_call": "none"},
+        {"echo": False, "logprobs": False, "suffix": ""},
+        {"echo": None, "logprobs": None, "top_logprobs": None, "suffix": None},
+        {"n": 1, "temperature": 0, "stop": ["x"]},
+    ],
+    ids=str,
+)
+def test_what_asks_for_words_alone_takes_part(endpoint, fields):
+    assert may_compare(Call(endpoint, "m", fields), "How do I pay?")
+
+
+def test_a_plain_prompt_of_code_takes_no_part_and_a_question_about_code_does():
+    code = "def f(x):\n    return"
+    assert not may_compare(Call("text", "m", {"prompt": code}), code)
+    assert may_compare(Call("chat", "m", {"messages": []}), code)

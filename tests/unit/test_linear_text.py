@@ -19,6 +19,7 @@ import pytest
 from subsecond.api.headers import bearer, cache_rules
 from subsecond.api.wire import parse
 from subsecond.cache.cacheability import lifetime, may_compare
+from subsecond.cache.code_text import looks_like_code
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import prepare
 from subsecond.cache.recording import recorded
@@ -199,6 +200,7 @@ ROUTINES = {
     "guards judge": (judged, 490),
     "guards judge long": (judged, 20_000),
     "timebound": (timebound, 20_000),
+    "code": (looks_like_code, 20_000),
     "cacheability": (looked_up, 20_000),
     "lossless": (level("lossless"), 20_000),
     "dedupe": (level("dedupe"), 40_000),

@@ -15,21 +15,47 @@ SHARED_AGE = 60.0
 QUESTION = 500
 # A text that is longer is not compared with others: it would be embedded in part only, and bloat the item.
 COMPARED_TEXT = 8_000
+# Fields that ask for an act, or for sound: an answer in words alone cannot stand for another one.
+ACTS = ("tools", "functions", "audio")
+# Fields that force such an act, unless they leave it to the model.
+CHOICES = ("tool_choice", "function_call")
+# Fields that ask for something of this very text: itself, its probabilities, what stands between it and another.
+OF_THIS_TEXT = ("echo", "logprobs", "top_logprobs", "prompt_logprobs", "suffix")
 # The finish reasons of a complete answer. `length` and calls of tools count: the limits and the tools are in the key.
 # Not: `content_filter`, `refusal`, `empty`, `unknown`, nor any word that is not known here.
 COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 
 def may_read(call: Call) -> bool:
-    return call.rules.read
+    """Who has the upstream keep the answer (`store: true`) expects an object there, which no stored answer makes."""
+    return call.rules.read and call.body.get("store") is not True
 
 
 def may_compare(call: Call, text: str) -> bool:
     """Whether the answer to a similar question could do: one answer in words, to a text that is compared whole. Calls
     with tools act; what is nearly the same call may not be the same act."""
-    if not call.rules.similar or not (call.rules.read or call.rules.write):
+    rules = call.rules
+    if not text or len(text) > COMPARED_TEXT or not rules.similar or not (rules.read or rules.write):
         return False
-    return bool(text) and len(text) <= COMPARED_TEXT and not call.body.get("tools") and call.body.get("n") in (None, 1)
+    return call.body.get("n") in (None, 1) and not _wants_more_than_words(call) and not _goes_on(call, text)
+
+
+def _wants_more_than_words(call: Call) -> bool:
+    """Whether its answer is not a text for a reader, or is about this very text."""
+    body = call.body
+    if any(body.get(name) for name in ACTS) or any(body.get(name) not in (None, "auto", "none") for name in CHOICES):
+        return True
+    # `logprobs: 0` asks for the chosen token's; False is no number to us.
+    return any((value := body.get(name)) is not None and value is not False and value != "" for name in OF_THIS_TEXT)
+
+
+def _goes_on(call: Call, text: str) -> bool:
+    """Whether the model is to go on with code: what is nearly the same code goes on otherwise."""
+    if call.endpoint != "text":
+        return False
+    from subsecond.cache.code_text import looks_like_code  # noqa: PLC0415 -- its table, which a hit does not need
+
+    return looks_like_code(text)
 
 
 def may_serve_others(recording: Recording) -> bool:
@@ -42,7 +68,7 @@ def may_coalesce(call: Call) -> bool:
     """Whether it may share an upstream call with others who ask the same now: its answer could be stored and read, so
     one serves all. Several choices (`n`) are asked for to differ."""
     rules = call.rules
-    if not (rules.coalesce and rules.read and rules.write) or rules.only_if_cached:
+    if not (rules.coalesce and may_read(call) and rules.write) or rules.only_if_cached:
         return False
     if rules.max_age is not None and rules.max_age < SHARED_AGE:
         return False
