@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from subsecond.aio.lazy import Lazy
 from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.invalidation import Rules
+from subsecond.cache.key import KeyPolicy
+from subsecond.cache.key_fields import left_out, read_changes
 from subsecond.config import Settings, check_choice, module_of
 from subsecond.pipeline import Gateway
 from subsecond.stages.flight import Sharing
 from subsecond.stages.upstream import Models
 from subsecond.upstreams.admission import Admission, Limits
+from subsecond.upstreams.kind import kind_of
 
 if TYPE_CHECKING:
     from subsecond.optimiser import Optimiser
@@ -40,13 +43,15 @@ def gateway(settings: Settings | None = None) -> Gateway:
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in PARTS}
     rules = Rules(adapter("invalidations", settings), longest_life(settings))
+    models = _models(settings)
     return Gateway(
         settings=settings,
         **parts,
-        models=_models(settings),
+        models=models,
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
         semantic=_lazy_semantic_cache(settings, rules),
+        keying=_key_policy(settings, models),
     )
 
 
@@ -54,10 +59,24 @@ def check(settings: Settings) -> None:
     """What `Settings.from_env` does not see. ValueError names what does not fit. Nothing is opened: a catalogue that
     lies in a service is not read."""
     ttl_rules(settings.ttl_rules)
+    read_changes(settings.key_ignores)
     if settings.catalogue.startswith(("file:", "{")):
         from subsecond.routing.router import Router  # a gateway without a catalogue never loads it
 
         Router.of(settings)
+
+
+def _key_policy(settings: Settings, models: Models) -> KeyPolicy:
+    """Which fields count, by the kind of upstream that may answer. ValueError names what does not fit."""
+    changes = settings.key_ignores
+    by_model: dict[str, frozenset[str]] = {}
+    if models.routed:
+        catalogue = models.routed.router.catalogue
+        kinds = {name: kind_of(server.settings(settings)) for name, server in catalogue.servers.items()}
+        kinds[""] = kind_of(settings)
+        for name in (*catalogue.models, *catalogue.aliases):
+            by_model[name] = left_out({kinds[one.server] for one in catalogue.reached(name)}, changes)
+    return KeyPolicy(left_out([kind_of(settings)], changes), by_model)
 
 
 def _models(settings: Settings) -> Models:

@@ -50,6 +50,10 @@ CHOICES = {
     "cache_markers": ("off", "openai", "anthropic", "bedrock"),
     "prefer": ("latency", "price"),
     "difficulty": ("off", "default", "file:PATH"),
+    # Of which kind the upstream is (`upstreams/kind.py`); whose answers a question may have; what is masked.
+    "upstream_kind": ("", "openai", "azure", "bedrock", "simulator", "unknown"),
+    "scope": ("namespace", "user", "key"),
+    "volatile": ("off", "clock"),
 }
 # The least and the greatest value, where these are not 0 and no limit. A share is at most 1; no places for calls, no
 # threads or no pause between two looks would hang every request, or spin.
@@ -96,6 +100,9 @@ class Settings:
     # The key itself, or where it lies: `secretsmanager:NAME`, `ssm:NAME`, with `#FIELD` for a field of a JSON secret.
     upstream_key: str = declared(default="", repr=False)
     upstream_secret: str = ""
+    # Whose reference says what a field does: `openai`, `azure`, `bedrock`, `simulator`, `unknown`. Empty: told by the
+    # adapter and the address.
+    upstream_kind: str = ""
     secret_max_age: float = 300.0
     default_model: str = ""
     upstream_connections: int = 256
@@ -113,6 +120,13 @@ class Settings:
     waiting_time: float = 1.0
     # Without a catalogue: whether the upstream's `/completions` takes a list of prompts.
     list_prompts: bool = False
+
+    # What may share an answer (docs/cache-control.md): the fields that count for no key beside the table's, and those
+    # that count after all (`trace_id,-user`); `namespace`, or a wall for each end `user` or API `key`; what of system
+    # texts is masked (`off`, `clock`). An API key may have a scope and a `volatile` of its own.
+    key_ignores: str = ""
+    scope: str = "namespace"
+    volatile: str = "off"
 
     # The stores.
     answers_table: str = "subsecond-answers"

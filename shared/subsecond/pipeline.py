@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from subsecond.aio.fail_open import fail_open
 from subsecond.aio.lazy import Lazy
 from subsecond.cache.invalidation import Rules
-from subsecond.cache.key import prepare
+from subsecond.cache.key import KeyPolicy
 from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.model import Call, Done, Entry, Request, Tenant
@@ -47,6 +47,7 @@ class Gateway:
     rules: Rules
     hits: HitLog
     sharing: Sharing
+    keying: KeyPolicy
     semantic: Lazy[SemanticCache] | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
@@ -59,7 +60,7 @@ class Gateway:
         try:
             with trace.step(Step.PREPARE):
                 self.models.know(call.model)
-                request = Request(tenant, call, prepare(call, tenant), trace)
+                request = Request(tenant, call, self.keying.prepare(call, tenant), trace)
             look = partial(look_up, self.exact, self.rules, self.settings, request)
             if self.semantic and self.semantic.made:
                 self.semantic.made.begin(tenant)

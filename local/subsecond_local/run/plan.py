@@ -106,6 +106,8 @@ class RunPlan:
             # With a catalogue the upstream's own names are not known.
             "SUBSECOND_DEFAULT_MODEL": "auto" if variables.get("SUBSECOND_CATALOGUE") else self._upstream.default_model,
         }
+        if self._upstream.name == "simulator":
+            chosen["SUBSECOND_UPSTREAM_KIND"] = "simulator"
         variables |= chosen
         if self._stores is None:
             return {

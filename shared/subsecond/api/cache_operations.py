@@ -97,7 +97,7 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
     """What would answer this request, and why; nothing is asked of the model, and nothing stored."""
     gateway.models.know(call.model)
     trace = Trace(partition=tenant.partition, model=call.model)
-    prompt, semantic = prepare(call, tenant), await _semantic(gateway)
+    prompt, semantic = gateway.keying.prepare(call, tenant), await _semantic(gateway)
     request = Request(tenant, call, prompt, trace)
     if semantic:
         semantic.begin(tenant)

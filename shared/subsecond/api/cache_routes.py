@@ -15,7 +15,6 @@ from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.api.wire import TAG, Message, check
 from subsecond.cache.false_hits import digest
-from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound
 from subsecond.model import Call, RuleKind, Tenant
@@ -109,7 +108,7 @@ def explain_question(context: RequestContext) -> Response:
         call = _call(context, await context.body())
         if query.entry is None:
             return await control.explain_call(context.gateway, tenant, call)
-        prompt = prepare(call, tenant)
+        prompt = context.gateway.keying.prepare(call, tenant)
         return await control.explain_entry(context.gateway, tenant, query.entry, prompt.text, prompt.scope)
 
     return _reply(context, make)

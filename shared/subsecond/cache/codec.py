@@ -13,7 +13,7 @@ from typing import Any
 
 from subsecond.model import Recording
 
-VERSION = b"2"
+VERSION = b"3"
 # A stored answer can claim any length; nothing that we store is larger than this when unpacked.
 UNPACKED_LIMIT = 64 * 1024 * 1024
 # Level 1 takes a third of level 6's time and gives up a few percent of size on chat JSON.

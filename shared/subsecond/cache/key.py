@@ -1,52 +1,93 @@
 """From a call to its exact key, its scope and its text.
 
-The key covers every field that the client sent, known to us or not: a field that we do not know may still change the
-answer. Left out are only those that change how an answer travels (`stream`, `stream_options`) or speak to us
-(`use_cache`, `max_latency_ms`, `subsecond`); the face takes them off before a Call is made.
+The key covers every field that the client sent, known to us or not, as it was sent: nothing is stripped or normalised,
+because a model continues at that very place. Left out are the fields of `KeyTerms.left_out` (`key_fields.py` has why),
+and those that say how an answer travels (`stream`, `stream_options`) or speak to us (`use_cache`, `max_latency_ms`,
+`subsecond`); the face takes them off before a Call is made.
 
-Where the caller names the text to compare, the scope has what stands around it, or in its place the version that the
-caller gives that (`context`), so that other passages in the prompt need not be another scope.
+The scope has all but the text of the last user turn: of a turn of several parts it has their order, and images and
+files whole. Where the caller names the text to compare, the scope has what stands around it, or in its place the
+version that the caller gives that (`context`), so that other passages in the prompt need not be another scope.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from subsecond.cache.normal_form import normal
+from subsecond.cache.canonical import canonical, canonical_body
+from subsecond.cache.codec import VERSION
+from subsecond.cache.key_fields import left_out
 from subsecond.errors import InvalidRequest
-from subsecond.model import Call, Prompt, Tenant
+from subsecond.model import Call, Endpoint, Prompt, Tenant
 
 ROUTE = ("quality", "floor", "prefer")
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
-def prepare(call: Call, tenant: Tenant) -> Prompt:
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """What a key is made by, for one API key and model. left_out: fields that do not count."""
+
+    left_out: frozenset[str] = left_out(["unknown"])
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """The gateway's terms. `bootstrap` makes it; by default as for a server that nobody knows. left_out: of the one
+    upstream; by_model: where a catalogue has several, by the names that may be asked for."""
+
+    left_out: frozenset[str] = KeyTerms().left_out
+    by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def prepare(self, call: Call, tenant: Tenant) -> Prompt:
+        """The call's key, scope and text. Raises InvalidRequest."""
+        return prepare(call, tenant, self.terms(call.model))
+
+    def terms(self, model: str) -> KeyTerms:
+        return KeyTerms(self.by_model.get(model, self.left_out))
+
+
+def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar.
     Raises InvalidRequest when the text to compare is not in the last turn."""
-    body = {**call.body, **_texts_normal(call.body)}
-    frame = {"partition": tenant.partition, "endpoint": call.endpoint, "model": call.model}
-    # A fast model's answer is none to who asks for the quality tier.
-    frame |= {name: value for name in ROUTE if (value := getattr(call, name)) is not None}
-    if call.optimise:  # who asks for less context may not be served to who asks for all of it
-        frame["optimise"] = call.optimise
-    key = _digest({**frame, "body": body})
-    masked, text = _without_last_turn(body)
-    if not text:
-        return Prompt(key, key, text)
+    body = {name: value for name, value in call.body.items() if name not in terms.left_out}
+    masked, texts = _without_last_turn(call.endpoint, body)
+    # Both digests begin with what both have, which is hashed once.
+    scope = sha256(canonical(frame(call, tenant)) + canonical_body(masked))
+    key = scope.copy()
+    key.update(canonical({"exact": texts}))
+    text = "\n".join(texts or ())
+    if not text.strip():
+        return Prompt(key.hexdigest(), key.hexdigest(), "")
     text, around = _compared(call, text)
-    return Prompt(key, _digest({**frame, "body": masked, "similar": True, **around}), text)
+    scope.update(canonical({"similar": True, **around}))
+    return Prompt(key.hexdigest(), scope.hexdigest(), text)
+
+
+def frame(call: Call, tenant: Tenant) -> dict[str, Any]:
+    """What counts beside the body. The version of stored answers, so that another version's are silent misses."""
+    found = {
+        "version": VERSION.decode(),
+        "partition": tenant.partition,
+        "endpoint": call.endpoint,
+        "model": call.model,
+    }
+    # A fast model's answer is none to who asks for the quality tier.
+    found |= {name: value for name in ROUTE if (value := getattr(call, name)) is not None}
+    if call.optimise:  # who asks for less context may not be served to who asks for all of it
+        found["optimise"] = call.optimise
+    return found
 
 
 def _compared(call: Call, text: str) -> tuple[str, dict[str, Any]]:
     """The text to compare, and what the scope has of the rest of the turn. Raises InvalidRequest."""
     around: dict[str, Any] = {} if call.context is None else {"context": call.context}
-    if call.compared is None:
+    compared = call.compared
+    if compared is None:
         return text, around
-    compared = _normal(call.compared)
-    if not compared or compared not in text:
+    if not compared.strip() or compared not in text:
         raise InvalidRequest(
             "'subsecond.compare' must be a part of the last user turn.", param="subsecond.compare", code="invalid_value"
         )
@@ -54,46 +95,34 @@ def _compared(call: Call, text: str) -> tuple[str, dict[str, Any]]:
     return compared, around or {"around": text.split(compared)}
 
 
-def _digest(value: Mapping[str, Any]) -> str:
-    return sha256(_encode(value).encode("ascii")).hexdigest()
+def _without_last_turn(endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], list[str] | None]:
+    """The body with the last user turn's texts taken out, and these texts; None where there is no such turn."""
+    if endpoint == "text":
+        prompt = body.get("prompt")
+        return (body, None) if not isinstance(prompt, str) else ({**body, "prompt": _blanks(prompt)}, [prompt])
+    messages = body.get("messages") or []
+    if not messages or messages[-1].get("role") != "user":
+        return body, None
+    shape, texts = _split_texts(messages[-1].get("content"))
+    return {**body, "messages": [*messages[:-1], {**messages[-1], "content": shape}]}, texts
 
 
-def _texts_normal(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Messages and prompt with their texts in NFC and stripped at the ends. Case stays: `Polish` is not `polish`."""
-    normal: dict[str, Any] = {}
-    if isinstance(messages := body.get("messages"), list):
-        normal["messages"] = [{**message, "content": _normal(message.get("content"))} for message in messages]
-    if "prompt" in body:
-        normal["prompt"] = _normal(body["prompt"])
-    return normal
+def _blanks(prompt: str) -> list[str]:
+    """The blanks at the ends of a plain prompt. The model goes on where it ends: behind a blank is another place."""
+    text = prompt.strip()
+    return prompt.split(text) if text else [prompt]
 
 
-def _normal(content: Any) -> Any:
+def _split_texts(content: Any) -> tuple[Any, list[str]]:
+    """A turn's shape, which is its parts in their order with the texts taken out; and these texts. What stands for a
+    text is a list, which no part is."""
     if isinstance(content, str):
-        return normal("NFC", content).strip()
-    if isinstance(content, list):
-        return [{**part, "text": _normal(part["text"])} if _is_text(part) else part for part in content]
-    return content
+        return None, [content]
+    if not isinstance(content, list):
+        return content, []
+    texts = [part["text"] for part in content if _is_text(part)]
+    return [[{**part, "text": None}] if _is_text(part) else part for part in content], texts
 
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _without_last_turn(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The body with the last user turn's text taken out, and that text."""
-    if isinstance(prompt := body.get("prompt"), str):
-        return {**body, "prompt": None}, prompt
-    messages = body.get("messages") or []
-    if not messages or messages[-1].get("role") != "user":
-        return body, ""
-    rest, text = _split_text(messages[-1].get("content"))
-    return {**body, "messages": [*messages[:-1], {**messages[-1], "content": rest}]}, text
-
-
-def _split_text(content: Any) -> tuple[Any, str]:
-    if isinstance(content, str):
-        return None, content
-    parts = content if isinstance(content, list) else []
-    text = "\n".join(part["text"] for part in parts if _is_text(part))
-    return [part for part in parts if not _is_text(part)], text

@@ -41,16 +41,24 @@ class Tier(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where models are asked. `key` is the key itself, `secret` where it lies (as SUBSECOND_UPSTREAM_SECRET)."""
+    """Where models are asked. `key` is the key itself, `secret` where it lies (as SUBSECOND_UPSTREAM_SECRET). kind: as
+    SUBSECOND_UPSTREAM_KIND; empty where the address tells it."""
 
     name: str
     url: str
     key: str = field(default="", repr=False)
     secret: str = ""
+    kind: str = ""
 
     def settings(self, settings: Settings) -> Settings:
         """The settings of an upstream adapter for it."""
-        return replace(settings, upstream_url=self.url, upstream_key=self.key, upstream_secret=self.secret)
+        return replace(
+            settings,
+            upstream_url=self.url,
+            upstream_key=self.key,
+            upstream_secret=self.secret,
+            upstream_kind=self.kind,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,17 @@ class Catalogue:
         if not model.group:
             return ()
         return (other for other in self.models.values() if other.group == model.group and other.name != model.name)
+
+    def reached(self, name: str) -> Iterable[Model]:
+        """The models that may answer who asks for this name: whatever is chosen or stands in."""
+        found = self.find(name)
+        left, seen = list(found.models if isinstance(found, Alias) else (found,)), dict[str, Model]()
+        while left:
+            model = left.pop()
+            if model.name not in seen:
+                seen[model.name] = model
+                left += [*self.equivalents(model), *(self.models[other] for other in model.fallbacks)]
+        return seen.values()
 
     def listing(self) -> dict[str, Any]:
         """As `GET /v1/models` gives it: aliases first, `auto` at the top."""

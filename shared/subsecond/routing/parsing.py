@@ -95,6 +95,7 @@ class ServerShape(_Shape):
     url: Annotated[str, AfterValidator(_url)]
     key: str = ""
     secret: Annotated[str, AfterValidator(_secret)] = ""
+    kind: Literal["", "openai", "azure", "bedrock", "simulator", "unknown"] = ""
 
 
 class TemplatesShape(_Shape):
@@ -194,7 +195,7 @@ def _check_fallbacks(models: Mapping[str, Model]) -> None:
 def _server(name: str, given: ServerShape) -> Server:
     if given.key and given.secret:
         raise _wrong(f"upstream {name!r}", "secret", "there is a `key` already")
-    return Server(name, given.url, given.key, given.secret)
+    return Server(name, given.url, given.key, given.secret, given.kind)
 
 
 def _models(given: ModelShape, servers: Mapping[str, Server], templates: Mapping[str, Template]) -> list[Model]:

@@ -12,11 +12,14 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from time import monotonic
 
 from subsecond.cache.cacheability import may_coalesce
+from subsecond.cache.canonical import canonical
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
+from subsecond.cache.key_fields import PARTS_FLIGHTS
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Prompt, Request
@@ -55,7 +58,7 @@ class Sharing:
         call = request.call
         if self.leases is None or not may_coalesce(call):
             return work(call, NoLease())
-        place = request.tenant.partition, f"{request.prompt.key}.{call.form}"
+        place = request.tenant.partition, f"{request.prompt.key}.{call.form}{_tier(call)}"
         claim = partial(LeaseClaim, self.leases, self.terms, place, look, request.trace)
         # Each watcher has its own deadline; the leader's shall not end the call for the others.
         endless = replace(call, deadline=None) if call.deadline is not None else call
@@ -100,7 +103,13 @@ class Sharing:
         that was begun before an invalidation. Those who differ in their rules alone meet at the lease."""
         call, prompt, partition = request.call, request.prompt, request.tenant.partition
         invalid = _invalid_until(self.rules, partition, call, prompt)
-        return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid
+        return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid, _tier(call)
+
+
+def _tier(call: Call) -> str:
+    """What parts flights though it is no part of the key; empty where nothing does."""
+    asked = {name: call.body[name] for name in PARTS_FLIGHTS if call.body.get(name) is not None}
+    return f".{sha256(canonical(asked)).hexdigest()[:16]}" if asked else ""
 
 
 def _invalid_until(rules: Rules, partition: str, call: Call, prompt: Prompt) -> float:

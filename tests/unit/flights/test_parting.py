@@ -49,6 +49,24 @@ def test_who_would_not_get_the_same_does_not_join(worlds, change):
     assert worlds.virtually(aloft(worlds, CALL, other)) == 2
 
 
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize(("one", "other", "calls"), [("flex", "flex", 1), ("flex", "priority", 2), ("flex", None, 2)])
+def test_nobody_waits_for_a_slower_tier(worlds, across, one, other, calls):
+    """The tier is no part of the key where the upstream's reference says what it does, and parts flights all the same:
+    in one process, and at the lease."""
+
+    async def story():
+        world = worlds.World(upstream_kind="openai")
+        made, _ = world.environment()
+        second = world.environment("e2")[0] if across else made
+        tiers = [replace(CALL, body={**BODY, **({"service_tier": tier} if tier else {})}) for tier in (one, other)]
+        assert len({made.keying.prepare(call, worlds.tenant) for call in tiers}) == 1
+        await asyncio.gather(world.ask(made, call=tiers[0]), world.ask(second, call=tiers[1]))
+        return world.model.calls
+
+    assert worlds.virtually(story()) == calls
+
+
 def named(worlds):
     prompt = prepare(CALL, worlds.tenant)
     return {"namespace": "", "scope": prompt.scope, "entry": prompt.key, "tag": "b", "model": "m-2026-01-01"}

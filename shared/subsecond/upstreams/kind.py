@@ -1,0 +1,38 @@
+"""Of which kind an upstream is: whose reference says what a field does. The one place that decides it.
+
+`bootstrap` asks for the gateway's own upstream and for each server of a catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import urlsplit
+
+from subsecond.cache.key_fields import Kind
+from subsecond.config import Settings
+
+# Adapters of one kind of server alone, also as a part of a module's dotted name. `openai` asks any server.
+_ADAPTERS: tuple[Kind, ...] = ("azure", "bedrock", "simulator")
+# The ends of host names. Azure serves models under three.
+_HOSTS: tuple[tuple[str, Kind], ...] = (
+    (".openai.com", "openai"),
+    (".openai.azure.com", "azure"),
+    (".services.ai.azure.com", "azure"),
+    (".cognitiveservices.azure.com", "azure"),
+)
+# How Bedrock's hosts begin (`bedrock-runtime.REGION.amazonaws.com`), and how they end.
+_BEDROCK, _AWS = ".bedrock", (".amazonaws.com", ".api.aws")
+
+
+def kind_of(settings: Settings) -> Kind:
+    """As `SUBSECOND_UPSTREAM_KIND` or the catalogue's `kind` says, else by the adapter, else by the host's name."""
+    if settings.upstream_kind:
+        return cast("Kind", settings.upstream_kind)
+    for name in _ADAPTERS:
+        if name in settings.upstream.split("."):
+            return name
+    host = f".{urlsplit(settings.upstream_url).hostname or ''}"
+    for end, kind in _HOSTS:
+        if host.endswith(end):
+            return kind
+    return "bedrock" if host.startswith(_BEDROCK) and host.endswith(_AWS) else "unknown"
