@@ -13,8 +13,10 @@ from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import left_out, read_changes
 from subsecond.config import Settings, check_choice, module_of
 from subsecond.pipeline import Gateway
+from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.flight import Sharing
 from subsecond.stages.upstream import Models
+from subsecond.stores.memory.embeddings import EmbeddingMemory
 from subsecond.upstreams.admission import Admission, Limits
 from subsecond.upstreams.kind import kind_of
 
@@ -44,14 +46,16 @@ def gateway(settings: Settings | None = None) -> Gateway:
     parts = {port: adapter(port, settings) for port in PARTS}
     rules = Rules(adapter("invalidations", settings), longest_life(settings))
     models = _models(settings)
+    keying = _key_policy(settings, models)
     return Gateway(
         settings=settings,
         **parts,
         models=models,
+        embeddings=Embeddings(models, rules, settings, EmbeddingMemory(settings.embeddings_bytes), keying),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
         semantic=_lazy_semantic_cache(settings, rules),
-        keying=_key_policy(settings, models),
+        keying=keying,
     )
 
 

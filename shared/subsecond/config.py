@@ -140,6 +140,8 @@ class Settings:
     # The life of an answer to a question of the day ("today", prices, the weather).
     timebound_ttl: float = 60.0
     memory_bytes: int = 64 * 1024 * 1024
+    # Of embeddings, which are kept in memory alone; 0: none are.
+    embeddings_bytes: int = 32 * 1024 * 1024
 
     # The semantic cache: `off`, or the policy that says when a neighbour may answer: `guarded`, or `threshold`, which
     # answers wrong questions too ("not", another number); `similarity` is the cosine that it wants.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from subsecond.stats.trace import Trace
 
-Endpoint = Literal["chat", "text"]
+Endpoint = Literal["chat", "text", "embeddings"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
 # How an answer travels: in one body, or as events.
 Form = Literal["whole", "stream"]

@@ -2,9 +2,8 @@
 
     authenticate -> prepare -> exact -> flight -> embed -> semantic -> route -> optimise -> upstream -> store -> record
 
-A whole request is asked whole, a streamed one is asked to stream, and what the upstream says reaches the client as it
-was said. The first event is a Head, so whatever fails before it has a proper status. After Done the client has its
-answer: the writes come then, before the generator ends, because Lambda freezes what would run later.
+What the upstream says reaches the client as it was said. The first event is a Head, so whatever fails before it has a
+proper status. The writes come after Done, before the generator ends, because Lambda freezes what would run later.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from subsecond.model import Call, Done, Entry, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import LeaderRole
 from subsecond.stages.authenticate import authenticate
+from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
 from subsecond.stages.record import note
@@ -43,6 +43,7 @@ class Gateway:
     keys: Keys
     exact: ExactStore
     models: Models
+    embeddings: Embeddings
     ledger: Ledger
     rules: Rules
     hits: HitLog
@@ -51,7 +52,6 @@ class Gateway:
     semantic: Lazy[SemanticCache] | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
-        """Who asks, before anything is read, looked up or spent. Raises Unauthorized, Unavailable."""
         return await authenticate(self.keys, token, trace)
 
     async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> Events:

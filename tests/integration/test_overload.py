@@ -1,11 +1,15 @@
 """More requests than the upstream can take: some are answered, the rest is refused in words that clients know."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
 
 from subsecond.bootstrap import gateway
+from subsecond.stages.embeddings import Embeddings
+from subsecond.stores.memory.embeddings import EmbeddingMemory
+from subsecond.upstreams.list_prompts import Lists
 
 SLOW = "sim-t300-i0-n4"
 
@@ -34,6 +38,50 @@ async def test_embeddings_and_models_are_admitted_like_completions(served, setti
     assert seen.status == 429
     assert seen.json["error"]["code"] == "overloaded"
     assert seen.headers["retry-after"] == "1"
+
+
+class Watched:
+    """An upstream that notes how many calls were admitted when it was asked."""
+
+    def __init__(self, upstream, admission):
+        self._upstream, self._admission = upstream, admission
+        self.seen = []
+
+    async def ask(self, call):
+        self.seen.append((call.endpoint, self._admission.running))
+        return await self._upstream.ask(call)
+
+    async def fetch(self, path, body, deadline):
+        self.seen.append((path, self._admission.running))
+        return await self._upstream.fetch(path, body, deadline)
+
+
+async def test_every_call_to_the_one_upstream_is_admitted(served, settings):
+    made = gateway(settings)
+    watched = Watched(made.models.upstream, made.models.admission)
+    models = replace(made.models, upstream=watched, lists=Lists(watched, 8))
+    embeddings = Embeddings(models, made.rules, settings, EmbeddingMemory(0), made.keying)
+    client = await served(gateway=replace(made, models=models, embeddings=embeddings))
+    await client.chat("One?")
+    await client.chat("Two?", stream=True)
+    await client.post("/v1/completions/batch", {"prompts": ["a", "b", "c"]})
+    await client.post("/v1/embeddings", {"model": "sim-t0-i0-n1", "input": "a"})
+    await client.send("GET", "/v1/models")
+    assert watched.seen == [("chat", 1), ("chat", 1), ("text", 3), ("/embeddings", 1), ("/models", 1)]
+
+
+async def test_every_call_of_a_router_is_admitted(served, settings):
+    names = {"fast": ("fast", "sim-t0-i0-n4"), "strong": ("quality", "sim-t0-i0-n8")}
+    models = [{"name": name, "tier": tier, "model": served} for name, (tier, served) in names.items()]
+    fields = {"speculate": True, "speculation_stagger": 5.0, "speculation_judge": "fast"}
+    made = gateway(replace(settings, catalogue=json.dumps({"models": models}), **fields))
+    watched = Watched(made.models.upstream, made.models.admission)
+    made.models.routed.upstreams[""] = watched
+    client = await served(gateway=made)
+    await client.chat("One?", model="auto", subsecond={"quality": 1})
+    await client.post("/v1/embeddings", {"model": "fast", "input": "a"})
+    # The fast model, its judge, the strong model.
+    assert watched.seen == [("chat", 1), ("chat", 1), ("chat", 1), ("/embeddings", 1)]
 
 
 async def test_hits_are_served_while_the_upstream_is_full(served, settings):

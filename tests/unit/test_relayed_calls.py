@@ -12,7 +12,14 @@ from subsecond.stats.trace import Trace
 from subsecond.upstreams.admission import Admission, Limits
 from tests.support.scripted import whole
 
-EMBEDDINGS = {"model": "e", "input": "a"}
+EMBEDDINGS, MODELS = "embeddings", "models"
+
+
+def asked(models, tenant, deadline=None, kind=EMBEDDINGS):
+    trace = Trace(partition=f"{tenant}:prod")
+    if kind == MODELS:
+        return models.listed(deadline, trace)
+    return models.relay(Call("embeddings", "e", {"model": "e", "input": "a"}, deadline=deadline), trace)
 
 
 class OneRoom:
@@ -39,13 +46,11 @@ class OneRoom:
 
 @pytest.fixture
 async def hanging():
-    """`hanging(models, tenant, n, path?, body?)`: that many calls are on their way, and ended with the test."""
+    """`hanging(models, tenant, n, kind?)`: that many calls are on their way, and ended with the test."""
     tasks = []
 
-    async def begin(models, tenant, n, path="/embeddings", body=EMBEDDINGS):
-        more = [
-            asyncio.create_task(models.fetch(path, body, None, Trace(partition=f"{tenant}:prod"))) for _ in range(n)
-        ]
+    async def begin(models, tenant, n, kind=EMBEDDINGS):
+        more = [asyncio.create_task(asked(models, tenant, kind=kind)) for _ in range(n)]
         tasks.extend(more)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -74,13 +79,13 @@ async def test_the_slow_embeddings_of_one_tenant_do_not_hold_the_chat_of_another
     assert len(said) == 3
 
 
-@pytest.mark.parametrize(("path", "body"), [("/embeddings", EMBEDDINGS), ("/models", None)])
-async def test_what_is_past_the_bound_and_the_queue_is_refused_with_a_time(hanging, path, body):
+@pytest.mark.parametrize("kind", [EMBEDDINGS, MODELS])
+async def test_what_is_past_the_bound_and_the_queue_is_refused_with_a_time(hanging, kind):
     made = models(waiting=1)
-    await hanging(made, "a", 3, path, body)
+    await hanging(made, "a", 3, kind)
     with pytest.raises(Overloaded) as refused:
         async with asyncio.timeout(10):
-            await made.fetch(path, body, None, Trace(partition="a:prod"))
+            await asked(made, "a", kind=kind)
     assert refused.value.status == 429
     assert int(refused.value.retry_after) >= 1
 
@@ -90,10 +95,10 @@ async def test_a_relayed_call_has_a_deadline_in_the_queue_and_at_the_upstream(ha
     (first, _) = await hanging(made, "a", 2)
     with pytest.raises(DeadlineExceeded):
         async with asyncio.timeout(10):
-            await made.fetch("/embeddings", EMBEDDINGS, 1.0, Trace(partition="a:prod"))
+            await asked(made, "a", 1.0)
     first.cancel()
     late = asyncio.get_running_loop().time() + 3600
-    task = asyncio.create_task(made.fetch("/embeddings", EMBEDDINGS, late, Trace(partition="a:prod")))
+    task = asyncio.create_task(asked(made, "a", late))
     for _ in range(5):
         await asyncio.sleep(0)
     assert made.upstream.deadlines[-1] == late

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 from subsecond import bootstrap
 from subsecond.api import plans
 from subsecond.api.cache_routes import explain, explain_question, feedback, invalidate
+from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
 from subsecond.api.page import page
-from subsecond.api.passthrough import embeddings, model, models, statistics
+from subsecond.api.passthrough import model, models, statistics
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
 from subsecond.pipeline import Gateway
@@ -50,7 +51,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/completions", lambda context: TextReply(context, streamed=False))
     route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)
-    route("POST", "/v1/embeddings", embeddings)
+    route("POST", "/v1/embeddings", EmbeddingsResponse)
     route("GET", "/v1/models", models)
     route("GET", "/v1/models/{name:path}", model)
     route("GET", "/v1/cache/stats", statistics)

@@ -33,7 +33,9 @@ def _seconds(text: str) -> float:
 
 def cache_status(head: Head, *, asked: bool, joined: bool = False) -> str:
     """What the Cache-Status header says (RFC 9211). asked: the cache was allowed to answer. joined: the call was in
-    flight already, for another request."""
+    flight already, for another request. An age beside an upstream's answer: parts of it are from the cache."""
+    if head.source == "upstream" and head.age is not None:
+        return "subsecond; fwd=partial"
     if joined and head.source == "upstream":
         return "subsecond; fwd=miss; collapsed"
     if head.source == "upstream":

@@ -1,4 +1,4 @@
-"""What is not a completion: passed through to the upstream, or answered from the figures."""
+"""What is no answer of a model: the list of models, passed through or the catalogue's, and the figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
-from subsecond.api.wire import EmbeddingsBody, check
 from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
 from subsecond.routing.prices import money, prices_of
@@ -19,18 +18,6 @@ from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump
 
 JSON = "application/json"
-
-
-def embeddings(context: RequestContext) -> Response:
-    async def make() -> tuple[str, bytes]:
-        await context.authenticate()
-        body = await context.body()
-        check(EmbeddingsBody, body)
-        context.watch()
-        context.trace.operation = "embeddings"
-        return await _passed_through(context, "/embeddings", body)
-
-    return JsonReply(context, make)
 
 
 def models(context: RequestContext) -> Response:
@@ -64,9 +51,16 @@ async def _listed(context: RequestContext) -> tuple[str, bytes]:
     if routed := context.gateway.models.routed:
         return JSON, dump(routed.router.catalogue.listing())
     context.watch()
-    content_type, body = await _passed_through(context, "/models", None)
-    found = parsed(body)
-    return (JSON, dump({"object": "list", "data": found})) if isinstance(found, list) else (content_type, body)
+    trace = context.trace
+    trace.source = "upstream"
+    counted_in(trace.counts)
+    with trace.step(Step.UPSTREAM):
+        reply = await context.gateway.models.listed(context.deadline(None), trace)
+    await context.gateway.record(trace)
+    found = parsed(reply.body)
+    return (
+        (JSON, dump({"object": "list", "data": found})) if isinstance(found, list) else (reply.content_type, reply.body)
+    )
 
 
 def statistics(context: RequestContext) -> Response:
@@ -117,14 +111,3 @@ def _health(models: Models) -> dict[str, Any]:
         }
         for name, one in predicted.items()
     }
-
-
-async def _passed_through(context: RequestContext, path: str, body: Mapping[str, Any] | None) -> tuple[str, bytes]:
-    trace = context.trace
-    trace.model = str(body["model"]) if body else None
-    trace.source = "upstream"
-    counted_in(trace.counts)
-    with trace.step(Step.UPSTREAM):
-        reply = await context.gateway.models.fetch(path, body, context.deadline(None), trace)
-    await context.gateway.record(trace)
-    return reply.content_type, reply.body

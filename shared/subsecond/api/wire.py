@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from subsecond.api.headers import cache_rules
 from subsecond.errors import Compressed, InvalidRequest
-from subsecond.model import Call, Endpoint, Form, RequestBytes
+from subsecond.model import CacheRules, Call, Endpoint, Form, RequestBytes
 
 # Python's own limit (about 1,000 frames) is for the whole stack; no tool schema comes near this one.
 NESTING_LIMIT = 100
@@ -82,8 +82,12 @@ class BatchBody(Common):
 
 
 class EmbeddingsBody(_Body):
+    """What is to be embedded has many shapes (texts, tokens, pictures, messages), which the upstream checks."""
+
     model: Annotated[str, Field(min_length=1, max_length=256)]
-    input: str | list[str] | list[int] | list[list[int]]
+    use_cache: bool | None = None
+    max_latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    subsecond: Extensions | None = None
 
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -168,14 +172,7 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
 def to_call(endpoint: Endpoint, asked: Asked, checked: Common, cache_control: str, deadline: float | None) -> Call:
     """The call that the checked body asks for. asked: the body's fields and, where they are all of it, its bytes."""
     extensions = checked.subsecond or Extensions()
-    rules = replace(
-        cache_rules(cache_control, use_cache=checked.use_cache is not False),
-        similar=extensions.similar,
-        similarity=extensions.similarity,
-        tags=tuple(dict.fromkeys(extensions.tags)),
-        coalesce=extensions.coalesce,
-        ttl=extensions.ttl,
-    )
+    rules = _rules(extensions, cache_control, checked.use_cache)
     body = {name: value for name, value in asked.body.items() if name not in OURS}
     options = asked.body.get("stream_options")
     form: Form = "stream" if asked.streamed or checked.stream else "whole"
@@ -193,6 +190,24 @@ def to_call(endpoint: Endpoint, asked: Asked, checked: Common, cache_control: st
         quality=extensions.quality,
         floor=extensions.floor,
         prefer=extensions.prefer,
+    )
+
+
+def to_embeddings(body: Mapping[str, Any], checked: EmbeddingsBody, cache_control: str, deadline: float | None) -> Call:
+    """The call for embeddings that the checked body asks for."""
+    rules = _rules(checked.subsecond or Extensions(), cache_control, checked.use_cache)
+    rest = {name: value for name, value in body.items() if name not in TO_US}
+    return Call("embeddings", checked.model, rest, rules, deadline=deadline)
+
+
+def _rules(extensions: Extensions, cache_control: str, use_cache: bool | None) -> CacheRules:  # noqa: FBT001 -- the body's
+    return replace(
+        cache_rules(cache_control, use_cache=use_cache is not False),
+        similar=extensions.similar,
+        similarity=extensions.similarity,
+        tags=tuple(dict.fromkeys(extensions.tags)),
+        coalesce=extensions.coalesce,
+        ttl=extensions.ttl,
     )
 
 

@@ -89,9 +89,13 @@ class Rules:
     def cover(self, entry: Entry) -> bool:
         """Whether a known rule covers the entry, or it is older than an answer may be. True where no rules are known
         (any more: among very many partitions they may be forgotten while a request waits), as nobody can say."""
-        if self._known(entry.partition).rules is None:
+        return self.covers(entry.partition, entry.created, places(entry))
+
+    def covers(self, partition: str, created: float, places: Iterable[Place]) -> bool:
+        """`cover`, for what was made then and lies in these places."""
+        if self._known(partition).rules is None:
             return True
-        return self._invalid(entry.partition, entry.created, places(entry))
+        return self._invalid(partition, created, places)
 
     def outdated(self, partition: str, scope: str, key: str, created: float) -> bool:
         """As much of `cover` as the index knows of an entry."""

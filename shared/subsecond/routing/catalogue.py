@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from subsecond.aws.secrets import STORES, parse, secret
 from subsecond.config import Settings
-from subsecond.errors import NotFound
+from subsecond.errors import InvalidRequest, NotFound
 
 Capability: TypeAlias = Literal["json_schema", "tools", "vision"]
 VARIABLE = "SUBSECOND_CATALOGUE"
@@ -152,6 +152,21 @@ class Catalogue:
                 seen[model.name] = model
                 left += [*self.equivalents(model), *(self.models[other] for other in model.fallbacks)]
         return seen.values()
+
+    def group(self, name: str) -> tuple[Model, ...]:
+        """The models that answer alike under this name: a model and its group, or a group. Raises NotFound, and
+        InvalidRequest for a name that stands for several models."""
+        found = self.find(name)
+        if isinstance(found, Model):
+            return (found, *self.equivalents(found))
+        if len(found.models) > 1 and len({one.group or one.name for one in found.models}) > 1:
+            names = ", ".join(one.name for one in found.models[:NEAREST])
+            raise InvalidRequest(
+                f"The name {name[:80]!r} stands for models that answer differently. Ask for one of them, as {names}.",
+                param="model",
+                code="ambiguous_model",
+            )
+        return found.models
 
     def listing(self) -> dict[str, Any]:
         """As `GET /v1/models` gives it: aliases first, `auto` at the top."""

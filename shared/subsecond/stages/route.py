@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Event, Tenant
-from subsecond.ports import Upstream
+from subsecond.ports import Reply, Upstream
 from subsecond.routing.attempts import Attempts, AttemptTerms, Candidate, OpenAnswer, answer
 from subsecond.routing.catalogue import Model
 from subsecond.routing.hedging import may_double
+from subsecond.routing.relaying import relay
 from subsecond.routing.router import Route, Router, RoutingOverrides, output_of
+from subsecond.routing.selection import Choice
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stats.trace import Step, Trace
 
@@ -56,6 +58,20 @@ class Routed:
             error.route = route.line(trace.attempts, None)
             raise
 
+    async def relay(self, call: Call, trace: Trace) -> tuple[Reply, str]:
+        """As `Models.relay`: to the model that is asked for, or to those of its group, whose vectors are alike. Another
+        model's would lie in another space: so neither the catalogue's fallbacks nor a choice by the question count."""
+        first, *others = self.router.catalogue.group(call.model)
+        route = Route(Choice(first, tuple(others), ("asked for by name",)), None)
+        trace.route = route.public()
+        candidates = [self._candidate(one, self.upstreams[one.server]) for one in (first, *others)]
+        try:
+            reply = await relay(candidates, call, trace, self.terms)
+        except SubsecondError as error:
+            error.route = route.line(trace.attempts, None)
+            raise
+        return reply, route.line(trace.attempts, trace.model)
+
     async def _opened(self, tenant: Tenant, route: Route, call: Call, trace: Trace, optimised: Optimised) -> OpenAnswer:
         models = {one.name: one for one in (route.choice.model, *route.choice.fallbacks)}
 
@@ -63,7 +79,7 @@ class Routed:
             model = models[candidate.name]
             return await optimised(route.sent(asked, model), trace, model.window)
 
-        candidates = [self._candidate(one, tenant) for one in models.values()]
+        candidates = [self._candidate(one, self._upstream(one, tenant)) for one in models.values()]
         fast = [one for one in candidates if models[one.name].tier < route.choice.model.tier]
         if self.speculation and fast and route.alias and may_double(call, tools=False):
             strong = [one for one in candidates if one not in fast]
@@ -79,11 +95,15 @@ class Routed:
         """With a judge, where one is named. Its call is one of the request's attempts."""
         if not speculation.judge:
             return speculation
-        judge = self._candidate(self.router.catalogue.models[speculation.judge], tenant)
+        model = self.router.catalogue.models[speculation.judge]
+        judge = self._candidate(model, self._upstream(model, tenant))
         verifier = yes_or_no(lambda asked: Attempts([judge], asked, trace, self.terms, kind="judge"), judge.model)
         return replace(speculation, verifier=verifier)
 
-    def _candidate(self, model: Model, tenant: Tenant) -> Candidate:
+    def _upstream(self, model: Model, tenant: Tenant) -> Upstream:
         lists = self.lists.get(model.server) if model.list_prompts else None
-        upstream = lists.of(tenant.partition) if lists else self.upstreams[model.server]
+        return lists.of(tenant.partition) if lists else self.upstreams[model.server]
+
+    @staticmethod
+    def _candidate(model: Model, upstream: Upstream) -> Candidate:
         return Candidate(model.name, upstream, model.served or model.name, model.group, model.window)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.aio.lazy import Lazy
@@ -17,12 +17,15 @@ from subsecond.routing.deadlines import SemanticBudget
 from subsecond.stats.trace import Step, Trace
 from subsecond.upstreams.admission import Admission
 from subsecond.upstreams.live_answer import LiveAnswer
+from subsecond.upstreams.whole_call import whole_reply
 
 if TYPE_CHECKING:
     from subsecond.optimiser import Optimiser
     from subsecond.stages.route import Routed
     from subsecond.upstreams.list_prompts import Lists
 
+# Where an upstream lists its models.
+MODELS = "/models"
 # Seconds for the optimiser, its loading included. It does not wait for anybody.
 BOX = 5.0
 
@@ -62,15 +65,21 @@ class Models:
                     self._learn(call, trace)
                 yield event
 
-    async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None, trace: Trace) -> Reply:
-        """What is not a completion (`/embeddings`, `/models`), admitted like one: four embeddings past admission held
-        another tenant's chat for 3.7 s. A path without a body counts as a model of its own.
+    async def relay(self, call: Call, trace: Trace) -> tuple[Reply, str]:
+        """The whole reply to a call that is no completion (`/embeddings`), and its route, "" without a catalogue. It is
+        admitted like one: four embeddings past admission held another tenant's chat for 3.7 s.
 
-        Raises UpstreamError, Overloaded.
+        Raises UpstreamError, Overloaded; with a catalogue InvalidRequest too.
         """
-        model = str(body["model"]) if body else path
-        async with self.admission.place(model, trace.partition or "", deadline):
-            return await self.upstream.fetch(path, body, deadline)
+        if self.routed:
+            return await self.routed.relay(call, trace)
+        async with self.admission.place(call.model, trace.partition or "", call.deadline):
+            return await whole_reply(self.upstream, call), ""
+
+    async def listed(self, deadline: float | None, trace: Trace) -> Reply:
+        """The upstream's own list of models. It counts as a model of its own. Raises UpstreamError, Overloaded."""
+        async with self.admission.place(MODELS, trace.partition or "", deadline):
+            return await self.upstream.fetch(MODELS, None, deadline)
 
     async def learn(self, trace: Trace) -> None:
         """From a request that has ended; and merge what was seen of the models into the shared figures, where the last

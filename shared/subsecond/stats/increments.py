@@ -72,6 +72,8 @@ def increments(trace: Trace, name_of: NameOf, now: float) -> list[Increment]:
     if trace.usage and trace.source:
         model = name_of(trace.served or trace.model) if answered else OTHER
         found += _tokens(trace.usage, f"{hour}|{model}", _kind(trace))
+    if trace.saved and answered:
+        found += _tokens(trace.saved, f"{hour}|{name_of(trace.model)}", "saved")
     for attempt in trace.attempts:
         found += _attempted(attempt, trace, hour, f"{hour}|{name_of(attempt.model)}")
     if trace.stored_expiry is not None:

@@ -67,6 +67,8 @@ class Trace:
     first: float | None = None
     total: float | None = None
     usage: Mapping[str, Any] | None = None
+    # Of an answer put together from several (embeddings): the tokens of what was there already.
+    saved: Mapping[str, Any] | None = None
     # Of an answer that was joined: its usage was spent for this request, because whoever had asked first has left.
     paid: bool = False
     # Tokens of the prompt, for calls of which no usage is known; counted when asked for.

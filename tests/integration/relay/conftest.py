@@ -14,11 +14,13 @@ KEY, UPSTREAM_KEY = "sk-test", "sk-upstream-0123456789"
 
 class Server:
     """`answer(body, nth)` gives the pieces to send: bytes, and events to wait for. requests: the bodies as they
-    came."""
+    came; paths: where they went."""
 
     def __init__(self, answer):
         self.answer = answer
         self.requests = []
+        self.paths = []
+        self.port = 0
 
     @property
     def bodies(self):
@@ -30,6 +32,7 @@ class Server:
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             raw = await reader.readexactly(int(length.split(b":")[1]))
             self.requests.append(raw)
+            self.paths.append(head.split(b" ", 2)[1].decode())
             for step in self.answer(json.loads(raw), len(self.requests)):
                 if isinstance(step, bytes):
                     writer.write(step)
@@ -51,7 +54,8 @@ async def relaying(served):
         server = Server(answer)
         listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
         listeners.append(listener)
-        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+        server.port = listener.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{server.port}/v1"
         chosen = {"upstream_retries": 0, "semantic": "off", **settings}
         client = await served(Settings(upstream_url=url, upstream_key=UPSTREAM_KEY, api_key=KEY, **chosen))
         return client, server
