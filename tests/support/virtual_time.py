@@ -12,14 +12,15 @@ class Stuck(Exception):
 
 
 class _Selector(selectors.SelectSelector):
-    """Instead of waiting it moves the loop's clock on."""
+    """Instead of waiting it moves the loop's clock on. patience: real seconds that it gives threads before that."""
 
-    def __init__(self, begins):
+    def __init__(self, begins, patience):
         super().__init__()
         self.now = begins
+        self._patience = patience
 
     def select(self, timeout=None):
-        found = super().select(0)
+        found = super().select(0) or (super().select(self._patience) if self._patience and timeout != 0 else [])
         if not found:
             if timeout is None:
                 raise Stuck
@@ -28,23 +29,24 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self, begins=BEGINNING):
-        self._clock = _Selector(begins)
+    def __init__(self, begins=BEGINNING, patience=0.0):
+        self._clock = _Selector(begins, patience)
         super().__init__(self._clock)
 
     def time(self):
         return self._clock.now
 
 
-def run(main, *, leaves_tasks=False, begins=BEGINNING):
-    """The coroutine's result. Nothing that it began may be left running, unless `leaves_tasks`."""
+def run(main, *, leaves_tasks=False, begins=BEGINNING, patience=0.0):
+    """The coroutine's result. Nothing that it began may be left running, unless `leaves_tasks`. patience: real seconds
+    for which time stands still when everybody waits, where some of the work is done in threads."""
 
     async def watched():
         found = await main
         assert leaves_tasks or asyncio.all_tasks() == {asyncio.current_task()}
         return found
 
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(begins)) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(begins, patience)) as runner:
         return runner.run(watched())
 
 

@@ -21,6 +21,7 @@ ELSEWHERE = {"examples/benchmark/mock_data.json", "answers/"}
 NO_SETTINGS = {"SUBSECOND_URL"}
 FILES = re.compile(r"`((?:[\w.*-]+/)+(?:[\w*.-]+\.\w+)?|[\w*]+\.py)`")
 NAMES = re.compile(r"\bSUBSECOND_[A-Z_]*[A-Z]\b")
+TESTS = re.compile(r"`((?:\w+/)+test_\w+)::(test_\w+)`")
 LINKS = re.compile(r"\]\(([^)\s]+)\)")
 SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings)}
 
@@ -49,3 +50,16 @@ def test_settings_named_are_settings(page: Path) -> None:
 def test_relative_links_resolve(page: Path) -> None:
     links = [link.partition("#")[0] for link in LINKS.findall(page.read_text(encoding="utf-8")) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_named_are_there(page: Path) -> None:
+    """`folder/file::test`, below `tests/`."""
+    named = TESTS.findall(page.read_text(encoding="utf-8"))
+    files = {file: ROOT / "tests" / f"{file}.py" for file, _ in named}
+    texts = {file: path.read_text(encoding="utf-8") if path.exists() else "" for file, path in files.items()}
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in texts[file]] == []
+
+
+def test_a_test_that_is_not_there_would_be_seen() -> None:
+    assert TESTS.findall("held by `unit/test_docs::test_nothing`") == [("unit/test_docs", "test_nothing")]
