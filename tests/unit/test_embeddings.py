@@ -61,7 +61,7 @@ class Server:
         return Reply(self.reply(body))
 
     def reply(self, body):
-        items = items_of(body)
+        items = items_of(body, left_out(["openai"]))
         packed = body.get("encoding_format") == "base64"
         data = [f'{{"object":"embedding","index":{i},"embedding":{vector(x, packed)}}}' for i, x in enumerate(items)]
         random.Random(len(self.bodies)).shuffle(data)
