@@ -209,6 +209,8 @@ TOO_LONG = "long, and not the same words"
 class Policy(Protocol):
     # The similarity below which no text could make a hit: such a candidate is not even fetched.
     floor: float
+    # The score from which on it says hit.
+    cut: float
 
     def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         """Pure: no clock, no I/O."""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.ports import Policy, StoredQuestion, Verdict
 from subsecond_local.evaluate import figures
-from subsecond_local.evaluate.figures import Decision
 from subsecond_local.evaluate.progress import Bars, silent
 from subsecond_local.evaluate.rows import Conversation, Pair
 from subsecond_local.evaluate.setting import Asked, Setting, asked, embedded, question
+from subsecond_local.evaluate.sweep import Decision
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector
@@ -44,8 +44,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """judge_cpu_ms: the policy's CPU for one candidate, on average; None when it never had to judge."""
+    """A decision for each case. judge_cpu_ms: the policy's CPU for one candidate, on average; None when it never had to
+    judge."""
 
+    cases: Sequence[Case]
     decisions: Sequence[Decision]
     judge_cpu_ms: float | None
     exact: int
@@ -53,7 +55,29 @@ class Tried:
 
     def report(self) -> dict[str, Any]:
         found = figures.report(self.decisions)
-        return {**found, "exact": self.exact, "one_scope": self.one_scope, "judge_cpu_ms": self.judge_cpu_ms}
+        counts = {"exact": self.exact, "one_scope": self.one_scope, "judge_cpu_ms": self.judge_cpu_ms}
+        return {**found, **counts, "wrong": self.wrong()}
+
+    def wrong(self) -> list[dict[str, Any]]:
+        """The rows that were answered and must not be, the surest first. row: its number in the file, from 1."""
+        found = [
+            (row, case, one)
+            for row, (case, one) in enumerate(zip(self.cases, self.decisions, strict=True), 1)
+            if one.answered and not one.label
+        ]
+        found.sort(key=lambda each: each[2].score or 0.0, reverse=True)
+        return [
+            {
+                "row": row,
+                "kind": one.kind or None,
+                "stored": case.a.prompt.text,
+                "asked": case.b.prompt.text,
+                "score": figures.finite(one.score),
+                "similarity": figures.finite(one.similarity),
+                "reasons": list(one.reasons),
+            }
+            for row, case, one in found
+        ]
 
 
 def cases_of_pairs(pairs: Iterable[Pair]) -> list[Case]:
@@ -85,7 +109,7 @@ def judged(
             bar.advance()
     exact = sum(one.is_repeat for one in cases)
     one_scope = sum(one.is_one_scope for one in cases)
-    return Tried(decisions, timed_policy.cpu_ms, exact, one_scope)
+    return Tried(cases, decisions, timed_policy.cpu_ms, exact, one_scope)
 
 
 def _decide(case: Case, policy: _TimedPolicy, least: float, vectors: Mapping[str, Vector]) -> Decision:

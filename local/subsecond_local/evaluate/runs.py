@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from subsecond_local.evaluate import decisions, figures, rows, search, stream
+from subsecond_local.evaluate import decisions, rows, search, stream, sweep
 from subsecond_local.evaluate.decisions import Case, Tried
-from subsecond_local.evaluate.figures import Point
 from subsecond_local.evaluate.line_chart import write
 from subsecond_local.evaluate.progress import Bars
 from subsecond_local.evaluate.setting import Setting, closing
+from subsecond_local.evaluate.sweep import Point
 from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
 
 Report: TypeAlias = dict[str, Any]
@@ -41,10 +41,11 @@ async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
     async with closing(setting.embedder):
         vectors = await stream.embedded(questions, setting, bars)
         found = await stream.streamed(questions, setting, vectors, bars)
+        ranked = await stream.ranked(questions, setting, vectors, bars)
         if order.picture:
             points = await stream.trade_off(questions, setting, vectors, bars)
             write(order.picture, chart_of(_stream_trade_off(order, setting, found, points)))
-    return {"file": order.file.name, **setting.named(), **found.report(), **_drawn(order.picture)}
+    return {"file": order.file.name, **setting.named(), **found.report(ranked), **_drawn(order.picture)}
 
 
 async def searched(count: int, setting: Setting, bars: Bars) -> Report:
@@ -77,20 +78,20 @@ def _drawn(picture: Path | None) -> Report:
 def _decisions_trade_off(order: Order, setting: Setting, tried: Tried, report: Report) -> TradeOff:
     deciders = [Decider(f"{setting.name}, along its score", _without_refused(tried))]
     if any(one.score != one.similarity for one in tried.decisions):
-        deciders.append(Decider("similarity alone", figures.curve(tried.decisions, by_similarity=True)))
+        deciders.append(Decider("similarity alone", sweep.curve(tried.decisions, by_similarity=True)))
     return TradeOff(
         title=f"Hits served against traps answered: {order.file.name}",
         subtitle=f"{len(tried.decisions):,} rows, embedder {setting.embedder.id}",
         across="traps answered: share of the rows that must not be (label 0)",
         up="hits served: share of label 1",
         deciders=deciders,
-        mark=(_name(setting), Point(setting.least, report["hits_served"], report["traps_answered"])),
+        mark=(_name(setting), Point(setting.policy.cut, report["hits_served"], report["traps_answered"])),
     )
 
 
 def _without_refused(tried: Tried) -> list[Point]:
     """The policy's curve without the lowest score, where several rows have it: a policy's for all that it refuses."""
-    points = figures.curve(tried.decisions)
+    points = sweep.curve(tried.decisions)
     refused = bool(points) and sum(one.score == points[-1].cut for one in tried.decisions) > 1
     return points[:-1] if refused else points
 
@@ -102,10 +103,12 @@ def _stream_trade_off(order: Order, setting: Setting, found: stream.Streamed, po
         across="error rate: wrong answers, of all requests",
         up="hit rate",
         deciders=[Decider(f"{setting.name}, a pass for each cut of its score", points)],
-        mark=(_name(setting), Point(setting.least, found.hits / found.n, found.wrong / found.n)),
+        mark=(_name(setting), Point(setting.policy.cut, found.hits / found.n, found.wrong / found.n)),
         least_width=0.02,
     )
 
 
 def _name(setting: Setting) -> str:
-    return f"{setting.name} from {setting.least:.2f}"
+    """The cuts that work: the policy's own, and a stricter similarity where that was asked for."""
+    stricter = f", similarity from {setting.least:.2f}" if setting.least > setting.policy.floor else ""
+    return f"{setting.name} as served, from {setting.policy.cut:.3g}{stricter}"

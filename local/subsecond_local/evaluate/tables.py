@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NONE = "-"
+# Wrong rows that are shown, and characters of a text of theirs.
+SHOWN, LONGEST = 10, 90
+# The names of the figures that are read along the score, in both reports.
+ALONG = {
+    "recall_at_p80": "recall at precision 80 %",
+    "recall_at_p90": "recall at precision 90 %",
+    "p_chr_auc": "precision over hit ratio (P-CHR AUC)",
+}
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
@@ -32,11 +40,11 @@ def decided(report: Mapping[str, Any]) -> str:
         "hits_served": "hits served (label 1)",
         "traps_answered": "traps answered (label 0)",
         "precision": "precision",
-        "recall_at_p90": "recall at precision 90 %",
+        **ALONG,
     }
     rows = [("", "", "95 % interval")]
     rows += [(text, percent(report[name]), between(report["intervals"][name])) for name, text in names.items()]
-    parts = [_head(report), columns(rows, indent="  ")]
+    parts = [_head(report), columns([*rows, *_retained(report)], indent="  ")]
     if report["by_kind"]:
         kinds = [("kind", "label", "rows", "answered", "95 % interval")]
         kinds += [
@@ -44,8 +52,7 @@ def decided(report: Mapping[str, Any]) -> str:
             for kind, one in report["by_kind"].items()
         ]
         parts.append(columns(kinds, indent="  "))
-    parts.append(_small(report))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_wrong(report["wrong"]), _small(report)])
 
 
 def streamed(report: Mapping[str, Any]) -> str:
@@ -54,11 +61,13 @@ def streamed(report: Mapping[str, Any]) -> str:
         "error_rate": "answered wrongly, of all",
         "oos_answered": "out of scope, answered",
         "precision": "right, of those answered",
+        **ALONG,
     }
     rows = [("", "", "95 % interval")]
     rows += [(text, percent(report[name]), between(report["intervals"][name])) for name, text in names.items()]
     exact = f"  {report['entries']:,} entries in the end; {report['exact']:,} exact repeats."
-    return "\n\n".join([_head(report), columns(rows, indent="  "), exact])
+    table = columns([*rows, *_retained(report)], indent="  ")
+    return "\n\n".join([_head(report), table, *_wrong(report["wrong"]), exact])
 
 
 def searched(report: Mapping[str, Any]) -> str:
@@ -74,6 +83,34 @@ def searched(report: Mapping[str, Any]) -> str:
     )
     head = f"{report['rows']:,} rows in {report['segments']} segments; {_setting(report)}"
     return "\n\n".join([head, columns(rows, indent="  "), asked])
+
+
+def _retained(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What a perfect score would have, and how much of its ranking the score keeps in operation."""
+    if report["p_chr_auc"] is None:
+        return []
+    return [
+        ("  at most, with a perfect score", percent(report["p_chr_auc_at_most"]), ""),
+        ("calibration retention (P-CHR / PR-AUC)", percent(report["calibration_retention"]), ""),
+    ]
+
+
+def _wrong(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A paragraph with the wrong rows, as far as they are shown; none where nothing was wrong."""
+    if not rows:
+        return []
+    lines = [f"  answered wrongly: {len(rows):,} rows"]
+    for one in rows[:SHOWN]:
+        why = "; ".join(one.get("reasons", ())) or f"{one['stored_intent']}, asked for {one['intent']}"
+        lines.append(f"    {one['row']:>6}  {_short(one['stored'])} -> {_short(one['asked'])}  ({why})")
+    if len(rows) > SHOWN:
+        lines.append(f"    and {len(rows) - SHOWN:,} more: --json lists them all")
+    return ["\n".join(lines)]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def _head(report: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from subsecond_local.evaluate.figures import Point
 from subsecond_local.evaluate.line_chart import (
     BOTTOM,
     FAINT,
@@ -22,6 +21,7 @@ from subsecond_local.evaluate.line_chart import (
     percent,
     text_at,
 )
+from subsecond_local.evaluate.sweep import Point
 
 COLOUR = STYLES[0][0]
 # The marked setting lies within this share of the width, so that the cuts around it can be seen.

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subsecond_local.errors import LocalError
-from subsecond_local.evaluate.figures import Point
 from subsecond_local.evaluate.line_chart import HEIGHT, WIDTH, svg, write
+from subsecond_local.evaluate.sweep import Point
 from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
 
 shares = st.floats(0, 1)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
@@ -10,6 +11,7 @@ import pytest
 
 from subsecond_local.cli import main as cli
 from subsecond_local.evaluate.progress import Bar
+from subsecond_local.evaluate.setting import chosen
 
 PAIRS = [
     {"query_a": "How do I reset my password?", "query_b": "How can I reset my password?", "label": 1, "kind": "near"},
@@ -49,9 +51,27 @@ def test_pairs_in_json_are_one_object_and_nothing_else(here, tmp_path, capsys):
 def test_people_get_a_table_and_a_picture(here, tmp_path, capsys):
     code, out, err = said(capsys, "pairs", here("p.jsonl", PAIRS), *SETTING)
     assert (code, err) == (0, "")
-    assert "hits served (label 1)     100.0 %" in out
+    assert re.search(r"hits served \(label 1\) +100.0 %", out)
     assert "eval-pairs-p.svg" in out
     ET.parse(tmp_path / "eval-pairs-p.svg")
+
+
+def test_wrong_rows_are_listed_and_the_picture_marks_the_cut_that_works(here, tmp_path, capsys):
+    rows = [PAIRS[0], *({**PAIRS[0], "query_b": f"{PAIRS[0]['query_b']} {n}", "label": 0} for n in range(12))]
+    file = here("p.jsonl", rows)
+    out = said(capsys, "pairs", file, *SETTING)[1]
+    assert "answered wrongly: 12 rows" in out
+    assert "How do I reset my password? -> How can I reset my password? 0  (similarity 0." in out
+    assert "and 2 more: --json lists them all" in out
+    assert "threshold as served, from 0.6: 100 % served, 100 % wrong" in (tmp_path / "eval-pairs-p.svg").read_text()
+    found = json.loads(said(capsys, "pairs", file, "--json", *SETTING)[1])
+    assert len(found["wrong"]) == 12
+    guarded = ("--policy", "guarded", "--embedder", "static", "--threshold", "0.7")
+    said(capsys, "pairs", file, *guarded)
+    cut = re.search(
+        r"guarded as served, from ([\d.]+), similarity from 0.70:", (tmp_path / "eval-pairs-p.svg").read_text()
+    )
+    assert float(cut[1]) == pytest.approx(chosen({}, "guarded").policy.cut, abs=1e-3)
 
 
 def test_a_picture_can_be_named_or_refused(here, tmp_path, capsys):
@@ -66,7 +86,7 @@ def test_a_picture_can_be_named_or_refused(here, tmp_path, capsys):
 def test_one_label_alone_makes_no_picture(here, tmp_path, capsys):
     code, out, _ = said(capsys, "pairs", here("p.jsonl", PAIRS[:1]), *SETTING)
     assert code == 0
-    assert "traps answered (label 0)        -" in out
+    assert re.search(r"traps answered \(label 0\) +-\n", out)
     assert not list(tmp_path.glob("*.svg"))
 
 

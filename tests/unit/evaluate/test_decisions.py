@@ -56,9 +56,25 @@ def test_a_hit_needs_the_least_similarity_too(says, cosine, answered):
 
 
 def test_the_same_question_is_answered_without_a_policy():
-    found = judged([Pair("a", " a\n", label=True)], Told(), 0.7, {})
+    found = judged([Pair("a", "a", label=True)], Told(), 0.7, {})
     assert (found.decisions[0].answered, found.decisions[0].score, found.exact) == (True, math.inf, 1)
     assert found.judge_cpu_ms is None
+
+
+def test_wrong_rows_are_listed_the_surest_first():
+    pairs = [
+        Pair("a", "b", label=False, kind="k"),
+        Pair("a", "c", label=True),
+        Pair("a", "d", label=False),
+        Pair("a", "e", label=False),
+    ]
+    policy = Told(b=("hit", 0.7), c=("hit", 0.9), d=("miss", 0.1), e=("hit", 0.8))
+    found = judged(pairs, policy, 0.5, {text: at(1) for text in "abcde"}).report()["wrong"]
+    assert [(one["row"], one["stored"], one["asked"], one["score"]) for one in found] == [
+        (4, "a", "e", 0.8),
+        (1, "a", "b", 0.7),
+    ]
+    assert (found[1]["kind"], found[1]["similarity"], found[1]["reasons"]) == ("k", 1.0, ["told"])
 
 
 def test_a_text_that_is_not_embedded_is_not_compared():

@@ -1,6 +1,7 @@
 """Questions in a row from an empty cache, with the pipeline's own stage."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -45,6 +46,40 @@ def test_a_question_out_of_scope_has_no_answer_but_its_own(tried):
     assert (found.hits, found.oos_hits, found.wrong) == (2, 2, 1)
     assert found.report()["oos_answered"] == 0.5
     assert run([(FAR, "capital")], tried()).report()["oos_answered"] is None
+
+
+def test_the_wrong_rows_are_listed_with_what_answered_them(tried):
+    found = run([(PASSWORD, "reset"), (FAR, "capital"), (NEAR, "change"), (NEAR, "reset")], tried())
+    (wrong,) = found.report()["wrong"]
+    assert (wrong["row"], wrong["stored"], wrong["asked"]) == (3, PASSWORD, NEAR)
+    assert (wrong["stored_intent"], wrong["intent"]) == ("reset", "change")
+    assert 0.6 < wrong["similarity"] == wrong["score"] < 1.0
+
+
+def test_along_the_score_the_best_candidate_of_each_question_counts_however_far(tried):
+    questions = [(PASSWORD, "reset"), (NEAR, "reset"), (f"{NEAR} Now?", "change"), (PASSWORD, "reset"), (FAR, "oos")]
+    rows, chosen = [Question(*one) for one in questions], tried(0.999)
+
+    async def ranked():
+        return await stream.ranked(rows, chosen, await stream.embedded(rows, chosen))
+
+    found = asyncio.run(ranked())
+    assert [(one.label, one.answered) for one in found] == [
+        (False, False),
+        (True, False),
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    scores = [one.score for one in found]
+    assert (scores[0], scores[3]) == (None, math.inf)
+    assert 0.6 < scores[1] < 1.0
+    assert scores[4] < 0.6
+    report = run(questions, chosen).report(found)
+    # The wrong one lies nearer than the right one, so that only the repeat can be told from it.
+    assert scores[2] > scores[1]
+    assert report["recall_at_p90"] == 0.5
+    assert 0 < report["p_chr_auc"] < report["p_chr_auc_at_most"]
 
 
 def test_nothing_is_forgotten_in_a_long_stream(tried):

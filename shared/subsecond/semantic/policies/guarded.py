@@ -30,6 +30,10 @@ class Guarded:
     def floor(self) -> float:
         return self.model.floor
 
+    @property
+    def cut(self) -> float:
+        return self.model.cut
+
     def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:
         if candidate.age > FRESH and timebound(asked):
             return Verdict("miss", ("time-bound",), 0.0)

@@ -13,6 +13,10 @@ from subsecond.ports import StoredQuestion, Verdict
 class Threshold:
     floor: float
 
+    @property
+    def cut(self) -> float:
+        return self.floor
+
     def judge(self, asked: str, candidate: StoredQuestion) -> Verdict:  # noqa: ARG002 -- the port's signature
         near = candidate.similarity >= self.floor
         reason = f"similarity {candidate.similarity:.3f} {'reaches' if near else 'is below'} {self.floor:.3f}"
