@@ -23,7 +23,6 @@ from subsecond.model import Call, Done, Entry, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import LeaderRole
 from subsecond.stages.authenticate import authenticate
-from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.exact import entry_of, keep, look_up, served
 from subsecond.stages.flight import Events, Sharing
 from subsecond.stages.record import note
@@ -32,6 +31,7 @@ from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
+    from subsecond.stages.embeddings import Embeddings
     from subsecond.stages.semantic import Nearest, SemanticCache
 
 
