@@ -12,7 +12,7 @@ from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
 
-GOLDEN = ("306d7aec0451f3cd", "3b2764bd26c247f3")
+GOLDEN = ("d1de3211490f4ea1", "a42c3cd94ea56f52")
 ACME = Tenant("acme", "prod", "k")
 FULL = {
     "model": "m",

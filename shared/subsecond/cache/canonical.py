@@ -7,7 +7,7 @@ the order of the schema. Numbers are values: 1, 1.0 and 1e0 are one, `true` is n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -26,21 +26,30 @@ _SCHEMAS = frozenset({"parameters", "schema", "input_schema"})
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """One line. The order of fields says nothing in it."""
-    text = _sorted(value)
-    # A whole float is written as 1.0 or 1e+16, and so are some texts, for which looking twice does no harm.
+    return _written(value, _sorted)
+
+
+def canonical_body(body: Mapping[str, Any], frame: Mapping[str, Any] | None = None) -> bytes:
+    """A line of the fields without an order, with what counts beside the body; and a line of those with one."""
+    rest: dict[str, Any] = {}
+    ordered: dict[str, Any] = {}
+    for name, value in body.items():
+        if isinstance(value, float):  # here, as `temperature: 0.0` is common and writing all of it twice is dear
+            rest[name] = _whole(value)
+        elif isinstance(value, dict | list) and name not in _ORDERLESS:
+            ordered[name] = _by_schema(value) if name in _HOLDERS else value
+        else:
+            rest[name] = value
+    line = canonical({"frame": frame, "body": rest})
+    return line + _written(dict(sorted(ordered.items())), _as_it_came) if ordered else line
+
+
+def _written(value: Mapping[str, Any], encode: Callable[[Any], str]) -> bytes:
+    text = encode(value)
+    # A whole float is written as 1.0 or 1e+16; so are some words, for which writing twice does no harm.
     if ".0" in text or "e+" in text:
-        text = _sorted(_whole(value))
+        text = encode(_whole(value))
     return text.encode("ascii") + b"\n"
-
-
-def canonical_body(body: Mapping[str, Any]) -> bytes:
-    """Two lines: the fields without an order, and those with one."""
-    ordered = {name: value for name, value in body.items() if isinstance(value, dict | list) and name not in _ORDERLESS}
-    if not ordered:
-        return canonical(body) + b"\n"
-    rest = {name: value for name, value in body.items() if name not in ordered}
-    kept = {name: _by_schema(ordered[name]) if name in _HOLDERS else ordered[name] for name in sorted(ordered)}
-    return canonical(rest) + _as_it_came(_whole(kept)).encode("ascii") + b"\n"
 
 
 def _whole(value: Any) -> Any:

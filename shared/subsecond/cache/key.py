@@ -55,14 +55,16 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     body = {name: value for name, value in call.body.items() if name not in terms.left_out}
     masked, texts = _without_last_turn(call.endpoint, body)
     # Both digests begin with what both have, which is hashed once.
-    scope = sha256(canonical(frame(call, tenant)) + canonical_body(masked))
+    scope = sha256(canonical_body(masked, frame(call, tenant)))
     key = scope.copy()
-    key.update(canonical({"exact": texts}))
-    text = "\n".join(texts or ())
+    for text in texts:
+        key.update(b"%d:" % len(data := text.encode("utf-8", "surrogatepass")) + data)
+    text = "\n".join(texts)
     if not text.strip():
+        key.update(b"alone")
         return Prompt(key.hexdigest(), key.hexdigest(), "")
     text, around = _compared(call, text)
-    scope.update(canonical({"similar": True, **around}))
+    scope.update(canonical(around) if around else b"similar")
     return Prompt(key.hexdigest(), scope.hexdigest(), text)
 
 
@@ -95,14 +97,14 @@ def _compared(call: Call, text: str) -> tuple[str, dict[str, Any]]:
     return compared, around or {"around": text.split(compared)}
 
 
-def _without_last_turn(endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], list[str] | None]:
-    """The body with the last user turn's texts taken out, and these texts; None where there is no such turn."""
+def _without_last_turn(endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The body with the last user turn's texts taken out, and these texts; none where there is no such turn."""
     if endpoint == "text":
         prompt = body.get("prompt")
-        return (body, None) if not isinstance(prompt, str) else ({**body, "prompt": _blanks(prompt)}, [prompt])
+        return ({**body, "prompt": _blanks(prompt)}, [prompt]) if isinstance(prompt, str) else (body, [])
     messages = body.get("messages") or []
     if not messages or messages[-1].get("role") != "user":
-        return body, None
+        return body, []
     shape, texts = _split_texts(messages[-1].get("content"))
     return {**body, "messages": [*messages[:-1], {**messages[-1], "content": shape}]}, texts
 
