@@ -55,6 +55,8 @@ CHOICES = {
     "scope": ("namespace", "user", "key"),
     "volatile": ("off", "clock"),
 }
+# Those that an API key may have of its own (`keys create --scope`).
+OF_A_KEY = ("scope", "volatile")
 # The least and the greatest value, where these are not 0 and no limit. A share is at most 1; no places for calls, no
 # threads or no pause between two looks would hang every request, or spin.
 BOUNDS = {

@@ -21,11 +21,14 @@ RuleKind = Literal["entry", "scope", "namespace", "tag", "model"]
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who asks. `key` is the API key's name, never the key."""
+    """Who asks. `key` is the API key's name, never the key. scope, volatile: what the key has in the place of
+    SUBSECOND_SCOPE and SUBSECOND_VOLATILE; empty where these hold."""
 
     id: str
     namespace: str
     key: str
+    scope: str = ""
+    volatile: str = ""
 
     @property
     def partition(self) -> str:

@@ -111,6 +111,20 @@ def test_the_command_line_creates_lists_and_revokes(monkeypatch, capsys):
     assert "none" in capsys.readouterr().err
 
 
+async def test_a_key_has_a_scope_and_clocks_of_its_own(monkeypatch, capsys, table):
+    monkeypatch.setenv("SUBSECOND_STATE_TABLE", "subsecond-state")
+    assert cli.main(["keys", "create", "chat", "--scope", "user", "--volatile", "clock"]) == 0
+    tenant = await whose(capsys.readouterr().out.strip())
+    assert (tenant.scope, tenant.volatile) == ("user", "clock")
+    plain, _ = table.create("plain", "default", "default")
+    assert ((await whose(plain)).scope, (await whose(plain)).volatile) == ("", "")
+    assert cli.main(["keys", "list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[-2] for row in rows] == ["OWN", "scope=user,volatile=clock", "-"]
+    with pytest.raises(SystemExit):
+        cli.main(["keys", "create", "other", "--scope", "users"])
+
+
 def test_more_keys_than_one_page_holds_are_all_listed(table):
     dynamodb = boto3.client("dynamodb")
     for at in range(40):

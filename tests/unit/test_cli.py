@@ -242,12 +242,14 @@ def test_the_help_of_run_names_what_the_environment_sets(capsys):
 class OneKey:
     """A table that makes one key."""
 
-    def create(self, name, tenant, namespace):
+    def create(self, name, tenant, namespace, *, scope, volatile):
         token = "sk-ss-" + "a" * 43
         return token, key_admin.describe(token, name, tenant, namespace)
 
 
 def test_a_new_key_is_all_that_a_script_captures(capsys):
-    options = argparse.Namespace(action="create", name="x", tenant="t", namespace="n", json=False)
+    options = argparse.Namespace(
+        action="create", name="x", tenant="t", namespace="n", scope="", volatile="", json=False
+    )
     assert keys_command.answer(options, OneKey()) == "sk-ss-" + "a" * 43
     assert "Keep it" in capsys.readouterr().err

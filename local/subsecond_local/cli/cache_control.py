@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from subsecond_local.cli import explained, gateway_client
 from subsecond_local.errors import LocalError
 
-KINDS = ("entry", "scope", "namespace", "tag", "model")
+KINDS = ("entry", "scope", "namespace", "tag", "model", "user")
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ACCURACY = {
     "exact": "{n}",
@@ -42,7 +42,9 @@ def add_feedback(parser: argparse.ArgumentParser) -> None:
 
 def add_invalidate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("by", choices=KINDS, help="what is served no more")
-    parser.add_argument("value", nargs="?", default="", help="its key, scope, tag or model; none for the namespace")
+    parser.add_argument(
+        "value", nargs="?", default="", help="its key, scope, tag, model or end user; none for the namespace"
+    )
     parser.add_argument("--older-than", metavar="TIME", help="only what is older: 30m, 12h, 7d")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say how many it would be")
     _add_url(parser)

@@ -1,11 +1,13 @@
 """API keys in the state table: create, list, revoke.
 
 An item: pk `keys`, sk = SHA-256 of the token in hex, name, tenant, namespace, created (ISO 8601), prefix (to recognise
-the token by), disabled. The token itself is not stored; a revoked key stays in the table, disabled.
+the token by), disabled; and what it has of its own in the place of a setting: scope, volatile. The token itself is not
+stored; a revoked key stays in the table, disabled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import secrets
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from subsecond.config import OF_A_KEY
 from subsecond_local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ TOKEN = re.compile(r"[!-~]{1,512}")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One stored key. `hash`: 64 hex digits. `created`: ISO 8601, UTC."""
+    """One stored key. `hash`: 64 hex digits. `created`: ISO 8601, UTC. scope, volatile: empty where the settings
+    hold."""
 
     hash: str
     name: str
@@ -41,6 +45,8 @@ class Key:
     created: str
     prefix: str
     disabled: bool = False
+    scope: str = ""
+    volatile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,14 @@ class KeyTable:
     dynamodb: DynamoDBClient
     table: str
 
-    def create(self, name: str, tenant: str, namespace: str) -> tuple[str, Key]:
+    def create(self, name: str, tenant: str, namespace: str, *, scope: str = "", volatile: str = "") -> tuple[str, Key]:
         """Store a new key: its token, which is shown only now, and the stored item. LocalError for bad names."""
         for what, text in (("name", name), ("tenant", tenant), ("namespace", namespace)):
             check_name(what, text)
         if any(key.name == name and not key.disabled for key in self.list()):
             raise LocalError(f"There is a key named {name!r} already. Revoke it first, or choose another name.")
         token = new_token()
-        key = describe(token, name, tenant, namespace)
+        key = dataclasses.replace(describe(token, name, tenant, namespace), scope=scope, volatile=volatile)
         self._put(key)
         return token, key
 
@@ -118,6 +124,7 @@ class KeyTable:
             "created": key.created,
             "prefix": key.prefix,
         }
+        texts |= {field: text for field in OF_A_KEY if (text := getattr(key, field))}
         item: dict[str, AttributeValueTypeDef] = {field: {"S": text} for field, text in texts.items()}
         self.dynamodb.put_item(TableName=self.table, Item={**item, "disabled": {"BOOL": key.disabled}})
 
@@ -149,7 +156,8 @@ def describe(token: str, name: str, tenant: str, namespace: str) -> Key:
 
 
 def read(item: Mapping[str, AttributeValueTypeDef]) -> Key:
-    texts = {field: item.get(field, {}).get("S", "") for field in ("name", "tenant", "namespace", "created", "prefix")}
+    names = ("name", "tenant", "namespace", "created", "prefix", *OF_A_KEY)
+    texts = {field: item.get(field, {}).get("S", "") for field in names}
     return Key(hash=item["sk"]["S"], disabled=item.get("disabled", {}).get("BOOL", False), **texts)
 
 

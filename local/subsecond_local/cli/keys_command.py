@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from subsecond.config import CHOICES, OF_A_KEY
 from subsecond_local.cli.key_admin import Key, KeyTable
 from subsecond_local.emulator import aws_emulator
 from subsecond_local.run.stack import chosen_stores
@@ -25,6 +26,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--tenant", default="default", help="whose key it is; tenants share nothing (default: %(default)s)"
     )
     create.add_argument("--namespace", default="default", help="the tenant's cache that it uses (default: %(default)s)")
+    for name in OF_A_KEY:
+        create.add_argument(
+            f"--{name}", choices=CHOICES[name], default="", help=f"in place of SUBSECOND_{name.upper()}"
+        )
     listing = keys.add_parser("list", help="show all keys, without the keys themselves")
     revoke = keys.add_parser("revoke", help="disable a key")
     revoke.add_argument("key", metavar="name-or-prefix", help="its name, or how it begins (as `list` shows it)")
@@ -49,7 +54,9 @@ def answer(options: argparse.Namespace, table: KeyTable) -> str:
         keys = table.list()
         return json.dumps([public(key) for key in keys], indent=2) if options.json else listed(keys)
     if options.action == "create":
-        token, key = table.create(options.name, options.tenant, options.namespace)
+        token, key = table.create(
+            options.name, options.tenant, options.namespace, scope=options.scope, volatile=options.volatile
+        )
         if options.json:
             return json.dumps({"key": token, **public(key)}, indent=2)
         # On standard error: a script reads the key from standard output.
@@ -66,12 +73,25 @@ def public(key: Key) -> dict[str, object]:
     return {name: value for name, value in asdict(key).items() if name != "hash"}
 
 
+def own(key: Key) -> str:
+    """What it has in the place of settings."""
+    return ",".join(f"{name}={text}" for name in OF_A_KEY if (text := getattr(key, name))) or "-"
+
+
 def listed(keys: list[Key]) -> str:
     if not keys:
         return "No keys yet: `subsecond keys create NAME` makes one."
-    rows = [("NAME", "TENANT", "NAMESPACE", "BEGINS", "CREATED", "STATE")]
+    rows = [("NAME", "TENANT", "NAMESPACE", "BEGINS", "CREATED", "OWN", "STATE")]
     rows += [
-        (key.name, key.tenant, key.namespace, key.prefix, key.created, "revoked" if key.disabled else "active")
+        (
+            key.name,
+            key.tenant,
+            key.namespace,
+            key.prefix,
+            key.created,
+            own(key),
+            "revoked" if key.disabled else "active",
+        )
         for key in keys
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -14,13 +14,16 @@ from subsecond.api.passthrough import JSON
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.api.wire import TAG, Message, check
+from subsecond.cache.end_user import user_tag
 from subsecond.cache.false_hits import digest
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound
-from subsecond.model import Call, RuleKind, Tenant
+from subsecond.model import Call, Tenant
 from subsecond.streaming.json_bytes import dump
 
 HASH = r"^[0-9a-f]{64}$"
+# A person's answers go by a tag.
+By = Literal["entry", "scope", "namespace", "tag", "model", "user"]
 Hash = Annotated[str, Field(pattern=HASH)]
 RequestId = Annotated[str, Field(pattern=r"^[\w-]{1,100}$")]
 Question = Annotated[str, Field(min_length=1, max_length=100_000)]
@@ -45,19 +48,20 @@ class FeedbackBody(_Asked):
 
 
 class InvalidateBody(_Asked):
-    by: RuleKind
+    by: By
     value: str = ""
     before: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     dry_run: bool = False
 
 
 # What to send as `value` instead of what is none of its kind.
-WANTED: dict[RuleKind, str] = {
+WANTED: dict[By, str] = {
     "entry": "an entry's key is wanted, 64 hexadecimal digits, as Cache-Status has it",
     "scope": "a scope is wanted, 64 hexadecimal digits, as /v1/cache/explain has it",
     "namespace": "leave 'value' out, as it is always the API key's own namespace that is invalidated",
     "tag": "a tag has 1 to 64 letters, digits and _ . : / @ + -",
     "model": "a model's name has 1 to 256 characters",
+    "user": "the name is wanted that the requests had as `user` or `safety_identifier`",
 }
 
 
@@ -69,6 +73,7 @@ class _Value(_Asked):
     namespace: Annotated[str, Field(max_length=0)] = ""
     tag: Annotated[str, Field(pattern=TAG)] = ""
     model: Annotated[str, Field(min_length=1, max_length=256)] = ""
+    user: Annotated[str, Field(min_length=1, max_length=10_000)] = ""
 
 
 def _reply(context: RequestContext, make: Callable[[Tenant], Awaitable[dict[str, Any]]]) -> Response:
@@ -152,7 +157,7 @@ async def _pair(context: RequestContext, tenant: Tenant, body: FeedbackBody) -> 
     )
 
 
-def _check_value(by: RuleKind, value: str) -> None:
+def _check_value(by: By, value: str) -> None:
     try:
         check(_Value, {by: value})
     except InvalidRequest as error:
@@ -160,11 +165,15 @@ def _check_value(by: RuleKind, value: str) -> None:
 
 
 def invalidate(context: RequestContext) -> Response:
-    """`POST {"by": "entry" | "scope" | "namespace" | "tag" | "model", "value", "before", "dry_run"}`."""
+    """`POST {"by": "entry" | "scope" | "namespace" | "tag" | "model" | "user", "value", "before", "dry_run"}`."""
 
     async def make(tenant: Tenant) -> dict[str, Any]:
         body = check(InvalidateBody, await context.body())
         _check_value(body.by, body.value)
-        return await control.invalidate(context.gateway, tenant, body.by, body.value, body.before, dry_run=body.dry_run)
+        gateway, before = context.gateway, body.before
+        if body.by == "user":
+            tag = user_tag(tenant, body.value)
+            return await control.invalidate(gateway, tenant, "tag", tag, before, dry_run=body.dry_run)
+        return await control.invalidate(gateway, tenant, body.by, body.value, before, dry_run=body.dry_run)
 
     return _reply(context, make)

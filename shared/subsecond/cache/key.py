@@ -19,6 +19,7 @@ from typing import Any
 
 from subsecond.cache.canonical import canonical, canonical_body
 from subsecond.cache.codec import VERSION
+from subsecond.cache.end_user import wall
 from subsecond.cache.key_fields import left_out
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint, Prompt, Tenant
@@ -28,9 +29,11 @@ ROUTE = ("quality", "floor", "prefer")
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
-    """What a key is made by, for one API key and model. left_out: fields that do not count."""
+    """What a key is made by, for one API key and model. left_out: fields that do not count. scope: `namespace`, or a
+    wall for each end `user` or API `key`."""
 
     left_out: frozenset[str] = left_out(["unknown"])
+    scope: str = "namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,14 @@ class KeyPolicy:
 
     left_out: frozenset[str] = KeyTerms().left_out
     by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    scope: str = "namespace"
 
     def prepare(self, call: Call, tenant: Tenant) -> Prompt:
         """The call's key, scope and text. Raises InvalidRequest."""
-        return prepare(call, tenant, self.terms(call.model))
+        return prepare(call, tenant, self.terms(call.model, tenant))
 
-    def terms(self, model: str) -> KeyTerms:
-        return KeyTerms(self.by_model.get(model, self.left_out))
+    def terms(self, model: str, tenant: Tenant) -> KeyTerms:
+        return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope)
 
 
 def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
@@ -55,7 +59,7 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     body = {name: value for name, value in call.body.items() if name not in terms.left_out}
     masked, texts = _without_last_turn(call.endpoint, body)
     # Both digests begin with what both have, which is hashed once.
-    scope = sha256(canonical_body(masked, frame(call, tenant)))
+    scope = sha256(canonical_body(masked, frame(call, tenant, terms)))
     key = scope.copy()
     for text in texts:
         key.update(b"%d:" % len(data := text.encode("utf-8", "surrogatepass")) + data)
@@ -68,7 +72,7 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     return Prompt(key.hexdigest(), scope.hexdigest(), text)
 
 
-def frame(call: Call, tenant: Tenant) -> dict[str, Any]:
+def frame(call: Call, tenant: Tenant, terms: KeyTerms) -> dict[str, Any]:
     """What counts beside the body. The version of stored answers, so that another version's are silent misses."""
     found = {
         "version": VERSION.decode(),
@@ -78,6 +82,8 @@ def frame(call: Call, tenant: Tenant) -> dict[str, Any]:
     }
     # A fast model's answer is none to who asks for the quality tier.
     found |= {name: value for name in ROUTE if (value := getattr(call, name)) is not None}
+    if behind := wall(call, tenant, terms.scope):
+        found["wall"] = behind
     if call.optimise:  # who asks for less context may not be served to who asks for all of it
         found["optimise"] = call.optimise
     return found

@@ -9,6 +9,7 @@ from time import perf_counter
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import lifetime, may_read, may_store
+from subsecond.cache.end_user import tags_of
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
@@ -87,7 +88,7 @@ def entry_of(settings: Settings, request: Request, recording: Recording) -> Entr
         recording,
         created=now - (perf_counter() - request.trace.started),
         expires=now + seconds,
-        tags=call.rules.tags,
+        tags=tags_of(call, request.tenant),
         model=call.model,
     )
 

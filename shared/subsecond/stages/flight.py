@@ -17,12 +17,13 @@ from time import monotonic
 
 from subsecond.cache.cacheability import may_coalesce
 from subsecond.cache.canonical import canonical
+from subsecond.cache.end_user import tags_of
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key_fields import PARTS_FLIGHTS
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Prompt, Request
+from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Request
 from subsecond.ports import Leases
 from subsecond.single_flight.in_process import Flight, Flights
 from subsecond.single_flight.lease import LeaderRole, LeaseClaim, LeaseTerms, Look, NoLease
@@ -102,7 +103,7 @@ class Sharing:
         """Whose answers are interchangeable, whatever the work finds: a similar question's answer included, and nothing
         that was begun before an invalidation. Those who differ in their rules alone meet at the lease."""
         call, prompt, partition = request.call, request.prompt, request.tenant.partition
-        invalid = _invalid_until(self.rules, partition, call, prompt)
+        invalid = _invalid_until(self.rules, request)
         return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid, _tier(call)
 
 
@@ -112,11 +113,12 @@ def _tier(call: Call) -> str:
     return f".{sha256(canonical(asked)).hexdigest()[:16]}" if asked else ""
 
 
-def _invalid_until(rules: Rules, partition: str, call: Call, prompt: Prompt) -> float:
+def _invalid_until(rules: Rules, request: Request) -> float:
     """Until when what answers this call is invalid, as far as this environment knows. Which model's name the answer
     will have (a dated one of the asked, a routed one) nobody knows before it is there: any model's rule counts."""
+    partition, prompt = request.tenant.partition, request.prompt
     places = [("namespace", ""), ("scope", prompt.scope), ("entry", prompt.key)]
-    places += [("tag", tag) for tag in call.rules.tags]
+    places += [("tag", tag) for tag in tags_of(request.call, request.tenant)]
     return max(rules.models(partition), *(rules.date(partition, *place) for place in places))
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from subsecond.cache.end_user import user_tag
 from subsecond.cache.key import prepare
 from subsecond.model import CacheRules, Call, Rule
 
@@ -81,6 +82,14 @@ def test_whatever_an_answer_can_be_invalidated_by_parts_flights(worlds, kind):
     """Also by the answer's model name, which is known only when the answer is there."""
     rule = dated(kind, named(worlds)[kind], time.time())
     assert worlds.virtually(aloft(worlds, CALL, CALL, [rule])) == 2
+
+
+def test_an_invalidated_persons_call_under_way_is_not_joined(worlds):
+    """Its answer is dated before the rule: whoever joined it would get what has just been deleted."""
+    asked = replace(CALL, body={**BODY, "user": "ann"})
+    rules = {name: dated("tag", user_tag(worlds.tenant, name), time.time()) for name in ("ann", "ben")}
+    assert worlds.virtually(aloft(worlds, asked, asked, [rules["ann"]])) == 2
+    assert worlds.virtually(aloft(worlds, asked, asked, [rules["ben"]])) == 1
 
 
 @pytest.mark.parametrize("kind", ["scope", "entry", "tag"])

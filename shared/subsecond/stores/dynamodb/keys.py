@@ -1,4 +1,5 @@
-"""Keys in the state table: pk `keys`, sk the token's SHA-256, with tenant, namespace, name and `disabled`.
+"""Keys in the state table: pk `keys`, sk the token's SHA-256, with tenant, namespace, name and `disabled`, and
+where the key has its own: scope and volatile.
 
 Whoever guesses keys shall cost next to nothing, and lock nobody out: keys that are known are remembered apart from
 those that are not, and reads that find no key are bounded. Past the bound an unknown key is refused with a
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 from subsecond.aws.client import Aws, aws_of
 from subsecond.clock import PerSecond, within
-from subsecond.config import Settings
+from subsecond.config import OF_A_KEY, Settings
 from subsecond.errors import Unavailable
 from subsecond.model import Tenant
 
@@ -111,7 +112,8 @@ def _too_many() -> Unavailable:
 def _tenant(item: dict[str, Any] | None, token_hash: str) -> Tenant | None:
     if item is None or not compare_digest(item["sk"]["S"], token_hash) or item["disabled"]["BOOL"]:
         return None
-    return Tenant(item["tenant"]["S"], item["namespace"]["S"], item["name"]["S"])
+    own = {name: item[name]["S"] for name in OF_A_KEY if name in item}
+    return Tenant(item["tenant"]["S"], item["namespace"]["S"], item["name"]["S"], **own)
 
 
 def build(settings: Settings) -> DynamoKeys:
