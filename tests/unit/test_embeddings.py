@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subsecond.cache.embeddings import ItemEmbedding, KeptEmbedding, items_of, joined, keys_of, taken_apart
+from subsecond.cache.end_user import user_tag
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import left_out
@@ -284,6 +285,19 @@ async def test_what_is_invalidated_is_asked_again(kind, value):
     await ask(made, body("a"), tags=("wiki",))
     assert len(server.bodies) == 2
     assert kept.trace.source == "upstream"
+
+
+@pytest.mark.parametrize(("scope", "calls"), [("namespace", 1), ("user", 2)])
+async def test_walls_and_names_hold_for_embeddings_too(scope, calls):
+    server = Server()
+    made = replace(stage(server), keying=KeyPolicy(left_out(["openai"]), scope=scope))
+    for name in ("ann", "ben", "ann"):
+        await ask(made, body("a", user=name))
+    assert len(server.bodies) == calls
+    await made.rules.add(TENANT.partition, Rule("tag", user_tag(TENANT, "ann"), 1e11, 2e11))
+    for name in ("ben", "ann"):
+        await ask(made, body("a", user=name))
+    assert len(server.bodies) == calls + 1
 
 
 async def test_who_asks_for_the_same_meanwhile_waits_for_that_call():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.cache.cacheability import lifetime, may_coalesce, may_read
 from subsecond.cache.embeddings import Item, KeptEmbedding, items_of, joined, keys_of, taken_apart, usage_of
+from subsecond.cache.end_user import tags_of, wall
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import PARTS_FLIGHTS
@@ -56,6 +57,7 @@ class _Asking:
     trace: Trace
     keys: Sequence[bytes]
     items: Mapping[bytes, Item]
+    tags: Sequence[str]
     head: Head | None = None
 
     @property
@@ -88,10 +90,12 @@ class Embeddings:
         trace.model, trace.operation = call.model, call.endpoint
         with trace.step(Step.PREPARE):
             self.models.know(call.model)
-            ignored = self.keying.terms(call.model).left_out
+            terms = self.keying.terms(call.model, tenant)
+            ignored, behind = terms.left_out, wall(call, tenant, terms.scope).encode()
             items = items_of(call.body, ignored) if self.settings.embeddings_bytes else None
-            keys = keys_of(call.body, items, ignored) if items else []
-        asking = _Asking(tenant.partition, call, trace, keys, dict(zip(keys, items or (), strict=True)))
+            keys = [behind + key for key in keys_of(call.body, items, ignored)] if items else []
+        asked, tags = dict(zip(keys, items or (), strict=True)), tags_of(call, tenant)
+        asking = _Asking(tenant.partition, call, trace, keys, asked, tags)
         if items is None:
             self._check_only_if_cached(call)
             return await self._passed(asking)
@@ -200,7 +204,7 @@ class Embeddings:
         found: Found = {}
         for key, one in zip(keys, taken or (), strict=bool(taken)):
             models = dict.fromkeys((call.model, str(one.around.get("model", ""))))
-            tags = (("tag", tag) for tag in call.rules.tags)
+            tags = (("tag", tag) for tag in asking.tags)
             places = (("namespace", ""), *(("model", name) for name in models), *tags)
             found[key] = KeptEmbedding(one, created, now + seconds, places)
             if call.rules.write and seconds > 0:
