@@ -38,11 +38,14 @@ def handling(app, **options):
 
 
 def read(handler, stream, into):
-    """Read the chunks into a list; raises what they raise."""
+    """Read the chunks into a list, and wait for what comes after them; raises what they raise."""
 
     async def all_of_them():
-        async for chunk in stream.chunks:
-            into.append(chunk)
+        try:
+            async for chunk in stream.chunks:
+                into.append(chunk)
+        finally:
+            await stream.after()
 
     handler.loop.run_until_complete(all_of_them())
 
@@ -108,7 +111,7 @@ def test_the_app_is_held_until_its_part_is_taken():
         assert (sent, chunks) == ([0, 1, 2], [b"0", b"1", b"2"])
 
 
-def test_the_stream_ends_when_the_app_returns_and_then_the_hooks_run():
+def test_the_response_ends_with_the_apps_last_part_and_what_it_does_then_and_the_hooks_come_after():
     seen = []
 
     async def app(_scope, _receive, send):
@@ -125,9 +128,13 @@ def test_the_stream_ends_when_the_app_returns_and_then_the_hooks_run():
 
     with handling(app, at_end=[fails, flush, lambda: seen.append("logged")]) as handler:
         stream = handler(event(), Context())
-        assert seen == []
-        read(handler, stream, chunks := [])
-        assert (chunks, seen) == ([b"[DONE]"], ["stored", "flushed", "logged"])
+
+        async def body():
+            return [chunk async for chunk in stream.chunks]
+
+        assert (handler.loop.run_until_complete(body()), seen) == ([b"[DONE]"], [])
+        handler.loop.run_until_complete(stream.after())
+        assert seen == ["stored", "flushed", "logged"]
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -345,7 +352,7 @@ def test_an_app_that_cannot_be_made_is_a_failed_initialisation():
         StreamingHandler(fails)
 
 
-def test_starlette_streams_with_its_background_work_before_the_end():
+def test_starlettes_background_work_is_done_before_the_next_event():
     done = []
 
     async def stream(_request):

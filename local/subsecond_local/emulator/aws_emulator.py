@@ -14,6 +14,7 @@ from signal import SIGTERM
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from subsecond_local.emulator import delays
 from subsecond_local.emulator.emulator_persistence import HEALTH, SAVE
 from subsecond_local.errors import LocalError
 from subsecond_local.run.children import Child
@@ -37,7 +38,9 @@ main()"""
 
 def ministack(port: int, data: Path, environ: Mapping[str, str], lock: int, bucket: str = "") -> Child:
     """Its state is written when it stops; `lock` stays held until then. With a bucket it is written once a minute as
-    well, and the tables and this bucket are all that is served; without, every service is. Web pages get nothing."""
+    well, and the tables and this bucket are all that is served; without, every service is. Web pages get nothing.
+    LocalError where the environment has delays that are none (`delays.py`)."""
+    delays.read(environ)
     settings = {
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,

@@ -113,8 +113,12 @@ def main() -> None:
     from ministack import app  # type: ignore[import-untyped]  # noqa: PLC0415 -- 0.5 s, for this process alone
     from ministack.core.persistence import save_all  # type: ignore[import-untyped]  # noqa: PLC0415
 
+    from subsecond_local.emulator import delays  # noqa: PLC0415 -- ministack's own environment may have no more of us
+
     # ministack reads arguments too, and has no such one.
     buckets, sys.argv[1:] = sys.argv[1:], []
+    if medians := delays.read(os.environ):
+        app.app = delays.Delays(app.app, medians)
     if buckets:
         # What it does itself at its end.
         kept = PersistentApp(app.app, lambda: save_all(app._build_persistence_save_dict()))  # noqa: SLF001

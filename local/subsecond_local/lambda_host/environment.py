@@ -12,6 +12,7 @@ from asyncio.subprocess import DEVNULL, STDOUT, Process
 from contextlib import suppress
 from typing import IO, Protocol
 
+from subsecond_local.lambda_host.core_share import CoreShare
 from subsecond_local.lambda_host.function import Function
 from subsecond_local.lambda_host.invocation import FunctionError, Invocation
 from subsecond_local.lambda_host.runtime_api import RuntimeConnection
@@ -57,6 +58,7 @@ class Environment:
         self._owner = owner
         self._api = Listener(lambda: RuntimeConnection(self))
         self._process: Process | None = None
+        self._share: CoreShare | None = None
         self._next: RuntimeConnection | None = None
         self._invocation: Invocation | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -69,6 +71,8 @@ class Environment:
         try:
             await self._api.open()
             self._process = await self._spawn()
+            if self._function.core_share:
+                self._share = CoreShare(self._process.pid, self._function.core_share)
         except OSError as error:
             self._exited(f"cannot be started: {error}")
             return
@@ -88,6 +92,8 @@ class Environment:
         self._alarm = asyncio.get_running_loop().call_later(timeout, self._timed_out)
         if self._function.freeze:
             self._signal(signal.SIGCONT)
+        if self._share:
+            self._share.hold()
         connection.deliver(invocation, self._function.arn, int((time.time() + timeout) * 1000))
         error = await invocation.done
         if self.state is State.BUSY and self._next is None:
@@ -107,6 +113,8 @@ class Environment:
 
     def asked_next(self, connection: RuntimeConnection) -> None:
         self._disarm()
+        if self._share:
+            self._share.let_go()
         self._invocation = None
         self._next = connection
         self.state = State.IDLE
@@ -136,6 +144,8 @@ class Environment:
 
     def _exited(self, how: str) -> None:
         self._disarm()
+        if self._share:
+            self._share.let_go()
         error = self._failure or FunctionError.of("Runtime.ExitError", how, cut=True)
         if self.state in (State.STARTING, State.BUSY):
             log.error("%s: %s", self._name, how)

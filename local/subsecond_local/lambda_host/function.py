@@ -25,6 +25,7 @@ class Function:
     initialisation: its time limit. AWS gives 10 s and starts over within the invocation; here one limit suits loaded
     laptops.
     freeze: an environment is stopped between requests, as AWS does it.
+    core_share: of a core, while an event is served; 0: all of it. A start has all of it in any case, as on AWS.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Function:
     idle: float = 300.0
     initialisation: float = 60.0
     freeze: bool = False
+    core_share: float = 0.0
     snap_start: bool = False
     region: str = "us-east-1"
 

@@ -19,6 +19,7 @@ DELIMITER = bytes(8)
 STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
 # Headers of one connection, and those that the host writes itself.
 NOT_PASSED = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "expect"})
+REMAPPED = "x-amzn-remapped-content-length"
 ERROR_BODY = b'{"Message":"Internal Server Error"}'
 
 
@@ -104,11 +105,17 @@ def _event_body(body: bytes, content_type: str) -> tuple[str, bool]:
 
 
 def stream_head(prelude: bytes) -> ResponseHead:
-    """Status and headers from a streamed response's prelude. ValueError when it is none."""
+    """Status and headers from a streamed response's prelude. ValueError when it is none.
+
+    AWS renames a content-length, so the body's end is the response's end, which the function must not delay.
+    """
     fields = json.loads(prelude)
     if not isinstance(fields, dict):
         raise TypeError("the prelude is no object")
-    return _head(fields, "application/octet-stream")
+    head = _head(fields, "application/octet-stream")
+    return ResponseHead(
+        head.status, [(REMAPPED if name.lower() == "content-length" else name, value) for name, value in head.headers]
+    )
 
 
 def buffered_response(payload: bytes) -> tuple[ResponseHead, bytes]:

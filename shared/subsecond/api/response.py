@@ -109,7 +109,7 @@ class CompletionReply(GuardedResponse):
                 await self._whole(head, call, options, events, send)
 
     async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
-        """Last chunk, `[DONE]`, then the pipeline's writes, then the end of the response."""
+        """Last chunk, `[DONE]`, the end of the response, then the pipeline's writes."""
         trace = self.context.trace
         await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
         encoder, live = StreamEncoder(options), False
@@ -122,13 +122,13 @@ class CompletionReply(GuardedResponse):
                 if not live:
                     await _write_all(send, map(encoder.encode, replayed(event.recording)))
                 self.context.settle()
-                await write(send, encoder.finish(trace) + DONE)
-        await write(send, b"", more=False)
+                self._streaming = False  # nothing more can be told
+                await write(send, encoder.finish(trace) + DONE, more=False)
 
     async def _whole(
         self, head: Head, call: Call, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send
     ) -> None:
-        """The body, then the pipeline's writes, then the end of the response."""
+        """The body, the end of the response, then the pipeline's writes."""
         sent = False
         async for event in events:
             if isinstance(event, Head) or sent:
@@ -138,8 +138,7 @@ class CompletionReply(GuardedResponse):
             body = self._body(body, head, call, options)
             self.context.settle()
             await self.start(send, self._whole_headers(head, body), streaming=False)
-            await write(send, body)
-        await write(send, b"", more=False)
+            await write(send, body, more=False)
 
     def _whole_headers(self, head: Head, body: bytes) -> Headers:
         headers = response_headers(head, self.context.trace)

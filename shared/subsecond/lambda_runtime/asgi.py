@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ class StreamingHandler:
 
     factory: makes the app, inside the loop, and does what the app needs before its first request: what fails here is a
     failed initialisation. ASGI's lifespan is not run, as nobody tells a function when it ends.
-    at_end: called when a response has ended (not when the handler returns), each alone: flush metrics and logs here.
+    at_end: called when the app has returned (not when the handler returns), each alone: flush metrics and logs here.
     on_event: serves every event that is no HTTP request, such as a schedule's; plain or async.
     margin: seconds kept at the end of the function's time. The app is told, as `scope["aws.deadline"]` (monotonic
     seconds), to be done two margins before it; at one margin it is cancelled: status 504, or an error event.
@@ -82,17 +83,13 @@ class StreamingHandler:
         scope["aws.deadline"] = end - 2 * self._margin
         cycle = AsgiCycle(self._app, scope, http_body(event), end - self._margin, self._margin / 2)
         head = await cycle.begin()
-        return HttpStream(head.status, head.headers, head.cookies, self._body(cycle, end), self.loop)
+        after = partial(self._after, cycle, end)
+        return HttpStream(head.status, head.headers, head.cookies, cycle.parts(), self.loop, after)
 
-    async def _body(self, cycle: AsgiCycle, end: float) -> AsyncGenerator[bytes]:
-        parts = cycle.parts()
-        try:
-            async for part in parts:
-                yield part
-        finally:
-            await parts.aclose()
-            for hook in self._at_end:
-                await _run(hook, end - self._margin / 4 - monotonic())
+    async def _after(self, cycle: AsgiCycle, end: float) -> None:
+        await cycle.end()
+        for hook in self._at_end:
+            await _run(hook, end - self._margin / 4 - monotonic())
 
 
 async def _made(factory: Callable[[], App]) -> App:

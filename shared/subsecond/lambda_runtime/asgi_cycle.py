@@ -37,11 +37,11 @@ class BrokenAppError(RuntimeError):
 
 
 class AsgiCycle:
-    """`begin` waits for the first part of the body; `parts` gives it and the rest.
+    """`begin` waits for the first part of the body; `parts` gives it and the rest; `end` waits for the app's return.
 
     The app waits in `send` until its part is taken: memory holds one part, and a slow reader slows the app. It runs on
-    after its last part (to store, to record), and the parts end when it returns. At `deadline` (monotonic seconds) it
-    is cancelled; `grace` seconds later it is left behind.
+    after its last part (to store, to record), for which no client waits. At `deadline` (monotonic seconds) it is
+    cancelled; `grace` seconds later it is left behind.
     """
 
     def __init__(self, app: App, scope: dict[str, Any], body: bytes, deadline: float, grace: float) -> None:
@@ -72,16 +72,33 @@ class AsgiCycle:
         return ResponseStart(status, {"content-type": "application/json", "content-length": str(len(self._part))}, [])
 
     async def parts(self) -> AsyncGenerator[bytes]:
-        """The body. An incomplete one ends with an event for the client, where it is a stream of events, and raises."""
+        """The body, to its last part. An incomplete one ends with an event for the client, where it is a stream of
+        events, and raises."""
         try:
-            while await self._next_part():
+            while not self._over() and await self._next_part():
                 if part := self._take():
                     yield part
             if event := self._last_event():
                 yield event
-            self._conclude()
+            self._check_complete()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def end(self) -> None:
+        """Until the app has returned. To be awaited once, after `parts`."""
+        try:
+            while not self._task.done() and not self._timed_out:
+                await self._woken()
+            error = self._failure()
+            if error is not None and self._start is not None and self._complete:
+                log.error("The app failed after its response", exc_info=error)
         finally:
             await self._close()
+
+    def _check_complete(self) -> None:
+        if not self._complete:
+            raise self._failure() or BrokenAppError("the app returned without completing its response")
 
     async def _receive(self) -> Message:
         if self._body is None:
@@ -105,9 +122,16 @@ class AsgiCycle:
     async def _next_part(self) -> bool:
         """Wait for the app's next part; False when there will be none."""
         while self._part is None and not self._task.done() and not self._timed_out:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
+            await self._woken()
         return self._part is not None
+
+    def _over(self) -> bool:
+        """Whether the last part has been taken."""
+        return self._complete and self._part is None
+
+    async def _woken(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
 
     def _take(self) -> bytes | None:
         part, self._part = self._part, None
@@ -138,13 +162,6 @@ class AsgiCycle:
             return None
         events = _response_start(self._start).headers.get("content-type", "").startswith("text/event-stream")
         return b"data: " + _error_object(self._failure()) + b"\n\n" if events else None
-
-    def _conclude(self) -> None:
-        error = self._failure()
-        if not self._complete:
-            raise error or BrokenAppError("the app returned without completing its response")
-        if error is not None and self._start is not None:
-            log.error("The app failed after its response", exc_info=error)
 
     async def _close(self) -> None:
         self._alarm.cancel()

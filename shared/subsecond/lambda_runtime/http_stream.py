@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 from base64 import b64encode
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ class HttpStream:
     chunks: each is sent at once, as one HTTP chunk; empty ones are skipped. An exception out of it ends the response
     with error trailers. `aclose` is called, where there is one.
     loop: where asynchronous chunks are made; without one the runtime client uses a loop of its own.
+    after: awaited when the response has ended, and before the next event is asked for: until then the environment is
+    not frozen, and no client waits.
     """
 
     status: int
@@ -37,6 +39,7 @@ class HttpStream:
     cookies: Sequence[str] = ()
     chunks: AsyncIterable[bytes] | Iterable[bytes] = ()
     loop: AbstractEventLoop | None = None
+    after: Callable[[], Awaitable[None]] | None = None
 
 
 def request_head(host: str, invoke_id: str, invocation_id: str | None) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 
 from awslambdaric.lambda_runtime_client import LambdaRuntimeClient  # type: ignore[import-untyped]
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller  # type: ignore[import-untyped]
@@ -54,6 +54,8 @@ class StreamingRuntimeClient(LambdaRuntimeClient):  # type: ignore[misc]
         # A connection for each stream: AWS asks the runtime to close it once the response is written.
         with _connect(self._address) as connection:
             loop.run_until_complete(_post(connection, head, result_data, invoke_id))
+        if result_data.after is not None:
+            loop.run_until_complete(_awaited(result_data.after))
 
     def handle_exception(self, exc: Exception, func_to_retry: object = None, *backoff: object) -> None:
         """A result that is not taken (410: the invocation is over, 413: too large) is no reason to die."""
@@ -95,6 +97,10 @@ async def _post(connection: socket.socket, head: bytes, stream: HttpStream, invo
     status, _, text = reply.partition(b"\r\n")
     if status.split(b" ")[1:2] != [b"%d" % ACCEPTED]:
         log.warning("The response to %s was not taken: %s %s", invoke_id, status.decode("latin-1"), text[-200:])
+
+
+async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
 
 
 async def _pump(connection: socket.socket, head: bytes, stream: HttpStream) -> None:

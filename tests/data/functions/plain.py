@@ -34,6 +34,14 @@ def gated(_event, _context):
     return {"statusCode": 200, "body": str(os.getpid())}
 
 
+def busy(_event, _context):
+    """Seconds of processor time used, and seconds passed meanwhile."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < 0.1:
+        pass
+    return {"statusCode": 200, "body": f"{time.process_time() - used} {time.monotonic() - began}"}
+
+
 def counted(event, context):
     with (Path(os.environ["GATE"]) / "seen").open("a") as seen:
         seen.write(f"{event.get('rawPath')}\n")

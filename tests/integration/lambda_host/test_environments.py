@@ -151,3 +151,14 @@ async def test_environments_die_with_the_host_even_when_frozen(functions, until)
     await host.wait()
     await until(lambda: state(pid) in (None, "Z"))
     await host.stdout.read()
+
+
+async def test_a_share_of_a_core_is_what_an_environment_gets_while_it_serves_and_no_more(serve, connect):
+    async with serve("plain.busy", maximum=1, core_share=0.25) as host:
+        client = await connect(host)
+        _, first = await client.ask("GET", "/")
+        used, passed = map(float, first.split())
+        assert used / passed < 0.4
+        # Between requests it runs freely: whatever still waited is not stopped for good.
+        _, again = await client.ask("GET", "/")
+        assert float(again.split()[0]) == pytest.approx(used, rel=0.5)

@@ -12,7 +12,7 @@ from subsecond_local.lambda_host import Function, LambdaHost, UrlRoute
 MB = 1024 * 1024
 
 
-async def test_chunks_arrive_as_the_app_makes_them(stream, connect, tmp_path):
+async def test_chunks_arrive_as_the_app_makes_them(stream, connect, tmp_path, until):
     async with stream() as host:
         client = await connect(host)
         await client.send("GET", "/gated")
@@ -25,7 +25,8 @@ async def test_chunks_arrive_as_the_app_makes_them(stream, connect, tmp_path):
         (tmp_path / "second").touch()
         assert await client.chunk() == b"data: second\n\n"
         assert await client.chunk() == b""
-        # The response ends after the app has returned and the hooks have run, not with its last part.
+        # The response ends with the app's last part; it runs on, and then the hooks.
+        await until((tmp_path / "flushed").exists)
         assert (tmp_path / "stored").exists()
         assert (tmp_path / "flushed").read_text() == "flushed\n"
 
@@ -145,12 +146,16 @@ async def test_a_client_that_leaves_costs_nothing_but_the_rest_of_its_call(strea
         assert (await (await connect(host)).ask("GET", "/pid"))[1].decode() == pid
 
 
-async def test_a_client_that_has_its_whole_body_need_not_wait_for_what_the_app_does_afterwards(
+async def test_a_response_whose_length_is_renamed_ends_before_what_the_app_does_afterwards(
     stream, connect, tmp_path, until
 ):
     async with stream(maximum=2) as host:
         client = await connect(host)
-        assert await client.ask("GET", "/whole") == (200, b"done")
+        await client.send("GET", "/whole")
+        await client.head()
+        assert client.header("x-amzn-remapped-content-length") == ["4"]
+        assert not client.header("content-length")
+        assert [await client.chunk(), await client.chunk()] == [b"done", b""]
         assert not (tmp_path / "stored").exists()
         # Its environment is still busy, so the next request gets another.
         _, other = await client.ask("GET", "/pid")
