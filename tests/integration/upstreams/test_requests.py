@@ -208,7 +208,7 @@ def test_a_secrets_place_that_is_none_is_an_error_at_once_that_does_not_repeat_i
 
 
 def test_a_name_in_other_letters_is_written_as_dns_does():
-    from subsecond.upstreams.openai import Wire
+    from subsecond.upstreams.wire import Wire
 
     head = Wire(Settings(upstream_url="https://bücher.example:8443/v 1/"))._head("/models", "")
     assert head.startswith(b"/v%201/models HTTP/1.1\r\nhost: xn--bcher-kva.example:8443\r\n")

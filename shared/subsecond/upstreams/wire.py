@@ -1,0 +1,86 @@
+"""An upstream's requests, written straight on our own transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from subsecond.aio.lazy import Lazy
+from subsecond.config import Settings
+from subsecond.errors import Unavailable
+from subsecond.upstreams.http.exchange import Incoming
+
+if TYPE_CHECKING:
+    from subsecond.upstreams.http.transport import Transport
+
+# Paths whose request heads are kept ready.
+_MAX_HEADS = 16
+
+
+class Wire:
+    """The port `Sender` on our own transport."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = urlsplit(settings.upstream_url)
+        self._lazy = Lazy(self._made)
+        # By path and key. Most calls differ in their length alone.
+        self._heads: dict[tuple[str, str], bytes] = {}
+
+    async def load(self) -> None:
+        """The parser, and the system's trust: 20 ms of CPU, in a thread."""
+        if self._lazy.made is None:
+            await self._lazy.get()
+
+    async def open(self) -> None:
+        await (await self._lazy.get()).open()
+
+    async def send(self, path: str, content: bytes | None, key: str, until: float) -> Incoming:
+        head = self._head(path, key)
+        length = b"" if content is None else b"content-type: application/json\r\ncontent-length: %d\r\n" % len(content)
+        method = b"GET " if content is None else b"POST "
+        # In one piece, so that it leaves in one packet where it fits.
+        return await (await self._lazy.get()).send(b"".join((method, head, length, b"\r\n", content or b"")), until)
+
+    async def hang_up(self) -> None:
+        if self._lazy.made is not None:
+            await self._lazy.made.aclose()
+
+    def _made(self) -> Transport:
+        from subsecond.upstreams.http.transport import Transport, trust  # noqa: PLC0415 - not for a hit
+
+        tls = trust() if self._url.scheme == "https" else None
+        port = self._url.port or (443 if tls else 80)
+        settings = self._settings
+        return Transport(_ascii(self._url.hostname), port, settings.upstream_connections, settings.connect_timeout, tls)
+
+    def _head(self, path: str, key: str) -> bytes:
+        head = self._heads.get((path, key))
+        if head is None:
+            if len(self._heads) >= _MAX_HEADS:
+                self._heads.clear()
+            head = self._heads[path, key] = self._written(path, key)
+        return head
+
+    def _written(self, path: str, key: str) -> bytes:
+        """What stands between the method and what depends on the content."""
+        if not (key.isascii() and key.isprintable()):
+            raise Unavailable("The upstream's key holds a character that no header can carry.")
+        target = quote(self._url.path.rstrip("/") + path, safe="/:@!$&'()*+,;=~%")
+        host = _ascii(self._url.hostname)
+        host = f"[{host}]" if ":" in host else host
+        lines = [
+            f"{target} HTTP/1.1",
+            f"host: {host}" if self._url.port is None else f"host: {host}:{self._url.port}",
+            *([f"authorization: Bearer {key}"] if key else []),
+            "accept: application/json, text/event-stream",
+            "accept-encoding: identity",  # compressed events would arrive in blocks
+            "user-agent: subsecond",
+        ]
+        return "\r\n".join([*lines, ""]).encode("ascii")
+
+
+def _ascii(host: str | None) -> str:
+    """A name in other letters as DNS writes it."""
+    name = host or ""
+    return name if name.isascii() else name.encode("idna").decode("ascii")
