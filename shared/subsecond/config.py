@@ -63,13 +63,15 @@ BOUNDS = {
     **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after"), (0.0, 1.0)),
     **dict.fromkeys(("upstream_connections", "model_calls", "tenant_calls", "batch_concurrency"), (1.0, inf)),
     **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
+    "bedrock_max_tokens": (1.0, inf),
     **dict.fromkeys(("poll_gap", "longest_poll_gap", "lease_seconds"), (0.001, inf)),
 }
 # The settings that are `PATTERN=VALUE` with commas between: what their values must be. Path: a file that is there.
-BY_MODEL: dict[str, tuple[str, ...] | type[int | Path]] = {
+BY_MODEL: dict[str, tuple[str, ...] | type[int | str | Path]] = {
     "optimise_models": CHOICES["optimise"],
     "context_windows": int,
     "tokenizer_files": Path,
+    "bedrock_profiles": str,
 }
 
 
@@ -129,6 +131,17 @@ class Settings:
     key_ignores: str = ""
     scope: str = "namespace"
     volatile: str = "off"
+
+    # Bedrock, by the role's credentials. The region: empty for `AWS_DEFAULT_REGION`. The models that `GET /v1/models`
+    # lists, without a catalogue. Patterns of those that its OpenAI-compatible endpoint serves; `PROFILE=MODEL` with
+    # commas between: the model behind a profile whose id or ARN does not say it. The tokens of an answer where the
+    # request has no limit; a guardrail for all calls, as `ID:VERSION`.
+    bedrock_region: str = ""
+    bedrock_models: str = ""
+    bedrock_openai: str = "openai.*,qwen.*,deepseek.v3*,google.gemma*,minimax.*,moonshot*,nvidia.*,zai.*"
+    bedrock_profiles: str = ""
+    bedrock_max_tokens: int = 4096
+    bedrock_guardrail: str = ""
 
     # The stores.
     answers_table: str = "subsecond-answers"
@@ -342,7 +355,7 @@ def _check_lines(field: str, text: str) -> None:
                 raise _no_choice(field, line, wanted)
         elif wanted is int:
             _number(f"{name}: {pattern[:80]}", value, int)
-        elif not Path(value.strip()).is_file():
+        elif wanted is Path and not Path(value.strip()).is_file():
             raise ValueError(f"{name}: {value[:200]!r} is no file")
 
 

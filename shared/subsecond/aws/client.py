@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
+    from subsecond.aws.signing import Signer
     from subsecond.config import Settings
 
 T = TypeVar("T")
@@ -64,6 +65,16 @@ class Aws:
         """lambda; as above."""
         return self._clients.get("lambda") or self._make("lambda")
 
+    def signer(self, service: str, region: str) -> Signer:
+        """For requests that boto3 does not send. Blocking, like the clients. region: empty for the session's own. The
+        address is what boto3 would ask: `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` and the like count. Raises `errors`."""
+        from subsecond.aws.signing import Signer  # noqa: PLC0415 -- as `_make`
+
+        client = self._made(service, region)
+        credentials = self._session.get_credentials()
+        signing_name = client.meta.service_model.signing_name
+        return Signer(credentials, client.meta.endpoint_url, signing_name, client.meta.region_name)
+
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What a call raises that AWS refuses, or that does not reach it; `code_of` says why."""
@@ -90,14 +101,19 @@ class Aws:
             del _shared[self._settings]
 
     def _make(self, service: str) -> Any:
+        return self._made(service, "")
+
+    def _made(self, service: str, region: str) -> Any:
+        name = f"{service}/{region}" if region else service
         with self._lock:
-            if service not in self._clients:
+            if name not in self._clients:
                 import boto3  # noqa: PLC0415 -- 0.4 s of CPU that an environment without AWS stores never pays
                 from botocore.config import Config  # noqa: PLC0415
 
                 self._session = self._session or boto3.session.Session()
-                self._clients[service] = self._session.client(
+                self._clients[name] = self._session.client(
                     service,
+                    region_name=region or None,
                     config=Config(
                         max_pool_connections=self._settings.store_threads,
                         connect_timeout=self._settings.store_timeout,
@@ -109,7 +125,7 @@ class Aws:
                         response_checksum_validation="when_required",
                     ),
                 )
-            return self._clients[service]
+            return self._clients[name]
 
 
 def code_of(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from typing import Protocol
 
 from subsecond.errors import UpstreamBrokeOff, UpstreamError, UpstreamUnreachable
 from subsecond.model import Chunk
@@ -101,15 +102,27 @@ def _check_size(size: int) -> None:
         raise UpstreamError(f"The upstream's answer has more than {most} MiB.", code="upstream_too_large")
 
 
-class Events:
-    """The port `EventStream`."""
+class Framing(Protocol):
+    """Bytes in any cut -> chunks: `streaming.sse.Splitter`, or another wire's. ValueError says what is wrong."""
 
-    def __init__(self, incoming: Incoming, clock: Clock, secret: bytes, begun: bytes) -> None:
+    def feed(self, data: bytes) -> list[Chunk]:
+        """What `data` completes, in order."""
+
+    def finish(self) -> list[Chunk]:
+        """What the end of the body completes."""
+
+
+class Events:
+    """The port `EventStream`. begun: what has been taken already."""
+
+    def __init__(
+        self, incoming: Incoming, clock: Clock, secret: bytes, begun: bytes, framing: Framing | None = None
+    ) -> None:
         self.headers = kept_headers(incoming.headers, secret)
         self._incoming = incoming
         self._clock = clock
         self._secret = secret
-        self._splitter = Splitter()
+        self._framing: Framing = framing or Splitter()
         self._ready: deque[Chunk] = deque()
         self._ended = False
         self._size = 0
@@ -160,9 +173,9 @@ class Events:
         self._size += len(data)
         _check_size(self._size)
         try:
-            self._give(self._splitter.feed(data))
+            self._give(self._framing.feed(data))
         except ValueError as error:
-            raise UpstreamBrokeOff("The upstream's answer broke off: an event is too large.") from error
+            raise UpstreamBrokeOff(f"The upstream's answer broke off: {error}.") from error
 
     def _give(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -178,7 +191,7 @@ class Events:
         """The body has ended without `[DONE]`: an end all the same, unless it is within an event."""
         self._incoming.finish()
         try:
-            self._give(self._splitter.finish())
+            self._give(self._framing.finish())
         except ValueError as error:
-            raise UpstreamBrokeOff("The upstream's answer broke off: it ended inside an event.") from error
+            raise UpstreamBrokeOff(f"The upstream's answer broke off: {error}.") from error
         self._ended = True

@@ -13,6 +13,7 @@ _NAMES = {
     b"retry-after-ms": b"retry-after-ms",
     b"x-should-retry": b"x-should-retry",
     b"x-request-id": b"x-upstream-request-id",
+    b"x-amzn-requestid": b"x-upstream-request-id",
     b"openai-processing-ms": b"openai-processing-ms",
 }
 _LIMITS = b"x-ratelimit-"
