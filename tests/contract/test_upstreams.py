@@ -10,10 +10,11 @@ import pytest
 
 import subsecond.upstreams
 from subsecond.config import Settings
-from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.upstreams.bedrock import BedrockUpstream
 from tests.support.adapters import modules
 from tests.support.asking import collect
-from tests.support.simulator import SimulatorProcess
+from tests.support.simulator import BedrockProcess, SimulatorProcess
 
 ADAPTERS = [*modules(subsecond.upstreams), "subsecond_local.simulator.adapter"]
 
@@ -24,8 +25,15 @@ def server():
         yield process
 
 
+@pytest.fixture(scope="module")
+def bedrock():
+    with BedrockProcess() as process:
+        yield process
+
+
 @pytest.fixture(params=ADAPTERS)
-async def upstream(request, server):
+async def upstream(request, server, bedrock, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.url)
     settings = Settings(upstream_url=server.base_url, upstream_key="sk-up", upstream_retries=0, idle_timeout=0.3)
     made = import_module(request.param).build(settings)
     yield made
@@ -39,6 +47,7 @@ async def payloads(upstream, call):
 
 def test_the_adapters_were_found():
     assert {
+        "subsecond.upstreams.bedrock",
         "subsecond.upstreams.openai",
         "subsecond.upstreams.openai_package",
         "subsecond_local.simulator.adapter",
@@ -92,7 +101,7 @@ async def test_faults_meet_whole_replies_too(upstream, ask, fault, error, status
 
 async def test_an_error_within_a_stream_is_an_event_like_any_other(upstream, ask):
     found = await payloads(upstream, ask(model="sim-t0-i0-n8-ferrorevent3"))
-    assert found[-1]["error"]["code"] == "simulated_error"
+    assert found[-1]["error"]["code"] in ("simulated_error", "model_error")
 
 
 async def test_an_end_without_done_behind_a_whole_event_is_an_end(upstream, ask):
@@ -125,7 +134,8 @@ async def test_many_at_once_do_not_mix(upstream, ask):
 async def test_models_and_embeddings_are_fetched(upstream):
     models = await upstream.fetch("/models", None, None)
     assert json.loads(models.body)["object"] == "list"
-    vectors = await upstream.fetch("/embeddings", {"model": "sim-t0-i0-n1", "input": ["a", "b"]}, None)
+    model = "amazon.titan-embed-text-v2:0" if isinstance(upstream, BedrockUpstream) else "sim-t0-i0-n1"
+    vectors = await upstream.fetch("/embeddings", {"model": model, "input": ["a", "b"]}, None)
     assert len(json.loads(vectors.body)["data"]) == 2
-    with pytest.raises(UpstreamError):
+    with pytest.raises(SubsecondError):
         await upstream.fetch("/embeddings", {"model": "nobody", "input": "a"}, None)

@@ -67,7 +67,7 @@ def test_names_of_other_programs_are_none_of_our_business(caplog, other):
         ("FLIGHTS", "off, dynamodb, memory"),
         ("EXACT", "dynamodb, layered, memory"),
         ("EMBEDDER", "bedrock, hashing, minilm, openai, static"),
-        ("UPSTREAM", "openai, openai_package"),
+        ("UPSTREAM", "bedrock, openai, openai_package"),
         ("STORES", "memory, aws"),
     ],
 )

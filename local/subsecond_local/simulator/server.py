@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import hmac
 import itertools
-import json
 import socket
 import sys
 from collections import Counter
@@ -30,15 +29,15 @@ from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
+from subsecond_local.simulator.request_cycle import JSON, RequestCycle
 from subsecond_local.simulator.simulated_answer import PacedPayloads, SimulatedAnswer, as_json, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from subsecond.model import Endpoint
-    from subsecond_local.run.browser_guard import Message, Receive, Send
+    from subsecond_local.run.browser_guard import App, Receive, Send
 
-_JSON = (b"content-type", b"application/json")
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 _ENDPOINTS: Mapping[str, Endpoint] = {"/v1/chat/completions": "chat", "/v1/completions": "text"}
 _EMBEDDINGS = "/v1/embeddings"
@@ -47,67 +46,6 @@ _METHODS = dict.fromkeys(("/v1/models", "/health", "/stats"), "GET") | dict.from
 )
 # Long, so that no client meets a connection that is just being closed for idleness (uvicorn's default is 5 s).
 _KEEP_ALIVE = 75
-
-
-class RequestCycle:
-    """One request and its response."""
-
-    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        self.path: str = scope["path"]
-        self.method: str = scope["method"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.client: tuple[str, int] | None = scope["client"]
-        self._receive = receive
-        self._send = send
-        self._gone: asyncio.Future[Message] | None = None
-
-    async def body(self) -> Any:
-        """The JSON body; UpstreamError 400 when it is none, ConnectionError when the client hung up before its end."""
-        parts = []
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ConnectionAbortedError
-            parts.append(message["body"])
-            more = message["more_body"]
-        try:
-            return json.loads(b"".join(parts))
-        except (ValueError, RecursionError) as error:
-            raise refusal(f"The body is not JSON: {error}", code="invalid_json") from error
-
-    def watch(self) -> None:
-        """From now on the current task is cancelled when the client hangs up."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._gone = asyncio.ensure_future(self._receive())
-        self._gone.add_done_callback(lambda found: None if found.cancelled() else task.cancel())
-
-    @property
-    def gone(self) -> bool:
-        return self._gone is not None and self._gone.done() and not self._gone.cancelled()
-
-    def unwatch(self) -> None:
-        """To be called before the response ends, because its end counts as a disconnect too."""
-        if self._gone is not None and not self._gone.done():
-            self._gone.cancel()
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes = b"") -> None:
-        self.unwatch()
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
-
-    async def reply(self, data: bytes, status: int = 200, retry_after: str | None = None) -> None:
-        headers = [_JSON, (b"content-length", b"%d" % len(data))]
-        if retry_after is not None:
-            headers.append((b"retry-after", retry_after.encode()))
-        await self.start(status, headers)
-        await self.end(data)
 
 
 class SimulatorApp:
@@ -258,7 +196,7 @@ async def _whole(cycle: RequestCycle, answer: SimulatedAnswer) -> None:
     if not faults.keys() & {"truncate", "slow"}:
         await cycle.reply(body)
         return
-    await cycle.start(200, [_JSON, (b"content-length", b"%d" % len(body))])
+    await cycle.start(200, [JSON, (b"content-length", b"%d" % len(body))])
     if "truncate" in faults:
         await cycle.write(body[: len(body) // 2])
         raise UpstreamUnreachable("The connection died.")
@@ -291,9 +229,13 @@ class _Server(uvicorn.Server):
 def serve(port: int = 0, key: str = "", slots: int = 0, seed: int = 0) -> None:
     """Serve on 127.0.0.1 until a signal. port 0: a free one. key "": anybody may ask. slots 0: no limit. OSError when
     the port is taken."""
-    application = SimulatorApp(key, slots, seed, lambda: len(server.server_state.connections))
+    serve_app(lambda connections: SimulatorApp(key, slots, seed, connections), port)
+
+
+def serve_app(make: Callable[[Callable[[], int]], App], port: int) -> None:
+    """As `serve`, for the ASGI app that `make` makes; it is told how many connections are open."""
     config = uvicorn.Config(
-        Guard(application),
+        Guard(make(lambda: len(server.server_state.connections))),
         loop="uvloop",
         http="httptools",
         ws="none",

@@ -61,13 +61,15 @@ def _tools(body: Mapping[str, Any], family: Family) -> list[dict[str, Any]]:
         function = tool.get("function") if isinstance(tool, Mapping) else None
         if not isinstance(function, Mapping) or tool.get("type", "function") != "function":
             raise unsupported(f"{place}.type", "a tool is a function.")
+        if not isinstance(function.get("name"), str):
+            raise InvalidRequest(f"'{place}.function.name' is missing.", param=f"{place}.function.name")
         found.append({"toolSpec": _spec(function, family)})
         found += cache_points(tool.get("cache_control")) if family.caches else []
     return found
 
 
 def _spec(function: Mapping[str, Any], family: Family) -> dict[str, Any]:
-    spec: dict[str, Any] = {"name": function.get("name")}
+    spec: dict[str, Any] = {"name": function["name"]}
     if description := function.get("description"):
         spec["description"] = description
     spec["inputSchema"] = {"json": function.get("parameters") or _ANYTHING}
