@@ -13,6 +13,7 @@ from subsecond_local.cli.key_admin import KeyTable, new_token
 from subsecond_local.emulator import aws_emulator
 from subsecond_local.errors import LocalError
 from subsecond_local.run import stores, upstreams
+from subsecond_local.run.bedrock_access import bedrock_access
 from subsecond_local.run.children import Child
 from subsecond_local.run.gateways import GATEWAYS, Follow
 from subsecond_local.run.ports import HOST, free_ports
@@ -109,17 +110,22 @@ class RunPlan:
         if self._upstream.name == "simulator":
             chosen["SUBSECOND_UPSTREAM_KIND"] = "simulator"
         variables |= chosen
+        emulated = aws_emulator.access(self._ministack_port) if self._stores and self._stores.emulated else {}
+        access = emulated or (self._named("AWS_") if self._stores else {})
+        if self._upstream.name == "bedrock":
+            variables["SUBSECOND_UPSTREAM"] = "bedrock"
+            access = bedrock_access(self._environ, emulated)
         if self._stores is None:
             return {
                 **self._child_environ,
                 **ONE_THREAD,
+                **access,
                 **variables,
                 "SUBSECOND_STORES": "memory",
                 "SUBSECOND_API_KEY": self._key,
             }
         # The key is in the table, where it can be revoked.
         variables.pop("SUBSECOND_API_KEY", None)
-        access = aws_emulator.access(self._ministack_port) if self._stores.emulated else self._named("AWS_")
         return {**self._child_environ, **ONE_THREAD, **access, "SUBSECOND_STORES": "aws", **variables}
 
     def _named(self, prefix: str) -> dict[str, str]:

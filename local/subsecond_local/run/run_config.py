@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, get_args
 from subsecond_local.errors import LocalError
 from subsecond_local.run.ports import HIGHEST
 
-UpstreamName = Literal["simulator", "model", "openai"]
+UpstreamName = Literal["simulator", "model", "openai", "bedrock"]
 ModeName = Literal["app", "lambda"]
 StoresName = Literal["aws", "memory"]
 Name = TypeVar("Name", bound=str)

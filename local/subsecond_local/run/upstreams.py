@@ -32,6 +32,8 @@ def choose(config: RunConfig, port: int, environ: Mapping[str, str], say: Callab
     """As told, else the model, else the simulator. LocalError when what was told cannot be had."""
     if config.upstream == "openai":
         return _openai(config)
+    if config.upstream == "bedrock":
+        return Upstream("bedrock", "", "", config.model)
     reason = None if config.upstream == "simulator" else model_server.missing()
     if config.upstream == "model" and reason:
         raise LocalError(f"UPSTREAM=model cannot run here: {reason}. Try `make install`. {OTHERWISE}")
