@@ -163,4 +163,5 @@ def semantic_cache(settings: Settings, rules: Rules | None = None) -> SemanticCa
 
     embedder = adapter("embedder", settings)
     reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
-    return SemanticCache(embedder, reader, adapter("semantic", settings), settings.semantic_timeout, rules)
+    policy, tools = adapter("semantic", settings), settings.semantic_tools == "text"
+    return SemanticCache(embedder, reader, policy, settings.semantic_timeout, rules, tools)

@@ -46,6 +46,7 @@ OPTIONAL = frozenset({"semantic", "flights"})
 CHOICES = {
     "stores": tuple(STORES),
     "caution": ("strict", "balanced", "bold"),
+    "semantic_tools": ("off", "text"),
     "optimise": ("off", "lossless", "dedupe", "fit", "select"),
     "cache_markers": ("off", "openai", "anthropic", "bedrock"),
     "prefer": ("latency", "price"),
@@ -164,6 +165,9 @@ class Settings:
     similarity: float = 0.9
     # How sure the policy `guarded` must be: strict, balanced or bold (docs/guards.md has what each one gets wrong).
     caution: str = "strict"
+    # `text`: requests with tools attached take part too, among those with the same tools, and are served text answers
+    # alone. Forced tools never take part.
+    semantic_tools: str = "off"
     embedder: str = "static"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025

@@ -104,6 +104,25 @@ def test_what_asks_for_words_alone_takes_part(endpoint, fields):
     assert may_compare(Call(endpoint, "m", fields), "How do I pay?")
 
 
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({}, True),
+        ({"tool_choice": "auto"}, True),
+        ({"tool_choice": "required"}, False),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, False),
+        ({"functions": [FUNCTION]}, False),
+        ({"audio": {"voice": "alloy", "format": "wav"}}, False),
+        ({"n": 2}, False),
+    ],
+    ids=str,
+)
+def test_tools_that_are_only_attached_take_part_where_they_may(fields, taken):
+    call = Call("chat", "m", {"tools": [{"type": "function", "function": FUNCTION}], **fields})
+    assert may_compare(call, "How do I pay?", tools=True) is taken
+    assert not may_compare(call, "How do I pay?")
+
+
 def test_a_plain_prompt_of_code_takes_no_part_and_a_question_about_code_does():
     code = "def f(x):\n    return"
     assert not may_compare(Call("text", "m", {"prompt": code}), code)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
+from subsecond.cache.cacheability import may_read, may_serve_others
 from subsecond.cache.forms import converted
 from subsecond.model import Entry, Request
 from subsecond.pipeline import Gateway
@@ -95,8 +95,11 @@ def _why_not_similar(
 ) -> str:
     if semantic is None:
         return "the semantic cache is off"
-    if not may_compare(request.call, request.prompt.text):
-        return "nothing similar will do: `similar` is off, or it has tools, n > 1, no user text, or too long a one"
+    if not semantic.takes(request.call, request.prompt):
+        return (
+            "nothing similar will do: `similar` is off, its answer is no text for a reader (tools, unless "
+            "SUBSECOND_SEMANTIC_TOOLS=text lets them be attached), n > 1, or there is no user text, or too long a one"
+        )
     if vector is None:
         return "its text could not be embedded, or is too long to be"
     if verdicts := request.trace.verdicts:

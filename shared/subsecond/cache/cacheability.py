@@ -31,19 +31,21 @@ def may_read(call: Call) -> bool:
     return call.rules.read and call.body.get("store") is not True
 
 
-def may_compare(call: Call, text: str) -> bool:
+def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
     """Whether the answer to a similar question could do: one answer in words, to a text that is compared whole. Calls
-    with tools act; what is nearly the same call may not be the same act."""
+    with tools act; what is nearly the same call may not be the same act. tools: they may be attached, for the model to
+    use or not (`SUBSECOND_SEMANTIC_TOOLS`): the scope has the very same ones, and `may_serve_others` no calls."""
     rules = call.rules
     if not text or len(text) > COMPARED_TEXT or not rules.similar or not (rules.read or rules.write):
         return False
-    return call.body.get("n") in (None, 1) and not _wants_more_than_words(call) and not _goes_on(call, text)
+    return call.body.get("n") in (None, 1) and not _wants_more_than_words(call, tools) and not _goes_on(call, text)
 
 
-def _wants_more_than_words(call: Call) -> bool:
+def _wants_more_than_words(call: Call, tools: bool) -> bool:  # noqa: FBT001 -- passed on
     """Whether its answer is not a text for a reader, or is about this very text."""
     body = call.body
-    if any(body.get(name) for name in ACTS) or any(body.get(name) not in (None, "auto", "none") for name in CHOICES):
+    acts = (name for name in ACTS if not (tools and name == "tools"))
+    if any(body.get(name) for name in acts) or any(body.get(name) not in (None, "auto", "none") for name in CHOICES):
         return True
     # `logprobs: 0` asks for the chosen token's; False is no number to us.
     return any((value := body.get(name)) is not None and value is not False and value != "" for name in OF_THIS_TEXT)

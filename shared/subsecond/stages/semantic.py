@@ -52,21 +52,26 @@ COUNTED = 10_000
 @dataclass(frozen=True, slots=True)
 class SemanticCache:
     """The stage's parts. timeout_s: of a refresh of the index; others are multiples of it. rules None: nothing is ever
-    invalidated."""
+    invalidated. tools: whether they may be attached."""
 
     embedder: Embedder
     reader: Reader
     policy: Policy
     timeout_s: float
     rules: Rules | None = None
+    tools: bool = False
 
     def begin(self, tenant: Tenant) -> None:
         """Start a refresh of the index, beside what else the request waits for."""
         self.reader.begin(tenant.partition)
 
+    def takes(self, call: Call, prompt: Prompt) -> bool:
+        """Whether the request takes part in similarity."""
+        return may_compare(call, prompt.text, tools=self.tools)
+
     async def vector(self, call: Call, prompt: Prompt, trace: Trace) -> Vector | None:
         """The vector of the prompt's text; None where the request takes no part in similarity, or embedding failed."""
-        if not may_compare(call, prompt.text):
+        if not self.takes(call, prompt):
             return None
         if len(prompt.text) > self.embedder.max_chars:
             trace.counts["embed_too_long"] += 1
