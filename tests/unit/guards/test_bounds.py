@@ -53,7 +53,7 @@ def test_work_grows_with_the_length_and_no_faster(bit):
 def test_a_long_text_is_only_compared_as_a_whole(length):
     assert steps(work("how do i pay ", length)) < 200
     text = ("How do I pay? " * length)[:length]
-    assert POLICY.judge(text, StoredQuestion(f" {text.upper()}", 0.9)).decision == "hit"
+    assert POLICY.judge(text, StoredQuestion(f" {text}\r\n", 0.9)).decision == "hit"
 
 
 def test_the_distance_gives_up_early():

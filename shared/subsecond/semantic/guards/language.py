@@ -6,11 +6,14 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from subsecond.semantic.guards import lexicon
 from subsecond.semantic.guards.tables import tables
 
 LONGEST = 1_000
 # The share of Latin letters below which a text is in another script: a foreign name in an English question is less.
 LATIN = 0.8
+# Words below which a text is too short to tell by words that no English text has.
+FEW, LONGER = 2, 4
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -22,16 +25,24 @@ def english(text: str) -> bool:
 @lru_cache(1_024)
 def _english(text: str) -> bool:
     words = _WORD.findall(text.casefold())
-    if not all(map(str.isascii, words)) and _latin("".join(words)) < LATIN:
+    if not text.isascii() and not all(map(str.isascii, words)) and _latin("".join(words)) < LATIN:
         return False
     found = set(words)
+    ours = len(found & _own())
     foreign = found & _foreign()
     if not foreign:
-        return True
-    languages = tables().languages
-    ours = len(found & languages["en"])
-    theirs = max(len(foreign & common) for name, common in languages.items() if name not in _NOT_FOREIGN)
-    return theirs <= ours if theirs > 1 or not ours else True
+        return ours > 0 or not _strange(words)
+    theirs = max(len(foreign & common) for name, common in tables().languages.items() if name not in _NOT_FOREIGN)
+    return theirs < ours or (theirs == ours and not _strange(words))
+
+
+def _strange(words: list[str]) -> bool:
+    """Whether half of the longer words are in no English text, or one that is in none has a letter that is not ours."""
+    longer = [word for word in words if len(word) >= LONGER]
+    if len(words) < FEW or not longer:
+        return False
+    unknown = [word for word in longer if not lexicon.known(word)]
+    return 2 * len(unknown) >= len(longer) or not all(map(str.isascii, unknown))
 
 
 _NOT_FOREIGN = ("en", "polite")
@@ -40,14 +51,21 @@ _NOT_FOREIGN = ("en", "polite")
 @lru_cache(1)
 def _foreign() -> frozenset[str]:
     """The common words of all the other languages: most English texts have none of them."""
-    return frozenset().union(*(words for name, words in tables().languages.items() if name not in _NOT_FOREIGN))
+    languages = tables().languages
+    return frozenset().union(*(words for name, words in languages.items() if name not in _NOT_FOREIGN)) - _shared()
+
+
+@lru_cache(1)
+def _shared() -> frozenset[str]:
+    """English words that are common in another language too, and tell nothing."""
+    return tables().cues["function"] | tables().cues["shared"]
+
+
+@lru_cache(1)
+def _own() -> frozenset[str]:
+    """The common words of English that are common in no other language."""
+    return (tables().languages["en"] | tables().cues["function"]) - tables().cues["shared"]
 
 
 def _latin(letters: str) -> float:
     return sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters) / len(letters)
-
-
-def without_politeness(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words without those that are only polite, in any of the known languages."""
-    polite = tables().languages["polite"]
-    return words if polite.isdisjoint(words) else tuple(word for word in words if word not in polite)

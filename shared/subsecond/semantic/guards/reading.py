@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from subsecond.semantic.guards import numbers
+from subsecond.semantic.guards import casing, numbers
 from subsecond.semantic.guards.numbers import Amount
 from subsecond.semantic.guards.tables import Tables, tables
 from subsecond.semantic.guards.words import Token, tokens
@@ -35,7 +35,8 @@ class Word(NamedTuple):
 class Reading:
     """plain: all tokens with a meaning, in order, in lower case. words: the content words. kind: of question. amounts:
     the numbers in order; weak: "one", "first", "second" where they may be no numbers. negations: how many. code,
-    quotes, signs: in order. function: the function words. keys: of the content words."""
+    quotes, signs: in order. function: the function words. keys: of the content words. compounds: the parts of what a
+    hyphen joins. case: what capitals mean."""
 
     plain: tuple[str, ...]
     words: tuple[Word, ...]
@@ -49,6 +50,8 @@ class Reading:
     signs: tuple[str, ...]
     function: frozenset[str]
     keys: frozenset[str]
+    compounds: frozenset[tuple[str, ...]]
+    case: casing.Case
 
 
 def read(text: str) -> Reading:
@@ -105,6 +108,8 @@ class _Reader:
             signs=tuple(self.literals["sign"]),
             function=frozenset(self.function),
             keys=frozenset(word.key for word in self.words),
+            compounds=_compounds(self._found),
+            case=casing.case(self._found),
         )
 
     def _step(self, position: int) -> int:
@@ -236,3 +241,19 @@ def _capitals_tell(found: list[Token]) -> bool:
     """Whether a capital means a name: not in a text in capitals, or with one on most words."""
     words = [token for token in found if token.sort == "word"]
     return sum(token.capital for token in words) <= 0.6 * len(words) or len(words) <= FEW_WORDS
+
+
+def _compounds(found: list[Token]) -> frozenset[tuple[str, ...]]:
+    """The parts of what hyphens join, but of what is a phrase anyway. A word with its prefix is one part."""
+    some = [at for at, token in enumerate(found) if token.hyphen and token.sort == found[at - 1].sort == "word"]
+    if not some:
+        return _NONE
+    parts = [
+        (found[at].text,) if found[at].text != found[at].written.casefold() else (found[at - 1].text, found[at].text)
+        for at in some
+    ]
+    counts = numbers.units().counts
+    return frozenset(words for words in parts if words not in tables().phrases and words[0] not in counts)
+
+
+_NONE: frozenset[tuple[str, ...]] = frozenset()

