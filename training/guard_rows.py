@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from subsecond.config import Settings
-from subsecond.semantic.guards import features, language, vetoes
+from subsecond.semantic.guards import abroad, features, language, sameness, vetoes
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import read
 
@@ -111,14 +111,14 @@ def _rows(
 
 
 def _judged(asked: str, stored: str, similarity: float) -> tuple[list[float], str]:
-    """Judges as `semantic/policies/guarded.py` does, and scores what is refused too."""
-    a, b = read(asked), read(stored)
-    if a.plain == b.plain:
-        return [0.0] * len(features.NAMES), "same words"
+    """As `semantic/policies/guarded.py` judges, but that what is refused is scored too."""
+    a, b, nothing = read(asked), read(stored), [0.0] * len(features.NAMES)
+    if not (language.english(asked) and language.english(stored)) or sameness.coded(asked) or sameness.coded(stored):
+        return nothing, "same words" if abroad.same(asked, stored) else "not English"
+    if sameness.same_words(a, b):
+        return nothing, "same words"
     if not a.words or not b.words:
-        return [0.0] * len(features.NAMES), "nothing to compare"
+        return nothing, "nothing to compare"
     matching = match(a, b)
     values = features.features(a, b, matching, similarity)
-    if not (language.english(asked) and language.english(stored)):
-        return values, "not English"
     return values, vetoes.veto(a, b) or vetoes.veto_matched(a, b, matching)

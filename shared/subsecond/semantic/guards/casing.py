@@ -12,8 +12,8 @@ from subsecond.semantic.guards.tables import tables
 if TYPE_CHECKING:
     from subsecond.semantic.guards.words import Token
 
-# Letters of the longest unit whose case is looked at; and small ones at the head of a brand ("iPhone", "eBay").
-LONGEST_UNIT, BRAND = 4, 1
+# Small letters at the head of a brand: "iPhone", "eBay".
+BRAND = 1
 # The share of words inside of sentences with a capital beyond which capitals say nothing.
 MOST = 0.6
 
@@ -21,12 +21,12 @@ MOST = 0.6
 class Case(NamedTuple):
     """units: behind numbers, where case tells milli from mega. words: acronyms that are words too, and identifiers.
     names: words that are a name with a capital, and single letters; they say nothing in a text without capitals.
-    manner: whether the text has some."""
+    manner: whether the text has some, or one on most words."""
 
     units: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
-    manner: Literal["mixed", "lower", "upper"] = "lower"
+    manner: Literal["mixed", "title", "lower", "upper"] = "lower"
 
 
 _LOWER = Case()
@@ -40,14 +40,12 @@ def differ(one: Case, other: Case) -> bool:
     manners = (one.manner, other.manner)
     if "upper" in manners:
         return False
-    return one.words != other.words or ("lower" not in manners and one.names != other.names)
+    return one.words != other.words or (manners == ("mixed", "mixed") and one.names != other.names)
 
 
 def case(found: Sequence[Token]) -> Case:
     units = tuple(
-        unit
-        for at, token in enumerate(found)
-        if token.sort == "number" and (unit := _unit(token, found[at + 1] if at + 1 < len(found) else None))
+        unit for at, token in enumerate(found) if (unit := _unit(token, found[at + 1] if at + 1 < len(found) else None))
     )
     capital = any(token.capital for token in found)
     if not capital:
@@ -56,22 +54,26 @@ def case(found: Sequence[Token]) -> Case:
     if len(words) > 2 and all(token.written.isupper() for token in words if token.written):  # noqa: PLR2004
         return Case(units, manner="upper")
     marked = sorted(token.written for token in words if token.capital and _means_else(token.written))
-    names = sorted(_names(words))
-    return Case(units, tuple(marked), tuple(names), "mixed")
+    inside = [token.capital for token in words if not token.first]
+    if sum(inside) > MOST * len(inside):
+        return Case(units, tuple(marked), manner="title")
+    return Case(units, tuple(marked), tuple(sorted(_names(words))), "mixed")
 
 
-def _unit(number: Token, behind: Token | None) -> str:
-    """The unit of a number, where its case tells which it is."""
-    unit = number.written.lstrip("0123456789., ")
-    if not unit and behind is not None and behind.sort == "word":
-        unit = behind.written
-    if len(unit) > LONGEST_UNIT or not unit.isalpha():
+def _unit(token: Token, behind: Token | None) -> str:
+    """The unit of a number, or by itself, where its case tells which it is."""
+    if token.written in _BITS:
+        return token.written
+    if token.sort != "number":
         return ""
+    unit = token.written.lstrip("0123456789., ")
+    if not unit and behind is not None and behind.sort == "word" and behind.written not in _BITS:
+        unit = behind.written
     return unit if unit.casefold() in tables().cues["cased_units"] or unit in _BITS else ""
 
 
-# A bit, where "b" behind a capital says so: "mb" and "MB" are mostly the same.
-_BITS = frozenset(("Kb", "Mb", "Gb", "Tb", "mHz"))
+# Where "b" stands behind a prefix in its right case it is a bit: "mb" and "MB" are mostly the same.
+_BITS = frozenset(("Kb", "kb", "Mb", "Gb", "Tb", "mHz"))
 
 
 @lru_cache(1_024)
@@ -85,14 +87,11 @@ def _means_else(written: str) -> bool:
 
 def _names(words: Sequence[Token]) -> list[str]:
     found, names = [], tables().cues["names"]
-    inside = [token.capital for token in words if not token.first]
-    if sum(inside) > MOST * len(inside):
-        return []
     for at, token in enumerate(words):
         written = token.written
         if len(written) == 1:
             joined = token.hyphen or (at + 1 < len(words) and words[at + 1].hyphen)
-            if written not in "aIi" and written.isalpha() and not joined and not (token.first and token.capital):
+            if written not in "aIil" and written.isalpha() and not joined and not (token.first and token.capital):
                 found.append(written)
         elif token.capital and not token.first and token.text in names:
             found.append(token.text)

@@ -36,13 +36,25 @@ def _english(text: str) -> bool:
     return theirs < ours or (theirs == ours and not _strange(words))
 
 
+def of_five(text: str) -> str:
+    """The language of a text in one of the five whose ways to ask are known; empty where none is the likeliest."""
+    found = set(_WORD.findall(text.casefold()))
+    languages = tables().languages
+    count = {name: len(found & words) for name, words in languages.items() if name not in _NOT_FOREIGN}
+    likeliest = max(count, key=lambda name: (count[name], name in FIVE))
+    return likeliest if likeliest in FIVE and count[likeliest] else ""
+
+
+FIVE = ("de", "fr", "es", "pt", "it")
+
+
 def _strange(words: list[str]) -> bool:
     """Whether half of the longer words are in no English text, or one that is in none has a letter that is not ours."""
     longer = [word for word in words if len(word) >= LONGER]
     if len(words) < FEW or not longer:
         return False
     unknown = [word for word in longer if not lexicon.known(word)]
-    return 2 * len(unknown) >= len(longer) or not all(map(str.isascii, unknown))
+    return (len(unknown) > 1 and 2 * len(unknown) >= len(longer)) or not all(map(str.isascii, unknown))
 
 
 _NOT_FOREIGN = ("en", "polite")

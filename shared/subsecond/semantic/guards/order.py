@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from subsecond.semantic.guards import grammar
 from subsecond.semantic.guards.matching import Matching
 from subsecond.semantic.guards.reading import Reading
 from subsecond.semantic.guards.tables import tables
@@ -13,15 +14,21 @@ def swapped(a: Reading, b: Reading, matching: Matching) -> str:
     """The reason "order" or "direction" where the shared words mean something else by their order, else ""."""
     if _directions(a, b, matching):
         return "direction"
-    positions = [j for _, j in matching.pairs]
-    if positions == sorted(positions):
-        return ""
-    whole = not matching.left and not matching.right
-    if _objects(a) != _objects(b) and whole:
-        return "order"
-    if blocks(positions) <= ONE_MOVED or _joined(a, b, matching):
-        return ""
-    return "order" if whole or blocks(positions) > MOST_BLOCKS else ""
+    pairs = [(i, j) for i, j in matching.pairs if a.words[i].key != "not"]
+    positions = [j for _, j in pairs]
+    return "order" if positions != sorted(positions) and _means_else(a, b, matching, pairs) else ""
+
+
+def _means_else(a: Reading, b: Reading, matching: Matching, pairs: list[tuple[int, int]]) -> bool:
+    """Whether another order of the words makes another question."""
+    if ("be" in a.plain) == ("be" in b.plain) and _compound(a, b, pairs):
+        return True
+    runs = blocks([j for _, j in pairs])
+    if matching.left or matching.right:
+        return runs > MOST_BLOCKS and not _joined(a, b, matching)
+    if grammar.passive(a) != grammar.passive(b) or _phrases(a) == _phrases(b):
+        return False
+    return _objects(a) != _objects(b) or not (runs <= ONE_MOVED or _joined(a, b, matching))
 
 
 # Runs of neighbours where one phrase has moved; and beyond which even texts that differ in words are in another order.
@@ -49,6 +56,27 @@ def _directions(a: Reading, b: Reading, matching: Matching) -> bool:
         if "than" in (one, other) and a.function >= {"than"} and b.function >= {"than"}:
             return True
     return False
+
+
+def _compound(a: Reading, b: Reading, pairs: list[tuple[int, int]]) -> bool:
+    """Whether two words side by side changed places, and nothing else: a house boat is no boat house."""
+    moved = [(i, j) for (i, j), k in zip(pairs, sorted(j for _, j in pairs), strict=True) if j != k]
+    if len(moved) != PAIR:
+        return False
+    (i, j), (k, m) = moved
+    return a.words[k].at - a.words[i].at == 1 and b.words[j].at - b.words[m].at == 1
+
+
+def _phrases(reading: Reading) -> tuple[tuple[str, ...], ...]:
+    """What stands before any preposition; then the phrases that one begins, in no order."""
+    found: list[list[str]] = [[]]
+    for word in reading.words:
+        if word.place:
+            found.append([word.place])
+        if word.key != "not":
+            found[-1].append(word.key)
+    head, *rest = (tuple(some) for some in found)
+    return head, *sorted(rest)
 
 
 def _joined(a: Reading, b: Reading, matching: Matching) -> bool:

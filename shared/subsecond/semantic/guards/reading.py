@@ -22,13 +22,16 @@ FEW_WORDS = 2
 
 class Word(NamedTuple):
     """text: in lower case. key: the stem that stands for it and its synonyms. before: the preposition in front, if it
-    gives a direction. joined: "and" joins it to the word before. name: it has a capital where only names have one."""
+    gives a direction. joined: "and" joins it to the word before. name: it has a capital where only names have one.
+    at: its place in `plain`. place: any preposition in front."""
 
     text: str
     key: str
     before: str
     joined: bool
     name: bool
+    at: int = 0
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Reading:
     """plain: all tokens with a meaning, in order, in lower case. words: the content words. kind: of question. amounts:
     the numbers in order; weak: "one", "first", "second" where they may be no numbers. negations: how many. code,
     quotes, signs: in order. function: the function words. keys: of the content words. compounds: the parts of what a
-    hyphen joins. case: what capitals mean."""
+    hyphen joins. case: what capitals mean. kinds: all of question. number: whether "is" or "are" is asked with what.
+    means: "by" tells a means ("pay by card"), not who does it."""
 
     plain: tuple[str, ...]
     words: tuple[Word, ...]
@@ -52,6 +56,9 @@ class Reading:
     keys: frozenset[str]
     compounds: frozenset[tuple[str, ...]]
     case: casing.Case
+    kinds: frozenset[str]
+    number: str
+    means: bool
 
 
 def read(text: str) -> Reading:
@@ -83,7 +90,7 @@ class _Reader:
         self.function: set[str] = set()
         self.dates: set[str] = set()
         self.negations = 0
-        self._before = ""
+        self._before = self._place = ""
         self._joined = False
 
     def reading(self) -> Reading:
@@ -110,6 +117,9 @@ class _Reader:
             keys=frozenset(word.key for word in self.words),
             compounds=_compounds(self._found),
             case=casing.case(self._found),
+            kinds=frozenset(self.kinds),
+            number=_number_asked(self._found),
+            means="by" in self.function and _is_means(self._found),
         )
 
     def _step(self, position: int) -> int:
@@ -136,6 +146,8 @@ class _Reader:
             becomes = self._tables.phrases.get(words)
             if becomes is None or (becomes == "^" and not self._at_head(position)):
                 continue
+            if becomes in ("", "^") and self._is_mentioned(position, size):
+                continue
             if becomes.startswith("<"):
                 self.kinds.append(becomes)
                 self.plain.extend(words)
@@ -145,6 +157,12 @@ class _Reader:
                 self.negations += becomes in self._tables.cues["negation"]
             return len(words)
         return 0
+
+    def _is_mentioned(self, position: int, size: int) -> bool:
+        """Whether what is mostly polite is asked about: "say please in Turkish", "a thank-you note"."""
+        before = self._texts[position - 1] if position else ""
+        joined = any(token.hyphen for token in self._found[position + 1 : position + size + 1])
+        return before in self._tables.cues["mention"] or joined
 
     def _at_head(self, position: int) -> bool:
         """Whether the text or a sentence begins here, but for tokens without a meaning."""
@@ -183,7 +201,7 @@ class _Reader:
         follows = self._texts[position + taken] if position + taken < len(self._texts) else ""
         if numbers.is_unit(follows) and len(follows) > 1:
             amount, taken = numbers.typed(value, follows), taken + 1
-        elif taken == 1 and word in numbers.WEAK:
+        elif taken == 1 and word in numbers.WEAK and not (word == "second" and follows.endswith("est")):
             self.weak.append(word)
             self.function.add(word)
             self.plain.append(word)
@@ -199,6 +217,8 @@ class _Reader:
         if token.amount is not None:
             self.amounts.append(token.amount)
         if word in cues["negation"]:
+            if word == "not" and self._asks_for_yes(position):
+                return
             self.negations += 1
             self.plain.append("not" if word in ("no", "cannot", "nt") else word)
             self._content(word if word in cues["refusal"] or word == "without" else "not", name=False)
@@ -211,17 +231,30 @@ class _Reader:
                 if word in cues["from"] or word in cues["goal"] or word == "than"
                 else (self._before if word in cues["article"] else "")
             )
+            self._place = word if word in cues["place"] else (self._place if word in cues["article"] else "")
             self._joined = word in cues["joint"] or (self._joined and word in cues["article"])
             return
         self._content(word, name=self._is_name(position))
 
+    def _asks_for_yes(self, position: int) -> bool:
+        """Whether it is the "n't" of "Isn't there", which asks the same as "Is there". "Can't log in" does not."""
+        before = self._found[position - 1] if position else None
+        if before is None or not before.first or "'" not in before.written:
+            return False
+        cues, follows = self._tables.cues, self._texts[position + 1 : position + 2]
+        return (
+            bool(follows)
+            and (follows[0] in cues["subject"] or (before.text == "be" and follows[0] not in cues["function"]))
+            and self._found[-1].text.startswith("?")
+        )
+
     def _content(self, word: str, *, name: bool) -> None:
         key = self._tables.key(word)
-        self.words.append(Word(word, key, self._before, self._joined, name))
+        self.words.append(Word(word, key, self._before, self._joined, name, len(self.plain), self._place))
         kinds = self._tables.kinds.get(key)
         if kinds and any(kind in ("weekday", "month", "day") for kind, _ in kinds):
             self.dates.add(kinds[0][1])
-        self._before, self._joined = "", False
+        self._before, self._place, self._joined = "", "", False
 
     def _is_name(self, position: int) -> bool:
         token = self._found[position]
@@ -257,3 +290,27 @@ def _compounds(found: list[Token]) -> frozenset[tuple[str, ...]]:
 
 
 _NONE: frozenset[tuple[str, ...]] = frozenset()
+
+
+def _number_asked(found: list[Token]) -> str:
+    """Whether one or several are asked for, by the verb close behind "what" or "which"."""
+    texts = [token.text for token in found[:6]]
+    for asking in ("what", "which"):
+        if asking in texts:
+            at = texts.index(asking)
+            verbs = [token.written.casefold().rpartition("'")[2] for token in found[at : at + 3]]
+            return next((_NUMBERS[verb] for verb in verbs if verb in _NUMBERS), "")
+    return ""
+
+
+_NUMBERS = {"is": "one", "was": "one", "has": "one", "s": "one", "are": "several", "were": "several", "have": "several"}
+
+
+def _is_means(found: list[Token]) -> bool:
+    """Whether no participle stands before "by", and it stands neither first nor last."""
+    words = [token for token in found if token.sort in ("word", "number")]
+    at = next(at for at, token in enumerate(words) if token.text == "by")
+    if at in (0, len(words) - 1):
+        return False
+    before = words[at - 1]
+    return not (before.text != before.written.casefold() or before.text.endswith(("ed", "en", "wn", "ung", "ught")))

@@ -1,5 +1,5 @@
-"""Tells whether two texts have the same words: equal but for what means nothing, which is less in code, in a long text,
-and in a language whose words no list of ours knows."""
+"""Tells whether two English texts have the same words: equal but for what means nothing, which is less in code and in a
+long text."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from functools import lru_cache
 
 from subsecond.cache.normal_form import normal
 from subsecond.semantic.guards import casing
-from subsecond.semantic.guards.reading import Reading
-from subsecond.semantic.guards.tables import tables
-from subsecond.semantic.guards.words import straight
+from subsecond.semantic.guards.reading import Reading, read
 
 # Code: a fence, a tab, a line that begins with blanks, or signs of code in more than one line.
 _CODE = re.compile(r"```|\t(?=\S)|\n[ \t]+\S|\A[ \t]+\S[^\n]*\n\s*\S")
 _SIGNS_OF_CODE = re.compile(r"[=;{}\\<>|\[\]]")
 _BLANKS = re.compile(r"[^\S\n]+")
-# A word with what is inside of it, or a sign.
-_PIECE = re.compile(r"[^\W_]+(?:['.,:-][^\W_]+)*|\S")
-# What ends a sentence, or opens one.
-_ENDS = frozenset(".,;:!?\u2026\u00bf\u00a1\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b\u060c\u061b\u061f\u0964")
-# Pronouns that mean another person with a capital. Some languages' writers leave all other capitals out.
-_PRONOUNS = frozenset(("sie", "ihr", "ihnen", "ihre", "ihren", "ihrem", "ihrer", "ihres", "lei"))
+# A line of prose begins with a capital and has a second word.
+_PROSE = re.compile(r"[A-Z][a-z]+ \S")
+_EMPTY_LINES = re.compile(r"\A(?:[ \t]*\n)+")
 
 
 def same_words(a: Reading, b: Reading) -> bool:
@@ -41,6 +36,21 @@ def coded(text: str) -> bool:
     return "\n" in text.strip() and _SIGNS_OF_CODE.search(text) is not None
 
 
+def same_around_code(one: str, other: str) -> bool:
+    """Equal but for what is empty; and before code, for politeness in a first line of prose."""
+    if exactly(one, other):
+        return True
+    (head, code), (other_head, other_code) = _parted(one), _parted(other)
+    return bool(code) and code == other_code and same_words(read(head), read(other_head))
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """The first line, where it is prose, and the code below it without the empty lines around."""
+    head, _, code = _exact(text).partition("\n")
+    prose = _PROSE.match(head) is not None and not _SIGNS_OF_CODE.search(head)
+    return (head, _EMPTY_LINES.sub("", code).rstrip()) if prose else ("", "")
+
+
 def exactly(one: str, other: str) -> bool:
     """Equal but for what is empty in any text: how lines end, and outside code blanks beside blanks."""
     return one == other or _exact(one) == _exact(other)
@@ -51,56 +61,3 @@ def _exact(text: str) -> str:
     if coded(text):
         return text
     return "\n".join(_BLANKS.sub(" ", line).strip() for line in text.strip().split("\n"))
-
-
-def verbatim(one: str, other: str) -> bool:
-    """The same words and signs as written, but for the ends of sentences, politeness, and capitals where one of the
-    texts has none or a sentence begins."""
-    if one == other:
-        return True
-    pieces, others = _pieces(one), _pieces(other)
-    if not pieces or [piece.casefold() for piece in pieces] != [piece.casefold() for piece in others]:
-        return False
-    same = pieces == others
-    return same or all(
-        mine == theirs or _alike(at, mine, theirs, plain=_plain(pieces) or _plain(others))
-        for at, (mine, theirs) in enumerate(zip(pieces, others, strict=True))
-    )
-
-
-def _alike(at: int, mine: str, theirs: str, *, plain: bool) -> bool:
-    return at == 0 or (plain and (mine.casefold() not in _PRONOUNS or mine.isupper() or theirs.isupper()))
-
-
-def _plain(pieces: tuple[str, ...]) -> bool:
-    """Without capitals but at the head, or with nothing else."""
-    inner = [piece for piece in pieces[1:] if piece.upper() != piece.lower()]
-    return all(map(str.islower, inner)) or all(map(str.isupper, inner))
-
-
-@lru_cache(1_024)
-def _pieces(text: str) -> tuple[str, ...]:
-    found = _PIECE.findall(straight(text))
-    found = [piece for at, piece in enumerate(found) if piece not in _ENDS or _inside(found, at)]
-    return tuple(_without_politeness(found))
-
-
-def _inside(found: list[str], at: int) -> bool:
-    """Whether a sign of a sentence's end stands where none ends: at the head."""
-    return at == 0 and found[at] not in "\u00bf\u00a1"
-
-
-def _without_politeness(pieces: list[str]) -> list[str]:
-    polite = tables().languages["polite"]
-    kept: list[str] = []
-    at = 0
-    while at < len(pieces):
-        two = f"{pieces[at]}_{pieces[at + 1]}".casefold() if at + 1 < len(pieces) else ""
-        if two in polite:
-            at += 2
-        elif pieces[at].casefold() in polite:
-            at += 1
-        else:
-            kept.append(pieces[at])
-            at += 1
-    return kept

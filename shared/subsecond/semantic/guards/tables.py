@@ -41,8 +41,9 @@ class Tables:
 @lru_cache(maxsize=1)
 def tables() -> Tables:
     same = {root: members[0] for members in _groups() for root in members}
-    phrases = _phrases()
-    made = Tables(_forms(), phrases, _lengths(phrases), same, {}, {}, _sets("cues.txt"), _languages())
+    forms = _forms()
+    phrases = _phrases(forms)
+    made = Tables(forms, phrases, _lengths(phrases), same, {}, {}, _sets("cues.txt"), _languages())
     for pair, line in enumerate(lines("opposites.txt")):
         for side, words in enumerate(line.split("|"), 1):
             for key in {made.key(word.strip()) for word in words.split(",")}:
@@ -77,13 +78,14 @@ def _forms() -> dict[str, Phrase]:
     }
 
 
-def _phrases() -> dict[Phrase, str]:
+def _phrases(forms: dict[str, Phrase]) -> dict[Phrase, str]:
+    """Their words in the forms that a text is read in: "is" is "be"."""
     found: dict[Phrase, str] = {}
     for line in lines("phrases.txt"):
         becomes, several = line.split(":", 1)
         for phrase in several.split("|"):
-            for words in _spelled_out(phrase.strip()):
-                found[words] = becomes
+            for words in spelled_out(phrase.strip()):
+                found[tuple(part for word in words for part in forms.get(word, (word,)))] = becomes
     return found
 
 
@@ -94,7 +96,7 @@ def _lengths(phrases: Iterable[Phrase]) -> dict[str, list[int]]:
     return {first: sorted(some, reverse=True) for first, some in found.items()}
 
 
-def _spelled_out(phrase: str) -> list[Phrase]:
+def spelled_out(phrase: str) -> list[Phrase]:
     """`how (do/can) i` is two phrases."""
     parts = [part.split("/") if at % 2 else [part] for at, part in enumerate(_ALTERNATIVES.split(phrase))]
     return [tuple(" ".join(chosen).split()) for chosen in itertools.product(*parts)]

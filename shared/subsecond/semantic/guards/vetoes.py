@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from subsecond.semantic.guards import casing, order
+from subsecond.semantic.guards import casing, grammar, order
 from subsecond.semantic.guards.matching import Matching
 from subsecond.semantic.guards.reading import Reading
 from subsecond.semantic.guards.tables import tables
@@ -20,6 +20,10 @@ _EXCLUSIVE = frozenset(
 )  # fmt: skip
 
 
+# "How do I cancel" does not ask when, nor does "how many" ask how.
+_APART = tuple({kind, other} for kind, other in (("<how>", "<when>"), ("<how>", "<howmany>"), ("<where>", "<what>")))
+
+
 def identifiers(a: Reading, b: Reading) -> str:
     """Code, addresses, files; quotations where both have some; signs that are no punctuation."""
     # Compared as they stand first: most texts have none, and a Counter costs a microsecond.
@@ -27,7 +31,11 @@ def identifiers(a: Reading, b: Reading) -> str:
         return "identifiers differ"
     if a.quotes and b.quotes and a.quotes != b.quotes and Counter(a.quotes) != Counter(b.quotes):
         return "quotations differ"
-    return "" if a.signs == b.signs else "signs differ"
+    return "" if a.signs == b.signs or {*a.signs, *b.signs} <= _OF_PROSE else "signs differ"
+
+
+# Signs that say little in a text without others.
+_OF_PROSE = frozenset("()")
 
 
 def compounds(a: Reading, b: Reading) -> str:
@@ -147,11 +155,17 @@ def names(matching: Matching) -> str:
 
 def beside_code(a: Reading, b: Reading, matching: Matching) -> str:
     """Beside code every word is one of a term: "the log of app.py" is not "the tests of app.py"."""
-    return "terms differ" if (a.code or b.code) and (matching.left or matching.right) else ""
+    if not (a.code or b.code):
+        return ""
+    told = tables().cues["apposition"]
+    return "terms differ" if any(word.text not in told for word in matching.left + matching.right) else ""
 
 
 def question(a: Reading, b: Reading) -> str:
-    differ = a.kind != b.kind and a.kind in _EXCLUSIVE and b.kind in _EXCLUSIVE
+    if a.kind == b.kind or not a.kind or not b.kind:
+        return ""
+    kinds = {a.kind, b.kind}
+    differ = kinds <= _EXCLUSIVE or kinds in _APART
     return "another kind of question" if differ else ""
 
 
@@ -165,7 +179,15 @@ def common(matching: Matching) -> str:
 # Read off the development pairs: of the wrong ones that the score lets pass a third lies beyond, of the right few.
 MOST_LEFT, LEAST_COMMON = 6, 0.2
 
-_FIRST: tuple[Callable[[Reading, Reading], str], ...] = (identifiers, numbers, dates, negation, opposites, question)
+_FIRST: tuple[Callable[[Reading, Reading], str], ...] = (
+    identifiers,
+    numbers,
+    dates,
+    negation,
+    opposites,
+    question,
+    grammar.small_words,
+)
 
 
 def veto(a: Reading, b: Reading) -> str:
@@ -182,6 +204,8 @@ def veto_matched(a: Reading, b: Reading, matching: Matching) -> str:
         or names(matching)
         or beside_code(a, b, matching)
         or order.swapped(a, b, matching)
+        or grammar.voice(a, b, matching)
+        or grammar.which(a, b, matching)
         or compounds(a, b)
         or ("case differs" if casing.differ(a.case, b.case) else "")
     )

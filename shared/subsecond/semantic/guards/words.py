@@ -4,11 +4,10 @@ time."""
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Literal, NamedTuple
 
 from subsecond.cache.normal_form import normal
-from subsecond.semantic.guards import numbers
+from subsecond.semantic.guards import lexicon, numbers
 from subsecond.semantic.guards.tables import tables
 
 Sort = Literal["word", "number", "code", "quote", "sign", "stop"]
@@ -33,10 +32,12 @@ _TOKEN = re.compile(
   | (?P<short>(?:[A-Za-z]\.){2,}[A-Za-z]?)                 # U.S.
   | (?P<word>[A-Za-z](?:\+\+|\#)(?!\w)|[^\W_]+(?:'[^\W_]+)*)
   | (?P<and>(?<=\w\w\s)&(?=\s\w\w))                       # between two letters it may be an operator
-  # What ends a sentence or a part of it stands at a word, or by itself at the end. Elsewhere it means something: "rm .".
-  | (?P<stop>(?<=[\w"')\]}%])[.,;:!?\u2026]{1,9}(?=[\s"')\]}]|$)|(?<=\s)(?:[?!]{1,3}(?=\s{0,3}$)|[:;]-?[()](?=\s|$))|\n
+  # What ends a sentence stands at a word, or by itself at the end. Elsewhere it means something: "rm .".
+  | (?P<stop>(?<=[\w"')\]}%])(?:[.,;:!?\u2026]{1,9}(?=[\s"']|$)|[.!?](?=\)))|[?!]{1,3}(?=\s{0,3}$)
+      |(?<=\s)[:;]-?[()](?=\s|$)|\n|(?<=[^\W\d_]{2})/(?=[^\W\d_]{2})
       |[\u00bf\u00a1\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b\u060c\u061b\u061f\u0964\u300c\u300d])
   | (?P<hyphen>(?<=[^\W\d_])-(?=[^\W_])|(?<=\d)-(?=[^\W\d_]))
+  | (?P<call>(?<=\w)\()
   | (?P<sign>[^\s\w']|(?<=\d)')
     """,
     re.VERBOSE,
@@ -46,6 +47,7 @@ _STRAIGHT = str.maketrans(
 )
 # "iphone15", "covid19": the word and its number.
 _NUMBERED = re.compile(r"([a-z]{3,})([0-9]+)")
+_ORDINALS = {"1st": "first", "2nd": "second"}
 _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would"}
 
 
@@ -103,7 +105,7 @@ def _scan(plain: str, found: list[Token], *, first: bool) -> None:
 def _join(found: list[Token], at: int) -> None:
     """Join the token there to the word before it. With a prefix it is one word: "pre-paid" is "prepaid"."""
     word, prefix = found[at], found[at - 1]
-    if word.sort == prefix.sort == "word" and prefix.text in _PREFIXES:
+    if word.sort == prefix.sort == "word" and (prefix.text in _PREFIXES or _one_word(prefix.text, word.text)):
         own = prefix.text in ("re", "co") and word.text.startswith(_OTHERWISE)
         found[at - 1 : at + 1] = [
             prefix._replace(
@@ -116,7 +118,17 @@ def _join(found: list[Token], at: int) -> None:
         found[at] = word._replace(hyphen=True)
 
 
-_PREFIXES = frozenset("un anti pre post semi multi sub inter over under mis dis de re co bi tri ultra super".split())
+def _one_word(first: str, second: str) -> bool:
+    """Whether the two are mostly written as one word: "on-line"."""
+    return (first, second) not in tables().phrases and lexicon.known(first + second)
+
+
+_PREFIXES = frozenset(
+    (
+        "un", "anti", "pre", "post", "semi", "multi", "sub", "inter", "over", "under", "mis", "dis", "de", "re", "co",
+        "bi", "tri", "ultra", "super",
+    )
+)  # fmt: skip
 # "re-sign" is not "resign", nor is a "co-op" a "coop".
 _OTHERWISE = (
     "sign", "cover", "form", "creat", "sent", "leas", "press", "mark", "sort", "count", "solv", "serv", "tire", "op",
@@ -127,7 +139,9 @@ def _literals(sort: str | None, piece: str) -> list[Token]:
     """The tokens of a sign or an identifier."""
     if sort == "and":
         return [Token("word", "and")]
-    return [Token("code", piece.rstrip(".,")) if sort == "code" else Token("sign", piece)]
+    if sort == "code":
+        return [Token("code", piece.rstrip(".,"))]
+    return [Token("sign", "call" if sort == "call" else piece)]
 
 
 def _quoted(piece: str, found: list[Token], *, first: bool) -> None:
@@ -177,6 +191,9 @@ def _words(piece: str, found: list[Token], *, first: bool) -> None:
         end = ""
     if capital and piece == "US":
         word = "usa"
+    elif word[0] == "v" and word[1:].isdecimal():
+        _number(word[1:], found)
+        return
     elif not word.isalpha() and (numbered := _NUMBERED.fullmatch(word)):
         found.append(Token("word", numbered[1], piece, capital, first))
         _number(numbered[2], found)
@@ -188,7 +205,7 @@ def _words(piece: str, found: list[Token], *, first: bool) -> None:
     else:
         found += [Token("word", part, piece, capital, first) for part in read]
     if end:
-        found.append(Token("word", end))
+        found += [Token("word", part) for part in tables().forms.get(end, (end,))]
 
 
 def _apart(word: str) -> tuple[str, str]:
@@ -209,4 +226,7 @@ _BEFORE_IS = frozenset(("what", "where", "who", "when", "how", "why", "that", "t
 
 
 def _number(piece: str, found: list[Token]) -> None:
+    if word := _ORDINALS.get(piece.casefold()):
+        found.append(Token("word", word, piece))
+        return
     found.extend(Token("number", amount.text, piece, amount=amount) for amount in numbers.parse(piece))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from subsecond.cache.timebound import FRESH, timebound
 from subsecond.config import Settings, check_choice
 from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
-from subsecond.semantic.guards import bare_numbers, language, lexicon, sameness, vetoes
+from subsecond.semantic.guards import abroad, bare_numbers, language, lexicon, sameness, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
@@ -42,9 +42,9 @@ class Guarded:
         if bare_numbers.differ(asked, candidate.text):
             return Verdict("miss", ("numbers differ",), 0.0)
         if sameness.coded(asked) or sameness.coded(candidate.text):
-            return _only(sameness.exactly(asked, candidate.text), "code, and not the same words")
+            return _only(sameness.same_around_code(asked, candidate.text), "code, and not the same words")
         if not (language.english(asked) and language.english(candidate.text)):
-            return _only(sameness.verbatim(asked, candidate.text), "not English, and not the same words")
+            return _only(abroad.same(asked, candidate.text), "not English, and not the same words")
         return self._read(asked, candidate)
 
     def _read(self, asked: str, candidate: StoredQuestion) -> Verdict:
@@ -52,7 +52,7 @@ class Guarded:
         if sameness.same_words(a, b):
             return _SAME
         if not a.words or not b.words:
-            same = not a.plain and not b.plain and sameness.verbatim(asked, candidate.text)
+            same = not a.plain and not b.plain and abroad.same(asked, candidate.text)
             return _only(same, "nothing to compare")
         if candidate.similarity < self.floor:
             return Verdict("miss", (f"similarity {candidate.similarity:.3f} is below {self.floor:.3f}",), 0.0)
