@@ -42,18 +42,23 @@ class Tier(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where models are asked. `key` is the key itself, `secret` where it lies (as SUBSECOND_UPSTREAM_SECRET). kind: as
-    SUBSECOND_UPSTREAM_KIND; empty where the address tells it."""
+    SUBSECOND_UPSTREAM_KIND; empty where the address tells it. region: of Bedrock, which has no address here."""
 
     name: str
     url: str
     key: str = field(default="", repr=False)
     secret: str = ""
     kind: str = ""
+    region: str = ""
 
     def settings(self, settings: Settings) -> Settings:
         """The settings of an upstream adapter for it."""
+        # What asks Bedrock asks no address.
+        usual = "openai" if settings.upstream == "bedrock" else settings.upstream
         return replace(
             settings,
+            upstream="bedrock" if self.region else usual,
+            bedrock_region=self.region or settings.bedrock_region,
             upstream_url=self.url,
             upstream_key=self.key,
             upstream_secret=self.secret,

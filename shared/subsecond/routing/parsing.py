@@ -92,7 +92,8 @@ class _Shape(BaseModel):
 
 
 class ServerShape(_Shape):
-    url: Annotated[str, AfterValidator(_url)]
+    url: Annotated[str, AfterValidator(_url)] = ""
+    region: Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")] = ""
     key: str = ""
     secret: Annotated[str, AfterValidator(_secret)] = ""
     kind: Literal["", "openai", "azure", "bedrock", "simulator", "unknown"] = ""
@@ -195,7 +196,11 @@ def _check_fallbacks(models: Mapping[str, Model]) -> None:
 def _server(name: str, given: ServerShape) -> Server:
     if given.key and given.secret:
         raise _wrong(f"upstream {name!r}", "secret", "there is a `key` already")
-    return Server(name, given.url, given.key, given.secret, given.kind)
+    if given.region and (given.url or given.key or given.secret or given.kind not in ("", "bedrock")):
+        raise _wrong(f"upstream {name!r}", "region", "a region of Bedrock has neither url nor key, and no other kind")
+    if not (given.region or given.url):
+        raise _wrong(f"upstream {name!r}", "url", "it is missing")
+    return Server(name, given.url, given.key, given.secret, given.kind, given.region)
 
 
 def _models(given: ModelShape, servers: Mapping[str, Server], templates: Mapping[str, Template]) -> list[Model]:

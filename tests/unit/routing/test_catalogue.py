@@ -149,3 +149,30 @@ def test_the_simulators_catalogue_is_one():
     assert isinstance(made.find("auto"), Alias)
     assert isinstance(made.find("sim-quality"), Model)
     assert {one.tier for one in made.models.values()} == set(Tier)
+
+
+def test_a_region_is_bedrock_there_and_a_model_of_several_is_one_group():
+    upstreams = {"us": {"region": "us-east-1"}, "eu": {"region": "eu-west-1"}, "web": {"url": "https://a.example/v1"}}
+    models = [{"name": "claude", "upstream": ["us", "eu"], "model": "us.anthropic.claude-opus-5", "tier": "quality"}]
+    found = parsing.read(json.dumps({"upstreams": upstreams, "models": models}))
+    assert [one.name for one in found.find("claude").models] == ["claude@us", "claude@eu"]
+    own = Settings(upstream="bedrock")
+    asked = {name: server.settings(own) for name, server in found.servers.items()}
+    assert {name: one.upstream for name, one in asked.items()} == {"us": "bedrock", "eu": "bedrock", "web": "openai"}
+    assert asked["eu"].bedrock_region == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("server", "field"),
+    [
+        ({}, "url"),
+        ({"region": "us-east-1", "url": "https://a.example/v1"}, "region"),
+        ({"region": "us-east-1", "key": "k"}, "region"),
+        ({"region": "us-east-1", "kind": "openai"}, "region"),
+        ({"region": "Virginia"}, "region"),
+    ],
+)
+def test_a_region_has_nothing_beside_it(server, field):
+    models = [{"name": "m", "upstream": "u", "tier": "fast"}]
+    with pytest.raises(ValueError, match=f"upstream 'u', field '{field}'"):
+        parsing.read(json.dumps({"upstreams": {"u": server}, "models": models}))
