@@ -15,6 +15,7 @@ from subsecond.config import Settings, check_choice, module_of
 from subsecond.pipeline import Gateway
 from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.flight import Sharing
+from subsecond.stages.optimise import Optimising
 from subsecond.stages.upstream import Models
 from subsecond.stores.memory.embeddings import EmbeddingMemory
 from subsecond.upstreams.admission import Admission, Limits
@@ -51,6 +52,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
         settings=settings,
         **parts,
         models=models,
+        optimising=Optimising(Lazy(partial(optimiser, settings)), always=_optimises(settings)),
         embeddings=Embeddings(models, rules, settings, EmbeddingMemory(settings.embeddings_bytes), keying),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
@@ -87,8 +89,7 @@ def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
     lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
-    lazy, on = Lazy(partial(optimiser, settings)), _optimises(settings)
-    return Models(upstream, admission, lazy, on, routed, lists)
+    return Models(upstream, admission, routed, lists)
 
 
 def _optimises(settings: Settings) -> bool:

@@ -53,9 +53,9 @@ async def test_by_default_everything_is_sent_as_it_came_and_the_optimiser_is_not
     made = gateway(settings)
     client = await served(gateway=made)
     await client.chat(messages=UNTIDY, model=MODEL)
-    assert made.models.optimiser.made is None
+    assert made.optimising.optimiser.made is None
     await client.chat(messages=UNTIDY, model=MODEL, x_subsecond_optimise="lossless")
-    assert made.models.optimiser.made
+    assert made.optimising.optimiser.made
 
 
 @pytest.mark.parametrize(

@@ -233,11 +233,65 @@ def test_no_test_loads_a_file_by_its_path(path):
     assert path.parent.name == "support" or "spec_from_file_location" not in read_names(path)
 
 
+PIPELINE = ROOT / "shared/subsecond/pipeline.py"
+# What is called beside the stages' own work: a refresh that begins early, and what is learned from an answer.
+BESIDE = {"begin", "learn"}
+
+
+def named_in_pipeline():
+    """The stage of each name in the pipeline: of a function that it imports from a stage's module, and of a field, an
+    argument or a variable whose type is that module's class."""
+    tree = ast.parse(PIPELINE.read_text())
+    stages = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("subsecond.stages."):
+            stages |= {alias.name: node.module.rpartition(".")[2] for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation:
+            types = {stages[one] for one in re.findall(r"\w+", ast.unparse(node.annotation)) if one in stages}
+            if len(types) == 1:
+                stages[node.arg if isinstance(node, ast.arg) else node.target.id] = types.pop()
+    return tree, stages
+
+
+def called(method, methods, stages):
+    """The stages whose module this method calls into, in the order of its lines; its own methods' calls are read where
+    they are called."""
+    calls = [node for node in ast.walk(methods[method]) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda node: (node.func.lineno, node.func.col_offset)):
+        *owners, name = ast.unparse(call.func).split(".")
+        if owners == ["self"] and name != method:
+            yield from called(name, methods, stages)
+        elif name not in BESIDE and (stage := stages.get(owners[-1] if owners else name)):
+            yield stage
+
+
 def test_the_pipeline_is_short_and_tells_its_stages_in_order():
-    pipeline = ROOT / "shared/subsecond/pipeline.py"
-    assert pipeline.read_text().count("\n") <= 120
-    places = [list(Step).index(step) for step in timed(pipeline)]
+    assert PIPELINE.read_text().count("\n") <= 130
+    places = [list(Step).index(step) for step in timed(PIPELINE)]
     assert places == sorted(places)
+
+
+def test_every_word_of_the_picture_is_a_call_into_the_stages_module_of_that_name():
+    tree, stages = named_in_pipeline()
+    methods = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    calls = [*called("authenticate", methods, stages), *called("complete", methods, stages)]
+    assert list(dict.fromkeys(calls)) == picture()
+    # Embeddings have no picture of their own: they are looked up by item, in one stage.
+    others = {"__init__", "embeddings"}
+    assert {path.stem for path in PIPELINE.parent.glob("stages/*.py")} - others == set(picture())
+
+
+def test_the_pipeline_hands_no_function_of_its_own_to_others():
+    """What runs is read here: no method, closure or partial of the pipeline is called from another folder."""
+    tree = ast.parse(PIPELINE.read_text())
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    methods = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Lambda)
+        own = isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self" and node.attr in methods
+        assert not own or id(node) in called, ast.unparse(node)
+    assert not {"functools", "types"} & set(imports(PIPELINE))
 
 
 def test_every_word_of_the_picture_is_a_step_that_is_measured():

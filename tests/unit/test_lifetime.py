@@ -9,7 +9,7 @@ from subsecond.cache.cacheability import lifetime, longest_life, ttl_rules
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
 from subsecond.model import CacheRules, Request
-from subsecond.stages.exact import entry_of
+from subsecond.stages.store import entry_of
 from subsecond.stats.trace import Trace
 
 RULES = "model:gpt-4o*=3600, tag:prices=60,tag:docs/*=604800"

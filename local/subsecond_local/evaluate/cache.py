@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from subsecond.model import Entry
 from subsecond.ports import Policy
 from subsecond.semantic.index.reader import Reader, ReaderLimits
-from subsecond.stages.exact import entry_of
 from subsecond.stages.semantic import SemanticCache
+from subsecond.stages.store import entry_of
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.answers import MemoryStore
 from subsecond.stores.memory.objects import MemoryObjects

@@ -14,7 +14,7 @@ from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import CacheRules, Call, Prompt, Recording, Request, Tenant
 from subsecond.ports import Embedder, Policy
-from subsecond.stages.exact import entry_of
+from subsecond.stages.store import entry_of
 from subsecond.stats.trace import Trace
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate.progress import Bars, silent

@@ -19,6 +19,7 @@ from subsecond.cache.key import prepare
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
 from subsecond.model import Call, Entry, Hit, Request, Rule, RuleKind, Tenant
 from subsecond.pipeline import Gateway
+from subsecond.stages.embed import vector_of
 from subsecond.stages.exact import look_up
 from subsecond.stats.trace import Trace
 
@@ -104,7 +105,7 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
     entry = await look_up(gateway.exact, gateway.rules, gateway.settings, request)
     source, vector = "exact", None
     if entry is None and semantic:
-        source, vector = "semantic", await semantic.vector(call, prompt, trace)
+        source, vector = "semantic", await vector_of(semantic, request)
         entry = await semantic.find(gateway.exact, request, vector)
     near = [] if semantic is None or vector is None else await semantic.nearest(tenant.partition, prompt.scope, vector)
     read = partial(gateway.exact.fresh, tenant.partition, form=call.form)

@@ -43,7 +43,7 @@ MARGIN = 0.05
 
 
 class Optimiser:
-    """One environment's settings, token counters, and corrections of their errors. `stages.upstream` calls it."""
+    """One environment's settings, token counters, and corrections of their errors. `stages.optimise` calls it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -2,6 +2,9 @@
 
 The events so far stay in the flight, and each watcher reads on from where it is: whoever comes late misses nothing, and
 a slow reader holds up nobody. Memory holds one answer, as its recording does anyway.
+
+A flight has a task of its own, although most are watched by their leader alone. The leader's client may hang up while
+others watch, and that cancels whatever its request awaits at that moment: a call made there would end for all.
 """
 
 from __future__ import annotations
@@ -50,9 +53,9 @@ class Flight:
         self.trace = trace
         # Whether the leader has left before it was known what the call costs, and no other has taken that on.
         self.unpaid = False
-        self._events: list[Event] = []
+        self.events: list[Event] = []
         self._drain = drain
-        self._watchers: set[_Watcher] = set()
+        self._watchers: set[Watcher] = set()
         self._given_up = False
         self._origin: TracebackType | None = None
         self._over: Callable[[], None] = lambda: None
@@ -75,50 +78,41 @@ class Flight:
         """To be called once, when nobody can join it any more."""
         self._over = callback
 
-    async def watch(self, until: float | None, *, stay: bool) -> AsyncGenerator[Event]:
-        """The events from the first one on. `stay`: end only when the source has ended, after its writes; the last
-        watcher does so in any case.
+    def watch(self, until: float | None, *, stay: bool) -> Watcher:
+        """Reads the events from the first one on; to be left. until: its deadline on the loop's clock. stay: the events
+        end only when the source has ended, after its writes; for the last watcher they do in any case."""
+        watcher = Watcher(self, until, stay=stay)
+        self._watchers.add(watcher)
+        return watcher
 
-        Raises the source's error, or DeadlineExceeded at `until` (the loop's clock).
-        """
-        me = _Watcher(until)
-        self._watchers.add(me)
-        try:
-            at = 0
-            while not self._complete(at):
-                if at < len(self._events):
-                    at += 1
-                    yield self._events[at - 1]
-                elif self.ended:
-                    # Several raise the same error: each shall show where it began, and its own way alone.
-                    raise (self.error or _GIVEN_UP).with_traceback(self._origin)
-                else:
-                    await me.wait()
-            if stay or len(self._watchers) == 1:
-                await asyncio.wait((self._task,))
-                if error := self.error:
-                    raise error
-        finally:
-            me.close()
-            self._watchers.discard(me)
-            await self._left()
+    def broken(self) -> BaseException:
+        """The error of a flight that ended without Done, to be raised. Several raise it: each shall show where it
+        began, and its own way alone."""
+        return (self.error or _GIVEN_UP).with_traceback(self._origin)
 
-    def _complete(self, at: int) -> bool:
-        """Whether Done is among the first `at` events."""
-        return at > 0 and isinstance(self._events[at - 1], Done)
+    def is_last(self, watcher: Watcher) -> bool:
+        """Whether nobody else watches."""
+        return self._watchers == {watcher}
+
+    async def end(self) -> None:
+        """Until the source has ended. Raises its error."""
+        await asyncio.wait((self._task,))
+        if error := self.error:
+            raise error
 
     async def _fly(self, source: AsyncGenerator[Event]) -> None:
         async with aclosing(source) as events:
             async for event in events:
-                self._events.append(event)
+                self.events.append(event)
                 self._wake()
                 if isinstance(event, Done):
                     # The watchers go first: nobody's last byte waits for what the source does now.
                     await asyncio.sleep(0)
 
-    async def _left(self) -> None:
-        """A watcher has gone. With the last one the call ends, unless the answer is complete and only to be stored."""
-        complete = self._complete(len(self._events))
+    async def left(self, watcher: Watcher) -> None:
+        """With the last watcher the call ends, unless the answer is complete and only to be stored."""
+        self._watchers.discard(watcher)
+        complete = bool(self.events) and isinstance(self.events[-1], Done)
         if self._watchers or self._drain or complete or self.ended:
             return
         self._given_up = True
@@ -138,30 +132,52 @@ class Flight:
             watcher.wake()
 
 
-class _Watcher:
-    """One who waits. One timer for all its waits: a timer for each chunk would cost as much as the chunk."""
+class Watcher:
+    """One who watches a flight. One timer for all its waits: a timer for each chunk would cost as much as the chunk."""
 
-    __slots__ = ("_alarm", "_late", "_waiter")
+    __slots__ = ("_alarm", "_at", "_complete", "_flight", "_late", "_stay", "_waiter")
 
-    def __init__(self, until: float | None) -> None:
+    def __init__(self, flight: Flight, until: float | None, *, stay: bool) -> None:
+        self._flight = flight
+        self._at = 0
+        self._complete = False
+        self._stay = stay
         self._late = False
         self._waiter: asyncio.Future[None] | None = None
         self._alarm = None if until is None else asyncio.get_running_loop().call_at(until, self._expire)
 
-    async def wait(self) -> None:
-        if not self._late:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        if self._late:
-            raise DeadlineExceeded("The time limit of this request is used up.")
+    async def next(self) -> Event | None:
+        """The next event; None after Done. Raises the source's error, or DeadlineExceeded."""
+        flight = self._flight
+        while not self._complete:
+            if self._at < len(flight.events):
+                event = flight.events[self._at]
+                self._at += 1
+                self._complete = isinstance(event, Done)
+                return event
+            if flight.ended:
+                raise flight.broken()
+            await self._wait()
+        if self._stay or flight.is_last(self):
+            await flight.end()
+        return None
+
+    async def leave(self) -> None:
+        """To be called once, however it ends."""
+        if self._alarm:
+            self._alarm.cancel()
+        await self._flight.left(self)
 
     def wake(self) -> None:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def close(self) -> None:
-        if self._alarm:
-            self._alarm.cancel()
+    async def _wait(self) -> None:
+        if not self._late:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._late:
+            raise DeadlineExceeded("The time limit of this request is used up.")
 
     def _expire(self) -> None:
         self._late = True

@@ -15,7 +15,7 @@ import asyncio
 import os
 import random
 import uuid
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -23,7 +23,6 @@ from typing import Protocol, Self
 from subsecond.aio.fail_open import fail_open
 from subsecond.config import Settings
 from subsecond.errors import UpstreamTimeout
-from subsecond.model import Entry
 from subsecond.ports import Acquired, Leases
 from subsecond.stats.trace import Step, Trace
 
@@ -31,12 +30,6 @@ from subsecond.stats.trace import Step, Trace
 BEATS = 3
 # Seconds that two environments' clocks may be apart.
 SKEW = 1.0
-
-
-class Look(Protocol):
-    """The exact store's entry, as the request wants it. `fresh`: what all environments have written is in it."""
-
-    def __call__(self, *, fresh: bool = False) -> Awaitable[Entry | None]: ...
 
 
 class LeaderRole(Protocol):
@@ -51,8 +44,9 @@ class LeaderRole(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
 
-    async def wait(self) -> Entry | None:
-        """Until it is our turn to ask the model (None), or the answer of another is there."""
+    def looks(self) -> AsyncGenerator[bool]:
+        """Waits, and gives each moment at which the answer of another may be in the exact store: whether what all
+        environments have written must be seen then. It ends when it is our turn to ask the model. To be closed."""
 
 
 @dataclass(slots=True)
@@ -69,8 +63,9 @@ class NoLease:
     ) -> None:
         pass
 
-    async def wait(self) -> None:
-        return None
+    async def looks(self) -> AsyncGenerator[bool]:
+        return
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +100,12 @@ class LeaseClaim:
         leases: Leases,
         terms: LeaseTerms,
         place: tuple[str, str],
-        look: Look,
         trace: Trace,
     ) -> None:
         self.stored: bool | None = None
         self._leases = leases
         self._terms = terms
         self._place = place
-        self._look = look
         self._trace = trace
         # The process is named for whoever looks at the table.
         self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
@@ -148,47 +141,35 @@ class LeaseClaim:
             release = self._leases.release(*self._place, self._owner, alone=self.stored is False)
             await fail_open(self._trace, "lease", release, self._terms.box)
 
-    async def wait(self) -> Entry | None:
+    async def looks(self) -> AsyncGenerator[bool]:
         """See LeaderRole. Raises UpstreamTimeout when it waited for as long as an answer may take."""
         with self._trace.step(Step.FLIGHT):
             acquired = await self._outcome()
-            return await (self._entry_of_others(acquired) if self._ours else self._entry_awaited())
+            gaps = self._terms.gaps()
+            while not self._ours:
+                await self._pause(next(gaps))
+                yield self._look(fresh=False)
+                standing = await fail_open(self._trace, "lease", self._leases.look(*self._place), self._terms.box)
+                if standing == "held":
+                    continue
+                # Stored and released since we looked, most likely.
+                yield self._look(fresh=True)
+                if standing != "free":
+                    return
+                self._asking = asyncio.create_task(self._acquire())
+                acquired = await self._outcome()
+            # Who holds the lease now looks once more, where another may have stored since the last look.
+            if acquired and acquired.ago <= self._now() - self._looked + SKEW:
+                yield self._look(fresh=True)
 
-    async def _entry_awaited(self) -> Entry | None:
-        for gap in self._terms.gaps():
-            if self._now() - self._begun + gap > self._terms.patience:
-                raise UpstreamTimeout(f"No answer of the call in flight within {self._terms.patience:g} s.")
-            await asyncio.sleep(gap)
-            decided, entry = await self._follow()
-            if decided:
-                return entry
-        raise AssertionError
+    async def _pause(self, gap: float) -> None:
+        if self._now() - self._begun + gap > self._terms.patience:
+            raise UpstreamTimeout(f"No answer of the call in flight within {self._terms.patience:g} s.")
+        await asyncio.sleep(gap)
 
-    async def _follow(self) -> tuple[bool, Entry | None]:
-        """One look at the answer and at the lease; whether the waiting is over, and with what."""
-        if entry := await self._seen(fresh=False):
-            return True, entry
-        standing = await fail_open(self._trace, "lease", self._leases.look(*self._place), self._terms.box)
-        if standing == "held":
-            return False, None
-        # Stored and released since we looked, most likely.
-        if entry := await self._seen(fresh=True):
-            return True, entry
-        if standing != "free":
-            return True, None
-        self._asking = asyncio.create_task(self._acquire())
-        acquired = await self._outcome()
-        return self._ours, await self._entry_of_others(acquired) if self._ours else None
-
-    async def _entry_of_others(self, acquired: Acquired | None) -> Entry | None:
-        """Who holds the lease now looks once more, where another may have stored since the last look."""
-        if acquired is None or acquired.ago > self._now() - self._looked + SKEW:
-            return None
-        return await self._seen(fresh=True)
-
-    async def _seen(self, *, fresh: bool) -> Entry | None:
+    def _look(self, *, fresh: bool) -> bool:
         self._looked = self._now()
-        return await self._look(fresh=fresh)
+        return fresh
 
     async def _acquire(self) -> Acquired | None:
         acquire = self._leases.acquire(*self._place, self._owner, self._terms.seconds)

@@ -196,7 +196,7 @@ class Embeddings:
 
     def _kept(self, asking: _Asking, keys: Sequence[bytes], reply: Reply) -> Found:
         """The reply's embeddings by their items, and in memory where they may be stored. The request's beginning dates
-        them, as it does answers (see `exact.entry_of`). Nothing where it is not plain whose is which."""
+        them, as it does answers (see `store.entry_of`). Nothing where it is not plain whose is which."""
         call, now = asking.call, time.time()
         taken = taken_apart(reply.body, [asking.items[key] for key in keys])
         created = now - (perf_counter() - asking.trace.started)

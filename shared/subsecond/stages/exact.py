@@ -1,19 +1,17 @@
-"""The same question again: the answer that is stored for it, and the storing."""
+"""The same question again: the answer that is stored for it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from time import perf_counter
 
 from subsecond.aio.fail_open import fail_open
-from subsecond.cache.cacheability import lifetime, may_read, may_store
-from subsecond.cache.end_user import tags_of
+from subsecond.cache.cacheability import may_read
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
-from subsecond.model import Call, Done, Entry, Event, Head, Recording, Request, Source
+from subsecond.model import Call, Done, Entry, Event, Head, Request, Source
 from subsecond.ports import ExactStore
 from subsecond.stats.trace import Trace
 
@@ -72,32 +70,3 @@ async def served(source: Source, entry: Entry, trace: Trace) -> AsyncGenerator[E
     yield Done(entry.recording)
     # What the answer cost when it was made, and so what a hit saves.
     trace.usage = entry.recording.usage
-
-
-def entry_of(settings: Settings, request: Request, recording: Recording) -> Entry | None:
-    """What is to be stored; None when the answer is not. The request's beginning dates it, so that what is invalidated
-    while the model still answers covers this answer too (and as RFC 9111, section 4.2.3, counts an age)."""
-    call, prompt = request.call, request.prompt
-    seconds = lifetime(settings, call, prompt)
-    if not may_store(call, recording) or seconds <= 0:
-        return None
-    now = time.time()
-    return Entry(
-        request.tenant.partition,
-        prompt,
-        recording,
-        created=now - (perf_counter() - request.trace.started),
-        expires=now + seconds,
-        tags=tags_of(call, request.tenant),
-        model=call.model,
-    )
-
-
-async def keep(store: ExactStore, settings: Settings, entry: Entry, trace: Trace) -> bool:
-    """Whether it was stored."""
-    # A large answer takes two writes, S3's and the table's.
-    replaced = await fail_open(trace, "store", store.put(entry), 2 * settings.store_timeout)
-    if replaced is not None:
-        trace.stored_expiry, trace.replaced_expiry = entry.expires, replaced or None
-        trace.stored_bytes = entry.recording.size
-    return replaced is not None

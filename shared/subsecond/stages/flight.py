@@ -8,12 +8,13 @@ next one: one at a time, because the others join that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from subsecond.cache.cacheability import may_coalesce
 from subsecond.cache.canonical import canonical
@@ -23,15 +24,15 @@ from subsecond.cache.invalidation import Rules
 from subsecond.cache.key_fields import PARTS_FLIGHTS
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Chunk, Done, Endpoint, Event, Form, Head, Request
-from subsecond.ports import Leases
-from subsecond.single_flight.in_process import Flight, Flights
-from subsecond.single_flight.lease import LeaderRole, LeaseClaim, LeaseTerms, Look, NoLease
+from subsecond.model import Call, Chunk, Done, Endpoint, Entry, Event, Head, Request
+from subsecond.ports import ExactStore, Leases
+from subsecond.single_flight.in_process import Flight, Flights, Watcher
+from subsecond.single_flight.lease import LeaderRole, LeaseClaim, LeaseTerms
+from subsecond.stages.exact import look_up
 from subsecond.stats.trace import Step, Trace
 from subsecond.streaming.convert import converts
 
 Events = AsyncGenerator[Event]
-Work = Callable[[Call, LeaderRole], Events]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,61 +51,196 @@ class Sharing:
         flights = Flights(drain=settings.drain)
         return cls(flights, leases, rules, LeaseTerms.of(settings), settings.first_token_timeout)
 
-    def share(self, request: Request, look: Look, work: Work) -> Events:
-        """The events of the call in flight, or of `work`, which then is the flight. `look`: into the exact store.
+    def seat(self, request: Request) -> Seat | None:
+        """The request's part in the flights of its question; None where it asks for itself."""
+        if self.leases is None or not may_coalesce(request.call):
+            return None
+        return Seat(self, request, self.leases)
+
+
+class Seat:
+    """One request's part in the flights of its question: it joins one or leads one, until it is served. Each flight is
+    watched to its end, or to where the request can do better: it leads the next one where that failed before it gave
+    anything, and asks for itself where a stream does not convert. To be left, as a context."""
+
+    def __init__(self, sharing: Sharing, request: Request, leases: Leases) -> None:
+        call = request.call
+        self.served = False
+        # Each watcher has its own deadline; the leader's shall not end the call for the others.
+        self.call = replace(call, deadline=None) if call.deadline is not None else call
+        self._sharing = sharing
+        self._request = request
+        self._leases = leases
+        self._time = asyncio.get_running_loop().time
+        self._begun = self._time()
+        self._until = None if call.deadline is None else self._begun + call.deadline - monotonic()
+        self._what = _what(sharing.rules, request)
+        self._streams = call.form == "whole"
+        self._given = False
+        self._watch: Led | Joined | AsWhole | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self._leave()
+
+    def lease(self) -> LeaseClaim:
+        """What a leader claims across environments."""
+        place = self._request.tenant.partition, f"{self._request.prompt.key}.{self.call.form}{_tier(self.call)}"
+        return LeaseClaim(self._leases, self._sharing.terms, place, self._request.trace)
+
+    def join(self) -> bool:
+        """Whether somebody asks this here already; then that call's events come next.
 
         The form belongs to the flight: a stream joins a stream. A whole request may join one too, and asks for itself
         at the first event that a whole reply cannot hold. A stream never joins a whole call: its first token would come
         last."""
-        call = request.call
-        if self.leases is None or not may_coalesce(call):
-            return work(call, NoLease())
-        place = request.tenant.partition, f"{request.prompt.key}.{call.form}{_tier(call)}"
-        claim = partial(LeaseClaim, self.leases, self.terms, place, look, request.trace)
-        # Each watcher has its own deadline; the leader's shall not end the call for the others.
-        endless = replace(call, deadline=None) if call.deadline is not None else call
-        return self._fly(request, lambda: work(endless, claim()))
+        flights, call = self._sharing.flights, self.call
+        own = flights.find((*self._what, call.form))
+        flight = own or (flights.find((*self._what, "stream")) if self._streams else None)
+        if flight is None:
+            return False
+        joined = Joined(flight, flight.watch(self._until, stay=False), self._request.trace)
+        self._watch = joined if own else AsWhole(joined, call.endpoint)
+        return True
 
-    async def _fly(self, request: Request, start: Callable[[], Events]) -> Events:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        deadline, what = request.call.deadline, self._what(request)
-        until = None if deadline is None else begun + deadline - monotonic()
-        streams = request.call.form == "whole"
-        while True:
-            flight, streamed = self._find(what, request.call.form, streams=streams)
-            leads = flight is None
-            flight = flight or self.flights.start((*what, request.call.form), request.trace, start())
-            watched = flight.watch(until, stay=leads)
-            told = led(watched, flight, request.trace) if leads else joined(watched, flight, request.trace)
-            given = False
-            try:
-                async with aclosing(as_whole(told, request.call.endpoint) if streamed else told) as events:
-                    async for event in events:
-                        given = True
-                        yield event
-            except DoesNotConvert:
-                streams = False
-            except SubsecondError as error:
-                chance = error is flight.error and not _is_answer(error) and loop.time() - begun < self.patience
-                if leads or given or not chance:
-                    raise
-            else:
-                return
+    def lead(self, events: Events) -> None:
+        """Let these be the events of the flight that others join."""
+        flight = self._sharing.flights.start((*self._what, self.call.form), self._request.trace, events)
+        self._watch = Led(flight, flight.watch(self._until, stay=True), self._request.trace)
 
-    def _find(self, what: tuple[Hashable, ...], form: Form, *, streams: bool) -> tuple[Flight | None, bool]:
-        """The flight to join, and whether it is a stream that a whole request joins."""
-        if (own := self.flights.find((*what, form))) or not streams:
-            return own, False
-        stream = self.flights.find((*what, "stream"))
-        return stream, stream is not None
+    async def next(self) -> Event | None:
+        """The next event; None where this flight has no more: the request is served, or may join or lead another."""
+        assert self._watch
+        try:
+            event = await self._watch.next()
+        except DoesNotConvert:
+            self._streams = False
+        except SubsecondError as error:
+            if not self._has_another_chance(error):
+                raise
+        else:
+            self._given, self.served = True, event is None
+            return event
+        await self._leave()
+        return None
 
-    def _what(self, request: Request) -> tuple[Hashable, ...]:
-        """Whose answers are interchangeable, whatever the work finds: a similar question's answer included, and nothing
-        that was begun before an invalidation. Those who differ in their rules alone meet at the lease."""
-        call, prompt, partition = request.call, request.prompt, request.tenant.partition
-        invalid = _invalid_until(self.rules, request)
-        return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid, _tier(call)
+    def _has_another_chance(self, error: SubsecondError) -> bool:
+        """A failure before the first event is the chance of those who had joined, for as long as a first token may
+        take. An error that says something of the request, or of how busy we are, is everybody's answer."""
+        watch = self._watch
+        if self._given or watch is None or isinstance(watch, Led) or error is not watch.flight.error:
+            return False
+        return not 400 <= error.status < 500 and self._time() - self._begun < self._sharing.patience  # noqa: PLR2004
+
+    async def _leave(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch:
+            await watch.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """The events of a flight for the request that began it."""
+
+    flight: Flight
+    watcher: Watcher
+    trace: Trace
+
+    async def next(self) -> Event | None:
+        return await self.watcher.next()
+
+    async def leave(self) -> None:
+        # The leader's trace is recorded now: what the call comes to cost later is not in it.
+        self.flight.unpaid = self.trace.usage is None
+        await self.watcher.leave()
+
+
+@dataclass(slots=True)
+class Joined:
+    """The events of a flight that another leads, and what the trace of who joined it must say of them."""
+
+    flight: Flight
+    watcher: Watcher
+    trace: Trace
+    head: Head | None = None
+
+    async def next(self) -> Event | None:
+        if self.head is None:
+            with self.trace.step(Step.FLIGHT):
+                event = await self.watcher.next()
+            assert isinstance(event, Head)
+            self.head = event
+            _note(event, self.flight.trace, self.trace)
+            return event
+        event = await self.watcher.next()
+        if isinstance(event, Done):
+            self.trace.usage = event.recording.usage
+            # One answer that was paid for and had by one client alone saves nobody anything.
+            self.trace.paid, self.flight.unpaid = self.flight.unpaid and self.head.source == "upstream", False
+        return event
+
+    async def leave(self) -> None:
+        await self.watcher.leave()
+
+
+class DoesNotConvert(Exception):
+    """What the stream has said cannot stand in a whole reply."""
+
+
+@dataclass(slots=True)
+class AsWhole:
+    """A joined stream's events as those of a whole answer: nothing is given before its end."""
+
+    joined: Joined
+    endpoint: Endpoint
+    done: Done | None = None
+
+    @property
+    def flight(self) -> Flight:
+        return self.joined.flight
+
+    async def next(self) -> Event | None:
+        """Head, then Done, then None. Raises DoesNotConvert."""
+        if done := self.done:
+            self.done = None
+            return done
+        while event := await self.joined.next():
+            if isinstance(event, Chunk) and not event.comment and not converts(self.endpoint, event.data):
+                raise DoesNotConvert
+            if isinstance(event, Done):
+                told = event.recording
+                recording = told if told.form == "whole" else converted(self.endpoint, told)
+                if recording is None:
+                    raise DoesNotConvert
+                self.done = Done(recording)
+                return self.joined.head
+        return None
+
+    async def leave(self) -> None:
+        await self.joined.leave()
+
+
+async def await_turn(
+    lease: LeaderRole, store: ExactStore, rules: Rules, settings: Settings, request: Request
+) -> Entry | None:
+    """Until it is this request's turn to ask the model (None), or another environment's answer is there."""
+    async with aclosing(lease.looks()) as looks:
+        async for fresh in looks:
+            if entry := await look_up(store, rules, settings, request, fresh=fresh):
+                return entry
+    return None
+
+
+def _what(rules: Rules, request: Request) -> tuple[Hashable, ...]:
+    """Whose answers are interchangeable, whatever the work finds: a similar question's answer included, and nothing
+    that was begun before an invalidation. Those who differ in their rules alone meet at the lease."""
+    call, prompt, partition = request.call, request.prompt, request.tenant.partition
+    invalid = _invalid_until(rules, request)
+    return partition, prompt.key, prompt.scope, call.compared, call.rules, invalid, _tier(call)
 
 
 def _tier(call: Call) -> str:
@@ -120,60 +256,6 @@ def _invalid_until(rules: Rules, request: Request) -> float:
     places = [("namespace", ""), ("scope", prompt.scope), ("entry", prompt.key)]
     places += [("tag", tag) for tag in tags_of(request.call, request.tenant)]
     return max(rules.models(partition), *(rules.date(partition, *place) for place in places))
-
-
-def _is_answer(error: SubsecondError) -> bool:
-    """Whether it says something of the request, or of how busy we are: asking the same again gets the same."""
-    return 400 <= error.status < 500  # noqa: PLR2004
-
-
-async def led(watched: Events, flight: Flight, trace: Trace) -> Events:
-    """The events of a flight for the request that began it."""
-    async with aclosing(watched) as events:
-        try:
-            async for event in events:
-                yield event
-        finally:
-            # The leader's trace is recorded now: what the call comes to cost later is not in it.
-            flight.unpaid = trace.usage is None
-
-
-async def joined(watched: Events, flight: Flight, trace: Trace) -> Events:
-    """The events of a flight that another leads, and what the trace of who joined it must say of them."""
-    async with aclosing(watched) as events:
-        with trace.step(Step.FLIGHT):
-            head = await anext(events)
-        assert isinstance(head, Head)
-        _note(head, flight.trace, trace)
-        yield head
-        async for event in events:
-            yield event
-            if isinstance(event, Done):
-                trace.usage = event.recording.usage
-                # One answer that was paid for and had by one client alone saves nobody anything.
-                trace.paid, flight.unpaid = flight.unpaid and head.source == "upstream", False
-
-
-class DoesNotConvert(Exception):
-    """What the stream has said cannot stand in a whole reply."""
-
-
-async def as_whole(told: Events, endpoint: Endpoint) -> Events:
-    """A stream's events as those of a whole answer: nothing is given before its end. Raises DoesNotConvert."""
-    head: Event | None = None
-    async with aclosing(told) as events:
-        async for event in events:
-            if isinstance(event, Chunk):
-                if not event.comment and not converts(endpoint, event.data):
-                    raise DoesNotConvert
-            elif isinstance(event, Done):
-                recording = event.recording if event.recording.form == "whole" else converted(endpoint, event.recording)
-                if recording is None or head is None:
-                    raise DoesNotConvert
-                yield head
-                yield Done(recording)
-            else:
-                head = event
 
 
 def _note(head: Head, leader: Trace, trace: Trace) -> None:

@@ -1,19 +1,23 @@
-"""A semantic hit is noted: its request id is then all that it takes to explain it and to report it, and an index that
-runs full keeps what is hit."""
+"""What a request was is counted, and what can be learned from it is."""
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
 from subsecond.model import Hit, Request
-from subsecond.ports import ExactStore, HitLog
-from subsecond.stats.trace import Step
+from subsecond.ports import ExactStore, HitLog, Ledger
+from subsecond.stats.trace import Step, Trace
+
+if TYPE_CHECKING:
+    from subsecond.stages.upstream import Models
 
 
 async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> None:
-    """After the answer's last byte; `box` in seconds. Other hits are their own explanation."""
+    """A semantic hit, after the answer's last byte: its request id is then all that it takes to explain it and to
+    report it, and an index that runs full keeps what is hit. Other hits explain themselves. `box` in seconds."""
     trace, partition = request.trace, request.tenant.partition
     if trace.source != "semantic" or trace.neighbour is None:
         return
@@ -22,3 +26,11 @@ async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> 
     with trace.step(Step.RECORD):
         await fail_open(trace, "note", log.note(partition, hit), box)
         await fail_open(trace, "note", store.touch(partition, trace.neighbour), box)
+
+
+async def record(ledger: Ledger, models: Models, trace: Trace, box: float) -> None:
+    """On every exit. What is merged into the shared tables goes after the last byte, every few seconds at the most."""
+    trace.finish()
+    ledger.record(trace)
+    await fail_open(trace, "flush", ledger.flush(), box)
+    await fail_open(trace, "health", models.learn(trace), box)

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
 
-    # The entry that may answer, and the question's vector.
-    Nearest = tuple[Entry | None, Vector | None]
-
 # 1-tuple: `(None,)` is a missing entry. None in its place is a failed read.
 Read = tuple[Entry | None]
 
@@ -68,16 +65,6 @@ class SemanticCache:
     def takes(self, call: Call, prompt: Prompt) -> bool:
         """Whether the request takes part in similarity."""
         return may_compare(call, prompt.text, tools=self.tools)
-
-    async def vector(self, call: Call, prompt: Prompt, trace: Trace) -> Vector | None:
-        """The vector of the prompt's text; None where the request takes no part in similarity, or embedding failed."""
-        if not self.takes(call, prompt):
-            return None
-        if len(prompt.text) > self.embedder.max_chars:
-            trace.counts["embed_too_long"] += 1
-            return None
-        vectors = await fail_open(trace, "embed", self.embedder.embed([prompt.text]), 10 * self.timeout_s)
-        return None if vectors is None else vectors[0]
 
     async def find(self, store: ExactStore, request: Request, vector: Vector | None) -> Entry | None:
         """The nearest entry that may answer, its recording in the request's form."""

@@ -174,7 +174,7 @@ class World:
         return replace(
             made,
             exact=store,
-            models=replace(made.models, upstream=Line(self.model, at), optimiser=None),
+            models=replace(made.models, upstream=Line(self.model, at)),
             sharing=sharing,
         ), at
 

@@ -374,7 +374,7 @@ def test_a_flight_that_has_ended_is_not_found_at_any_moment(worlds, fails):
 
         flights = Flights()
         flight = flights.start("key", Trace(), source())
-        watching = asyncio.create_task(anext(flight.watch(None, stay=False)))
+        watching = asyncio.create_task(flight.watch(None, stay=False).next())
         for _ in range(20):
             found = flights.find("key")
             assert found is None or not found._task.done()
@@ -405,6 +405,8 @@ def test_what_is_invalidated_while_a_call_runs_is_not_joined_any_more(worlds):
 class Neighbours:
     """A semantic stage that takes its time, and finds this entry."""
 
+    max_chars, timeout_s = 1_000, 1.0
+
     def __init__(self, entry, leases):
         self.entry, self.leases = entry, leases
         self.searched = 0
@@ -413,9 +415,17 @@ class Neighbours:
     def begin(self, tenant):
         pass
 
-    async def vector(self, call, prompt, trace):
+    def takes(self, call, prompt):
+        return True
+
+    @property
+    def embedder(self):
+        return self
+
+    async def embed(self, texts):
         self.begun_with.append(list(self.leases.calls))
         await asyncio.sleep(0.01)
+        return [None]
 
     async def find(self, store, request, vector):
         trace = request.trace
@@ -479,8 +489,7 @@ def test_who_joined_what_failed_shows_where_it_failed():
 
     async def watched(flight):
         with pytest.raises(KeyError) as seen:
-            async for _ in flight.watch(None, stay=False):
-                pass
+            await flight.watch(None, stay=False).next()
         return [one.name for one in seen.traceback]
 
     async def story():
@@ -489,4 +498,4 @@ def test_who_joined_what_failed_shows_where_it_failed():
 
     for names in asyncio.run(story()):
         assert names[-1] == "source"
-        assert names.count("watch") == 1
+        assert names.count("next") == 1

@@ -1,0 +1,34 @@
+"""One vector of the question's text, for the semantic stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from subsecond.aio.fail_open import fail_open
+from subsecond.model import Request
+from subsecond.stats.trace import Step
+
+if TYPE_CHECKING:
+    from subsecond.aio.lazy import Lazy
+    from subsecond.semantic.index.vectors import Vector  # it loads numpy, which a hit does not need
+    from subsecond.stages.semantic import SemanticCache
+
+
+async def embed(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
+    """The first miss of an environment loads the tables, within `box` seconds."""
+    trace = request.trace
+    with trace.step(Step.EMBED):
+        semantic = await fail_open(trace, "embed", lazy.get(), box)
+        return await vector_of(semantic, request) if semantic else None
+
+
+async def vector_of(semantic: SemanticCache, request: Request) -> Vector | None:
+    """None where the request takes no part in similarity, or embedding failed."""
+    text, trace = request.prompt.text, request.trace
+    if not semantic.takes(request.call, request.prompt):
+        return None
+    if len(text) > semantic.embedder.max_chars:
+        trace.counts["embed_too_long"] += 1
+        return None
+    vectors = await fail_open(trace, "embed", semantic.embedder.embed([text]), 10 * semantic.timeout_s)
+    return None if vectors is None else vectors[0]
