@@ -1,4 +1,7 @@
-"""One vector of the question's text, for the semantic stage."""
+"""One vector of the question's text, for the semantic stage.
+
+A running embedding cannot be cancelled, which is why an embedder has `max_chars`.
+"""
 
 from __future__ import annotations
 

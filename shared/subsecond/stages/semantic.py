@@ -1,7 +1,7 @@
 """Answers a question from a stored one that means the same: finds the nearest in its scope, and asks the policy.
 
-The pipeline calls it on an exact miss. Everything here fails open and within a time limit. A running embedding cannot
-be cancelled, which is why an embedder has `max_chars`.
+The pipeline calls it on an exact miss, with the vector from `stages.embed`. Everything here fails open and within a
+time limit.
 """
 
 from __future__ import annotations
