@@ -408,7 +408,7 @@ class Neighbours:
     max_chars, timeout_s = 1_000, 1.0
 
     def __init__(self, entry, leases):
-        self.entry, self.leases = entry, leases
+        self.entry, self.leases, self.embedder = entry, leases, self
         self.searched = 0
         self.begun_with = []
 
@@ -417,10 +417,6 @@ class Neighbours:
 
     def takes(self, call, prompt):
         return True
-
-    @property
-    def embedder(self):
-        return self
 
     async def embed(self, texts):
         self.begun_with.append(list(self.leases.calls))
