@@ -30,7 +30,9 @@ def _call(found: Mapping[str, Any]) -> str:
         parts.append("Nearest in its scope:\n" + "\n".join(_near(one, verdicts.get(one["entry"])) for one in near))
     rows = [("key", found["key"]), ("scope", found["scope"])]
     if not found["entry"]:
-        rows.insert(0, ("kept for", f"{found['stored_for']:,.0f} s" if found["stored_for"] else "it is not stored"))
+        rows.insert(
+            0, ("its answer", f"is kept for {found['stored_for']:,.0f} s" if found["stored_for"] else "is not kept")
+        )
     return "\n\n".join([*parts, _lines(rows)])
 
 

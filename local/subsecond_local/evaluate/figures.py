@@ -73,9 +73,10 @@ def along_score(decisions: Sequence[Decision]) -> tuple[dict[str, float | None],
         found[f"score_at_{name}"] = best.cut
         intervals[f"recall_at_{name}"] = best.interval
     under = areas(decisions)
-    for name in ("pr_auc", "p_chr_auc", "p_chr_auc_at_most", "calibration_retention"):
+    for place, name in enumerate(("pr_auc", "p_chr_auc", "calibration_retention")):
         found[name] = None if under is None else rounded(getattr(under, name))
-    intervals["p_chr_auc"] = None if under is None else under.interval
+        intervals[name] = None if under is None else under.intervals[place]
+    found["p_chr_auc_at_most"] = None if under is None else rounded(under.p_chr_auc_at_most)
     return found, intervals
 
 

@@ -12,7 +12,7 @@ import numpy as np
 Interval: TypeAlias = tuple[float, float] | None
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 # From the counts of right and wrong answers at each cut, and the number of rows and of right ones among them.
-Measure: TypeAlias = Callable[[Numbers, Numbers, int, int], float]
+Measure: TypeAlias = Callable[[Numbers, Numbers, int, int], tuple[float, ...]]
 
 # Resamples for an interval that has no formula.
 RESAMPLES = 500
@@ -58,13 +58,13 @@ class Areas:
     """Means over all cuts. pr_auc: precision over recall, how well the score ranks. p_chr_auc: precision over the share
     of all rows that are answered (arXiv 2606.19719). calibration_retention: the latter over the former, how much of the
     ranking is left in operation. p_chr_auc_at_most: a perfect score's; low where few rows may be answered, because
-    past these every hit is wrong. interval: of p_chr_auc."""
+    past these every hit is wrong. intervals: of the first three."""
 
     pr_auc: float
     p_chr_auc: float
-    calibration_retention: float | None
+    calibration_retention: float
     p_chr_auc_at_most: float
-    interval: Interval
+    intervals: Sequence[Interval]
 
 
 def curve(decisions: Sequence[Decision], *, by_similarity: bool = False) -> list[Point]:
@@ -92,11 +92,12 @@ def recall_at(decisions: Sequence[Decision], precision: float, seed: int = 1) ->
     score = math.inf if found is None else float(swept.scores[swept.last[found]])
     recall = 0.0 if found is None else float(right[found]) / swept.positives
 
-    def measure(right: Numbers, wrong: Numbers, _rows: int, positives: int) -> float:
+    def measure(right: Numbers, wrong: Numbers, _rows: int, positives: int) -> tuple[float]:
         fits = (right >= precision * (right + wrong)) & (right + wrong > 0)
-        return float(right[fits].max(initial=0)) / positives if positives else 0.0
+        return (float(right[fits].max(initial=0)) / positives if positives else 0.0,)
 
-    return Best(recall, None if math.isinf(score) else round(score, 4), _resampled(swept, measure, seed))
+    (interval,) = _resampled(swept, measure, seed)
+    return Best(recall, None if math.isinf(score) else round(score, 4), interval)
 
 
 def areas(decisions: Sequence[Decision], seed: int = 1) -> Areas | None:
@@ -104,29 +105,19 @@ def areas(decisions: Sequence[Decision], seed: int = 1) -> Areas | None:
     swept = _swept(decisions)
     if not swept.positives or not len(swept.last):
         return None
-    right, wrong = swept.counts()
-    ranking, operation = _precision_recall(right, wrong, swept.positives), _hit_ratio(right, wrong, swept.rows, 0)
     share = swept.positives / swept.rows
-    return Areas(
-        ranking,
-        operation,
-        operation / ranking if ranking else None,
-        share * (1 - math.log(share)),
-        _resampled(swept, _hit_ratio, seed),
-    )
+    measured = _under(*swept.counts(), swept.rows, swept.positives)
+    return Areas(*measured, share * (1 - math.log(share)), _resampled(swept, _under, seed))
 
 
-def _precision_recall(right: Numbers, wrong: Numbers, positives: int) -> float:
-    """Average precision: each cut's precision, by the recall that it adds."""
-    return float(np.sum(np.diff(right, prepend=0) * right / (right + wrong)) / positives)
-
-
-def _hit_ratio(right: Numbers, wrong: Numbers, rows: int, _positives: int) -> float:
-    """P-CHR AUC over the cuts that there are: equal scores are answered together, so nothing lies before the first cut,
-    nor behind the last."""
+def _under(right: Numbers, wrong: Numbers, rows: int, positives: int) -> tuple[float, float, float]:
+    """PR-AUC, as average precision: each cut's precision, by the recall that it adds. P-CHR AUC, over the cuts that
+    there are: equal scores are answered together, so nothing lies before the first, nor behind the last. Retention."""
     hits = right + wrong
-    hits, right = hits[hits > 0], right[hits > 0]
-    return float(np.trapezoid(right / hits, hits / rows))
+    right, hits = right[hits > 0], hits[hits > 0]
+    ranking = float(np.sum(np.diff(right, prepend=0) * right / hits) / positives) if positives else 0.0
+    operation = float(np.trapezoid(right / hits, hits / rows))
+    return ranking, operation, operation / ranking if ranking else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +147,8 @@ def _swept(decisions: Iterable[Decision], *, by_similarity: bool = False) -> _Sw
     return _Swept(scores, labels, last, len(rows), sum(one.label for one in rows))
 
 
-def _resampled(swept: _Swept, measure: Measure, seed: int) -> Interval:
-    """Rows drawn with repetition, as often as there are."""
+def _resampled(swept: _Swept, measure: Measure, seed: int) -> list[Interval]:
+    """An interval for each number that is measured: rows drawn with repetition, as often as there are."""
     labels, compared = swept.labels, len(swept.labels)
     unscored = swept.positives - int(labels.sum())
     random = np.random.default_rng(seed)
@@ -168,5 +159,5 @@ def _resampled(swept: _Swept, measure: Measure, seed: int) -> Interval:
         right, wrong = np.cumsum(times * labels)[swept.last], np.cumsum(times * ~labels)[swept.last]
         positives = int((times * labels).sum()) + int(rest[:unscored].sum())
         found.append(measure(right, wrong, swept.rows, positives))
-    low, high = np.quantile(found, (0.025, 0.975))
-    return round(float(low), 4), round(float(high), 4)
+    low, high = np.quantile(found, (0.025, 0.975), axis=0)
+    return [(round(float(least), 4), round(float(most), 4)) for least, most in zip(low, high, strict=True)]

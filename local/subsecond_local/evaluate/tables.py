@@ -91,7 +91,11 @@ def _retained(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return []
     return [
         ("  at most, with a perfect score", percent(report["p_chr_auc_at_most"]), ""),
-        ("calibration retention (P-CHR / PR-AUC)", percent(report["calibration_retention"]), ""),
+        (
+            "calibration retention (P-CHR / PR-AUC)",
+            percent(report["calibration_retention"]),
+            between(report["intervals"]["calibration_retention"]),
+        ),
     ]
 
 

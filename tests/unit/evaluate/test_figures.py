@@ -156,7 +156,8 @@ def test_the_area_of_precision_over_hit_ratio_is_that_of_its_trapezia():
     # Recall goes up by a third at the first and at the third; the last one was never compared.
     assert found.pr_auc == pytest.approx((1 + 2 / 3) / 3)
     assert found.calibration_retention == pytest.approx(found.p_chr_auc / found.pr_auc)
-    assert found.interval[0] < found.p_chr_auc < found.interval[1]
+    for area, (low, high) in zip((found.pr_auc, found.p_chr_auc), found.intervals, strict=False):
+        assert low < area < high
 
 
 def test_a_perfect_score_comes_near_to_the_most_that_there_is():
@@ -170,6 +171,11 @@ def test_a_perfect_score_comes_near_to_the_most_that_there_is():
 def test_the_scale_of_a_score_changes_no_area():
     rows = [(n % 7 / 10, n % 3 == 0) for n in range(60)]
     assert areas(scored(*rows)) == areas(scored(*[(score**3, label) for score, label in rows]))
+
+
+def test_where_no_compared_row_may_be_answered_nothing_of_the_ranking_is_left():
+    found = areas([*scored((0.9, 0), (0.8, 0)), Decision(label=True, answered=False)])
+    assert (found.pr_auc, found.p_chr_auc, found.calibration_retention) == (0.0, 0.0, 0.0)
 
 
 def test_without_a_right_row_or_a_score_there_is_no_area():
