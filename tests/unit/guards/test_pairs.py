@@ -2,7 +2,7 @@
 difference, and no kind may become worse.
 
 `limits.tsv` holds what was measured: how many traps of a kind were answered, and how many of its hits. Whoever makes a
-kind better writes the new figure there, so that it stays.
+kind better writes the new figures there, so that they stay: `python tests/unit/guards/test_pairs.py` does it.
 """
 
 import asyncio
@@ -16,24 +16,29 @@ import pytest
 from subsecond_local.evaluate import decisions, rows, setting, tables
 
 DATA = Path(__file__).parents[2] / "data" / "pairs"
-PAIRS = DATA / "pairs.jsonl"
+PAIRS, LIMITS = DATA / "pairs.jsonl", DATA / "limits.tsv"
+LANGUAGES = ("en", "de", "es", "fr", "pt", "it")
+COLUMNS = ("of", "traps", "traps answered at most", "hits", "hits served at least")
 
 
-@pytest.fixture(scope="module")
-def judged():
+def judge():
     """Each row of the file with what became of it."""
     lines = [json.loads(line) for line in PAIRS.read_text("utf-8").splitlines()]
-    cases = decisions.cases_of_pairs(rows.pairs(PAIRS))
     default = setting.chosen({})
-    tried = asyncio.run(decisions.tried(cases, default))
+    tried = asyncio.run(decisions.tried(decisions.cases_of_pairs(rows.pairs(PAIRS)), default))
     # Shown where a test fails, and with `pytest -rP`.
     print(tables.decided({"file": PAIRS.name, **default.named(), **tried.report()}))
     return list(zip(lines, tried.decisions, strict=True))
 
 
 @pytest.fixture(scope="module")
+def judged():
+    return judge()
+
+
+@pytest.fixture(scope="module")
 def limits():
-    with (DATA / "limits.tsv").open(encoding="utf-8", newline="") as file:
+    with LIMITS.open(encoding="utf-8", newline="") as file:
         return {row["of"]: row for row in csv.DictReader(file, delimiter="\t")}
 
 
@@ -54,8 +59,16 @@ def texts(group, *, label, answered):
     ]
 
 
+def counts(group):
+    """A row of `limits.tsv`, without its name."""
+    for label in (False, True):
+        yield sum(one.label is label for _, one in group)
+        yield len(texts(group, label=label, answered=True))
+
+
 def test_every_kind_and_language_has_its_limits(judged, limits):
-    assert groups(judged).keys() == limits.keys()
+    sizes = {name: [str(count) for count in counts(group)][::2] for name, group in groups(judged).items()}
+    assert sizes == {name: [row["traps"], row["hits"]] for name, row in limits.items()}
 
 
 def test_no_kind_answers_more_traps_than_it_did(judged, limits):
@@ -81,3 +94,15 @@ def test_the_table_is_wide_enough_and_asks_no_question_twice(judged):
     assert len({line["kind"] for line in lines}) >= 35
     assert all(line["query_a"] != line["query_b"] for line in lines)
     assert len({(line["query_a"], line["query_b"]) for line in lines}) == len(lines) == 697
+
+
+def write():
+    """The limits as they are measured now, for who has made a kind better."""
+    found = groups(judge())
+    names = [*sorted(found.keys() - set(LANGUAGES)), *LANGUAGES]
+    table = [COLUMNS, *((name, *counts(found[name])) for name in names)]
+    LIMITS.write_text("".join("\t".join(map(str, row)) + "\n" for row in table), "utf-8")
+
+
+if __name__ == "__main__":
+    write()
