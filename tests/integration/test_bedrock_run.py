@@ -127,6 +127,8 @@ def test_functions_and_tables_on_this_machine_beside_bedrock_elsewhere(tmp_path,
         assert ["hit" in one.headers["cache-status"] for one in told] == [False, True]
         assert [(one["region"], one["operation"]) for one in bedrock.asked()] == [("us-west-2", "Converse")]
         assert [one.id for one in client.models.list()] == [model]
+        vectors = client.embeddings.create(model="amazon.titan-embed-text-v2:0", input=["a", "b"], dimensions=256)
+        assert [len(one.embedding) for one in vectors.data] == [256, 256]
 
 
 EMULATED = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
