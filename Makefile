@@ -5,6 +5,7 @@
 #   make check    format, lint, types
 #   make bench    the benchmark table
 #   make soak     the long tests
+#   make mutants  edits the core wrongly, one edit at a time, and counts how many the tests notice
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
 #                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)
 #   make install  sets up .venv alone
@@ -25,7 +26,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 GPTCACHE := .tools/gptcache
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak bench check deploy-local
+.PHONY: help install run test soak mutants bench check deploy-local
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +42,9 @@ test: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest tests -m soak $(ARGS)
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 # GPTCache is measured in an environment of its own, and left out with a word where that cannot be made.
 bench: $(STAMP)

@@ -1,0 +1,57 @@
+"""Which modules are edited wrongly, and which tests have to notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """name: as `--only` has it. modules: below `subsecond`. tests: below `tests`, the likeliest to notice first. most:
+    edits tried of each module, spread evenly over the file; 0: all."""
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    most: int = 0
+
+
+def _in(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/test_{name}.py" for name in names)
+
+
+GUARDS = "semantic.guards"
+SUBJECTS = (
+    Subject("key and scope", ("cache.key",), ("unit/test_canonical.py", "unit/test_key_fields.py"), most=70),
+    Subject(
+        "cacheability",
+        ("cache.cacheability",),
+        _in("unit", "who_shares", "cacheability", "lifetime", "key_fields"),
+        most=70,
+    ),
+    Subject(
+        "single flight",
+        ("single_flight.in_process", "single_flight.lease", "stages.flight"),
+        _in("unit/flights", "join", "across", "forms", "parting", "interleavings"),
+        most=40,
+    ),
+    Subject("invalidation", ("cache.invalidation",), ("unit/test_rules.py",), most=70),
+    Subject("admission", ("upstreams.admission",), ("unit/test_admission.py",), most=70),
+    Subject(
+        "index commit",
+        ("semantic.index.writer", "semantic.index.indexer"),
+        (
+            *_in("integration/semantic", "indexer", "compaction"),
+            *_in("unit/semantic", "partition_index", "records"),
+            *_in("integration/semantic", "machine"),
+        ),
+        most=40,
+    ),
+    Subject("policy", ("semantic.policies.guarded",), ("unit/guards", "unit/test_false_hits.py"), most=40),
+    Subject(
+        "guards",
+        tuple(f"{GUARDS}.{name}" for name in ("language", "matching", "numbers", "order", "typos", "vetoes")),
+        ("unit/guards",),
+        most=20,
+    ),
+)
