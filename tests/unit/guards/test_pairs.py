@@ -17,17 +17,20 @@ from subsecond_local.evaluate import decisions, rows, setting, tables
 
 DATA = Path(__file__).parents[2] / "data" / "pairs"
 PAIRS, LIMITS = DATA / "pairs.jsonl", DATA / "limits.tsv"
+# Written when the rules had been changed for the pairs above, and read once: traps answered at most, hits served at
+# least. Nothing is fitted to these rows. Whoever does so has no honest figure left.
+HELD, HELD_TRAPS, HELD_HITS = DATA / "held.jsonl", 12, 123
 LANGUAGES = ("en", "de", "es", "fr", "pt", "it")
 COLUMNS = ("of", "traps", "traps answered at most", "hits", "hits served at least")
 
 
-def judge():
+def judge(path=PAIRS):
     """Each row of the file with what became of it."""
-    lines = [json.loads(line) for line in PAIRS.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     default = setting.chosen({})
-    tried = asyncio.run(decisions.tried(decisions.cases_of_pairs(rows.pairs(PAIRS)), default))
+    tried = asyncio.run(decisions.tried(decisions.cases_of_pairs(rows.pairs(path)), default))
     # Shown where a test fails, and with `pytest -rP`.
-    print(tables.decided({"file": PAIRS.name, **default.named(), **tried.report()}))
+    print(tables.decided({"file": path.name, **default.named(), **tried.report()}))
     return list(zip(lines, tried.decisions, strict=True))
 
 
@@ -94,6 +97,13 @@ def test_the_table_is_wide_enough_and_asks_no_question_twice(judged):
     assert len({line["kind"] for line in lines}) >= 35
     assert all(line["query_a"] != line["query_b"] for line in lines)
     assert len({(line["query_a"], line["query_b"]) for line in lines}) == len(lines) == 697
+
+
+def test_what_nothing_was_fitted_to_becomes_no_worse_either(judged):
+    held = judge(HELD)
+    assert not {line["query_a"] for line, _ in held} & {line["query_b"] for line, _ in judged}
+    assert len(texts(held, label=False, answered=True)) <= HELD_TRAPS
+    assert len(texts(held, label=True, answered=True)) >= HELD_HITS
 
 
 def write():
