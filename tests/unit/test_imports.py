@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 # What a function may load beside the runtime client's own modules. A new import that is needed raises it, on purpose.
 BUDGET = {"streaming": 375, "completion": 385, "cache_stats": 490, "prewarm": 235, "indexer": 310}
 FRAMEWORKS = ("fastapi", "mangum", "starlette", "pydantic", "boto3", "numpy", "openai", "httpx2")
-# What each may load of them. boto3 is loaded ahead where the tables are: every request asks them.
+# What each may load of them.
 MAY_LOAD = {
-    "streaming": {"starlette", "pydantic", "boto3"},
-    "completion": {"starlette", "pydantic", "boto3", "mangum"},
+    "streaming": {"starlette", "pydantic"},
+    "completion": {"starlette", "pydantic", "mangum"},
     "cache_stats": {"starlette", "pydantic", "fastapi", "mangum"},
     "prewarm": set(),
     "indexer": {"numpy"},
@@ -47,6 +47,7 @@ def measured(function, code="import app", **variables):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUBSECOND_", "AWS_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     kept |= {"SUBSECOND_UPSTREAM_URL": "http://127.0.0.1:9/v1", "SUBSECOND_API_KEY": "k", **variables}
+    kept |= {"AWS_LAMBDA_FUNCTION_NAME": function, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     kept |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_SERVICE_NAME": "subsecond"}
     source = MEASURE.format(folder=str(ROOT / "functions" / function), code=code)
     command = [sys.executable, "-c", source]
@@ -60,15 +61,16 @@ def test_a_function_loads_no_more_than_its_budget(function):
     modules, _, _ = measured(function)
     assert BUDGET[function] * 0.8 < len(modules) <= BUDGET[function]
     loaded = {name for name in FRAMEWORKS if name in modules}
-    assert loaded <= MAY_LOAD[function] - {"boto3"}
+    assert loaded <= MAY_LOAD[function]
 
 
 @pytest.mark.parametrize("function", ["streaming", "completion"])
-def test_a_function_with_tables_loads_their_client_before_a_request_comes(function):
+def test_a_function_with_tables_loads_its_way_to_them_before_a_request_comes_and_no_boto3(function):
     modules, _, _ = measured(function, **IN_TABLES)
-    loaded = {name for name in FRAMEWORKS if name in modules}
-    assert "boto3" in loaded
-    assert loaded <= MAY_LOAD[function]
+    assert BUDGET[function] * 0.8 < len(modules) <= BUDGET[function]
+    assert "subsecond.aws.dynamodb_wire" in modules
+    assert {name for name in FRAMEWORKS if name in modules} <= MAY_LOAD[function]
+    assert not any(name.startswith("botocore") for name in modules)
 
 
 def test_an_environment_that_is_started_ahead_loads_what_a_miss_needs_too():

@@ -1,11 +1,20 @@
-"""The one way to AWS: boto3 is blocking, so its calls run in a small bounded pool of threads."""
+"""The one way to AWS. Its clients are blocking, so their calls run in a small bounded pool of threads.
+
+In a function the tables and the bucket are reached by the wire (`wire.py`): boto3 is two fifths of a cold start. It is
+what reaches them everywhere else, and what reaches everything else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from subsecond.aws.signing import Signer
+from subsecond.aws.wire import WireError, access_of
+from subsecond.config import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-    from subsecond.aws.signing import Signer
+    from subsecond.aws.dynamodb_wire import DynamoWire
     from subsecond.config import Settings
 
 T = TypeVar("T")
@@ -30,11 +39,12 @@ def aws_of(settings: Settings) -> Aws:
 
 
 class Aws:
-    """boto3's low-level clients and the threads that may use them.
+    """Low-level clients and the threads that may use them.
 
     `dynamodb`, `s3`, `bedrock` and `functions` are made at first use, which loads boto3 and the service's model (0.2 to
-    0.6 s). So touch them inside the callable only: `await aws.run(lambda: aws.dynamodb.get_item(...))`.
-    Region, endpoint and credentials come from boto3's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
+    0.6 s) unless the wire has them. So touch them inside the callable only: `await aws.run(lambda:
+    aws.dynamodb.get_item(...))`. Region, endpoint and credentials come from boto3's own variables (`AWS_REGION`,
+    `AWS_ENDPOINT_URL`, ...).
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,43 +54,55 @@ class Aws:
         self._lock = Lock()
         self._clients: dict[str, Any] = {}
         self._session: Any = None
+        # How a function reaches AWS without boto3; None elsewhere.
+        self._access = access_of(environment())
 
     @property
     def dynamodb(self) -> DynamoDBClient:
-        client: DynamoDBClient = self._clients.get("dynamodb") or self._make("dynamodb")
-        return client
+        if self._access is None:
+            return cast("DynamoDBClient", self._boto3("dynamodb"))
+        return cast("DynamoDBClient", self._clients.get("dynamodb wire") or self._wired("dynamodb"))
 
     @property
     def s3(self) -> S3Client:
-        client: S3Client = self._clients.get("s3") or self._make("s3")
-        return client
+        if self._access is None:
+            return cast("S3Client", self._boto3("s3"))
+        return cast("S3Client", self._clients.get("s3 wire") or self._wired("s3"))
 
     @property
     def bedrock(self) -> Any:
         """bedrock-runtime; its types would be one more package for one call."""
-        return self._clients.get("bedrock-runtime") or self._make("bedrock-runtime")
+        return self._boto3("bedrock-runtime")
 
     @property
     def functions(self) -> Any:
         """lambda; as above."""
-        return self._clients.get("lambda") or self._make("lambda")
+        return self._boto3("lambda")
 
     def signer(self, service: str, region: str) -> Signer:
         """For requests that boto3 does not send. Blocking, like the clients. region: empty for the session's own. The
         address is what boto3 would ask: `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` and the like count. Raises `errors`."""
-        from subsecond.aws.signing import Signer  # noqa: PLC0415 -- as `_make`
-
+        if self._access is not None:
+            place = region or self._access.region
+            return Signer(self._access.credentials, self._access.url(service, place), service, place)
         client = self._made(service, region)
         credentials = self._session.get_credentials()
-        signing_name = client.meta.service_model.signing_name
-        return Signer(credentials, client.meta.endpoint_url, signing_name, client.meta.region_name)
+        return Signer(credentials, client.meta.endpoint_url, service, client.meta.region_name)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What a call raises that AWS refuses, or that does not reach it; `code_of` says why."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as `_make`
+        if self._session is None:
+            return (WireError,)
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as `_made`
 
-        return BotoCoreError, ClientError
+        return WireError, BotoCoreError, ClientError
+
+    def prepare(self) -> None:
+        """Make the client of the tables; by the wire its connection opens meanwhile, in a thread."""
+        client = self.dynamodb
+        if self._access is not None:
+            self._pool.submit(cast("DynamoWire", client).open)
 
     def hang_up(self) -> None:
         """Close every connection; the next call opens a new one."""
@@ -100,8 +122,24 @@ class Aws:
         if _shared.get(self._settings) is self:
             del _shared[self._settings]
 
-    def _make(self, service: str) -> Any:
-        return self._made(service, "")
+    def _wired(self, service: str) -> Any:
+        """The calls that requests make; all others through boto3."""
+        assert self._access is not None
+        with self._lock:
+            if (name := f"{service} wire") not in self._clients:
+                others, timeout = partial(self._boto3, service), self._settings.store_timeout
+                if service == "dynamodb":
+                    from subsecond.aws.dynamodb_wire import DynamoWire  # noqa: PLC0415 -- a process without it has none
+
+                    self._clients[name] = DynamoWire(self._access, timeout, others)
+                else:
+                    from subsecond.aws.s3_wire import S3Wire  # noqa: PLC0415
+
+                    self._clients[name] = S3Wire(self._access, self._settings.bucket, timeout, others)
+            return self._clients[name]
+
+    def _boto3(self, service: str) -> Any:
+        return self._clients.get(service) or self._made(service, "")
 
     def _made(self, service: str, region: str) -> Any:
         name = f"{service}/{region}" if region else service

@@ -29,9 +29,9 @@ def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
     """To be called while the function is initialised, with the loop that serves its requests."""
     settings = gateway.settings
     if in_tables(settings):
-        # 0.2 s of CPU. Lambda gives a starting environment all of two cores, whatever its memory; a request of a small
-        # function has half of one.
-        _ = aws_of(settings).dynamodb
+        # Lambda gives a starting environment all of two cores, whatever its memory; a request of a small function has
+        # half of one.
+        aws_of(settings).prepare()
     if started_ahead():
         loop.run_until_complete(prewarm(gateway, keyless=True))
     # The runtime calls them where there is a snapshot, and nowhere else.

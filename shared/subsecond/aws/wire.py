@@ -1,0 +1,167 @@
+"""Calls of AWS over the standard library's HTTP client, blocking, for the threads of `Aws.run`.
+
+boto3 loads 303 modules and a description of the whole service before its first call: 160 ms of processor time, two
+fifths of a cold start. A function's hot path needs six calls of DynamoDB and two of S3, and its credentials lie in its
+environment. `dynamodb_wire` and `s3_wire` give those calls under boto3's names, and take all else from boto3.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import select
+import ssl
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from subsecond.aws.signing import Credentials, Signer
+
+# As boto3 has it here: one more attempt, after a pause of up to so many seconds.
+ATTEMPTS = 2
+PAUSE = 0.05
+THROTTLED = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"})
+FAULTS = 500
+# What says that a call must go another way: through a proxy, to another partition's names.
+ANOTHER_WAY = ("HTTPS_PROXY", "https_proxy", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+OTHER_NAMES = ("cn-", "us-iso")
+ENDPOINT = "AWS_ENDPOINT_URL"
+
+
+class WireError(Exception):
+    """A call that AWS refused, or that did not reach it. `response`: as botocore's ClientError has it."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.response = {"Error": {"Code": code, "Message": message}}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a function reaches AWS. endpoints: `AWS_ENDPOINT_URL`, and those of one service behind its name."""
+
+    credentials: Credentials
+    region: str
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+
+    def endpoint(self, service: str) -> str:
+        """What the service is asked at in place of AWS's own address; empty: there."""
+        own = f"{ENDPOINT}_{service.upper().replace('-', '_')}"
+        return self.endpoints.get(own) or self.endpoints.get(ENDPOINT, "")
+
+    def url(self, service: str, region: str) -> str:
+        """The service's address."""
+        return self.endpoint(service) or f"https://{service}.{region}.amazonaws.com"
+
+
+def access_of(environ: Mapping[str, str]) -> Access | None:
+    """Of a function whose credentials lie in its environment. None elsewhere: boto3 knows profiles, the roles of
+    containers, proxies and the addresses of other partitions."""
+    region = environ.get("AWS_REGION", "")
+    keys = [environ.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+    if "AWS_LAMBDA_FUNCTION_NAME" not in environ or not all((region, *keys[:2])):
+        return None
+    if region.startswith(OTHER_NAMES) or any(environ.get(name) for name in ANOTHER_WAY):
+        return None
+    endpoints = {name: value for name, value in environ.items() if name.startswith(ENDPOINT)}
+    return Access(Credentials(*keys), region, endpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Wire:
+    """Kept connections to one service, used from several threads. timeout: seconds for a connection, and a reply."""
+
+    def __init__(self, access: Access, service: str, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        self._host = parts.netloc
+        self._address = parts.hostname or "", parts.port
+        self._timeout = timeout
+        # 20 ms of CPU, once.
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._signer = Signer(access.credentials, url, service, access.region)
+        # The last one used is used first: the likeliest to live.
+        self._idle: deque[http.client.HTTPConnection] = deque()
+
+    def ask(self, method: str, path: str, fields: Mapping[str, str], content: bytes = b"") -> Answer:
+        """The answer, whatever its status. Raises WireError when none came. Sent twice at the most, as boto3 does it:
+        each call here may be."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                answer = self._asked(method, path, fields, content)
+            except (OSError, http.client.HTTPException) as error:
+                if not left:
+                    raise WireError(type(error).__name__, str(error)) from error
+            else:
+                if not left or not self.passes(answer):
+                    return answer
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 -- jitter, not a secret
+        raise AssertionError
+
+    def passes(self, answer: Answer) -> bool:
+        """Whether the same call may be answered otherwise in a moment."""
+        return answer.status >= FAULTS or any(code.encode() in answer.body[:200] for code in THROTTLED)
+
+    def open(self) -> None:
+        """A connection for a call to come. Raises OSError."""
+        connection = self._new()
+        connection.connect()
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Every connection that is not in use; the next call opens a new one."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _asked(self, method: str, path: str, fields: Mapping[str, str], content: bytes) -> Answer:
+        connection = self._kept() or self._new()
+        signed = self._signer.headers(method, path, content, {"host": self._host, **fields})
+        try:
+            connection.request(method, path, content or None, signed)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return answer
+
+    def _new(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(*self._address, timeout=self._timeout)
+        return http.client.HTTPSConnection(*self._address, timeout=self._timeout, context=self._tls)
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """One that still lives: an end, or bytes that nobody asked for, show as readable."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                return None
+            poll = select.poll()
+            poll.register(connection.sock, select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.close()
+        return None
+
+
+class Rest:
+    """What `boto3` has and the wire has not: made when it is first asked for."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client(), name)
