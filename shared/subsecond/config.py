@@ -285,7 +285,7 @@ class Settings:
 
 
 def environment() -> Mapping[str, str]:
-    """The variables that are not ours: AWS's, as `aws/wire.py` reads them."""
+    """The variables that are not ours: AWS's, as `aws/access.py` reads them."""
     return os.environ
 
 

@@ -8,10 +8,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from subsecond.aws.access import Access, WireError, access_of
 from subsecond.aws.client import Aws, code_of
 from subsecond.aws.dynamodb_wire import DynamoWire
 from subsecond.aws.signing import Credentials
-from subsecond.aws.wire import Access, Wire, WireError, access_of
+from subsecond.aws.wire import Wire
 from subsecond.config import Settings
 
 FUNCTION = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "k"}

@@ -12,8 +12,8 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from subsecond.aws.access import WireError, access_of
 from subsecond.aws.signing import Signer
-from subsecond.aws.wire import WireError, access_of
 from subsecond.config import environment
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from subsecond.aws.wire import Access, Answer, Rest, Wire, WireError
+from subsecond.aws.access import Access, WireError
+from subsecond.aws.wire import Answer, Rest, Wire
 
 TARGET = "DynamoDB_20120810."
 OK = 200

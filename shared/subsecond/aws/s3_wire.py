@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
-from subsecond.aws.wire import Access, Answer, Rest, Wire, WireError
+from subsecond.aws.access import Access, WireError
+from subsecond.aws.wire import Answer, Rest, Wire
 
 CODE = re.compile(rb"<Code>(\w+)</Code>")
 OK = 200
