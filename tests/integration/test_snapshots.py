@@ -38,7 +38,7 @@ async def gateway(settings, upstream):
 async def test_a_snapshot_holds_no_connection_and_the_next_call_opens_one(gateway):
     assert (await prewarm(gateway, keyless=True))["failed"] == []
     model = gateway.models.upstream
-    connections = model._sender._lazy.made._open
+    connections = model._client._sender._lazy.made._open
     assert len(connections) == 1
     await snapshots.before_snapshot(gateway)
     assert not connections
