@@ -57,7 +57,8 @@ class Template:
         if function == "Fn::Sub":
             return re.sub(r"\$\{(\w+)\}", lambda match: self.resolve({"Ref": match[1]}, parameters), argument)
         if function == "Fn::Join":
-            return argument[0].join(self.resolve(one, parameters) for one in argument[1])
+            joined = argument[1] if isinstance(argument[1], list) else [argument[1]]
+            return argument[0].join(self.resolve(one, parameters) for one in joined)
         if function == "Fn::If":
             condition, yes, no = argument
             return self.resolve(yes if self.holds(condition, parameters) else no, parameters)
@@ -67,10 +68,10 @@ class Template:
         return self.source["Parameters"][name]["Default"] if name in self.source["Parameters"] else name
 
     def holds(self, condition: str, parameters: dict[str, str]) -> bool:
-        """All conditions here have the form: this parameter is, or is not, that value; or it is one of two."""
+        """All conditions here have the form: this is, or is not, that value; or one of these conditions holds."""
         [(function, argument)] = self.source["Conditions"][condition].items()
         if function == "Fn::Or":
-            return any(self.resolve(one["Fn::Equals"][0], parameters) == one["Fn::Equals"][1] for one in argument)
+            return any(self.holds(one["Condition"], parameters) for one in argument)
         if function == "Fn::Not":
             [(function, argument)] = argument[0].items()
             return self.resolve(argument[0], parameters) != argument[1]
@@ -84,7 +85,7 @@ def template() -> Template:
     packaged = copy.deepcopy(source)
     for resource in packaged["Resources"].values():
         for place in ("CodeUri", "ContentUri"):
-            if place in resource["Properties"]:
+            if place in resource.get("Properties", {}):
                 resource["Properties"][place] = "s3://bucket/key"
     with pytest.MonkeyPatch.context() as patch:
         # The translator asks boto3 for the partition's region.

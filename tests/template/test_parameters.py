@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from subsecond.config import Settings
@@ -13,7 +14,9 @@ from tests.support.template import (
     DOCUMENTATION,
     FOLDERS,
     ROOT,
+    SHIPPED,
     WITH_URL,
+    settings_of,
 )
 
 
@@ -77,6 +80,27 @@ def test_every_parameter_is_documented_and_no_other(template):
     others = values | set(template.source["Outputs"]) | set(template.source["Resources"]) | {"ColdStart", "Overloaded"}
     assert found - others <= parameters
     assert parameters <= named | found
+
+
+def test_every_environment_of_samconfig_sets_parameters_that_there_are(template):
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    assert {"default", "dev", "prod"} <= environments.keys()
+    stacks = [one["global"]["parameters"]["stack_name"] for name, one in environments.items() if name != "version"]
+    assert len(set(stacks)) == len(stacks)
+    for name, environment in environments.items():
+        overrides = [] if name == "version" else environment["deploy"]["parameters"].get("parameter_overrides", [])
+        for parameter, value in (one.split("=", 1) for one in overrides):
+            allowed = template.source["Parameters"][parameter]
+            assert value in [str(one) for one in allowed.get("AllowedValues", [value])]
+            assert re.fullmatch(allowed.get("AllowedPattern", ".*"), value)
+
+
+def test_the_upstream_is_one_of_the_adapters(template):
+    allowed = template.source["Parameters"]["Upstream"]["AllowedValues"]
+    files = (SHIPPED / "upstreams").glob("*.py")
+    assert set(allowed) == {one.stem for one in files if "\ndef build(" in one.read_text()}
+    for function in ("Streaming", "Completion", "Prewarm"):
+        assert settings_of(template, function, Upstream="openai_package").upstream == "openai_package"
 
 
 def test_the_linter_has_nothing_to_say():

@@ -36,12 +36,19 @@ AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "
 AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem", "DeleteItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "health") for action in ("Query", "UpdateItem")}
-CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", "")}
-AGREE |= CATALOGUE
+CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", ""), ("secretsmanager:GetSecretValue", "CatalogueSecret", "")}
+# Of a customer's own key, through the two services that keep secrets.
+DECRYPT = {("kms:Decrypt", "KmsKeyArn", "secrets")}
+CATALOGUE |= DECRYPT
 SECRET = {("secretsmanager:GetSecretValue", "UpstreamSecret", ""), ("ssm:GetParameter", "UpstreamParameter", "")}
+SECRET |= DECRYPT
+# The keys of the catalogue's other servers.
+OTHERS = {(action, "SecretArns", "") for action in ("secretsmanager:GetSecretValue", "ssm:GetParameter")}
 LIST = {("s3:ListBucket", "Bucket", "")}
+# Who reads an object may list, or S3 says 403 of one that is not there.
+READ |= LIST
 # The index, for those who search it: read, and say what is damaged.
-SEARCH = {("s3:GetObject", "index/*", ""), ("s3:PutObject", "index/*/damaged-*", "")} | LIST
+SEARCH = {("s3:GetObject", "index/*", ""), ("s3:PutObject", "index/*/damaged-*", "")}
 INVOKE = {("bedrock:InvokeModel", "amazon.titan-embed-text-v2:0", "")}
 MAINTAIN = {(f"s3:{action}", "index/*", "") for action in ("GetObject", "PutObject", "DeleteObject")} | LIST
 STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("DescribeStream", "GetRecords")}
@@ -51,10 +58,10 @@ FEED = STREAM | {("sqs:SendMessage", "Unindexed", "")}
 MEET = {(f"dynamodb:{action}", "State", "prewarm#*") for action in ("GetItem", "UpdateItem")}
 # To warm the functions that answer, by their names or the alias, and the lists of prompts.
 WARM = {("lambda:InvokeFunction", name, "") for name in ("Streaming", "${Streaming.Arn}:live", "Completion")}
-WARM |= {("s3:GetObject", "prewarm/*", "")}
+WARM |= {("s3:GetObject", "prewarm/*", "")} | LIST
 # No answer, but an answer that nobody has.
 WARM |= {("dynamodb:GetItem", "Answers", f"{NOBODY}#{NOBODY}"), ("s3:GetObject", f"answers/{NOBODY}", "")}
-ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | SEARCH | INVOKE
+ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | CATALOGUE | OTHERS | SEARCH | INVOKE
 ALLOWED = {
     "Streaming": ANSWER,
     "Completion": ANSWER,
@@ -104,9 +111,11 @@ def place(resource) -> str:
     if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm)/[^\"]+)", text):
         return found[1]
     assert "*" not in text.replace("??????", "")
+    if resource in ({"Ref": "SecretArns"}, {"Ref": "KmsKeyArn"}):
+        return resource["Ref"]
     if resource.get("Fn::Sub") == "${Streaming.Arn}:live":
         return "${Streaming.Arn}:live"
-    [name] = re.findall(r"Upstream(?:Secret|Parameter)|CatalogueParameter|(?<=foundation-model/)[\w.:-]+", text)
+    [name] = re.findall(r"(?:Upstream|Catalogue)(?:Secret|Parameter)|(?<=foundation-model/)[\w.:-]+", text)
     return name
 
 
@@ -115,6 +124,9 @@ def bound(condition) -> str:
     if condition is None:
         return ""
     [(operator, test)] = condition.items()
+    if "kms:ViaService" in test:
+        assert {one["Fn::Sub"].split(".")[0] for one in test["kms:ViaService"]} == {"secretsmanager", "ssm"}
+        return "secrets"
     [key] = test["dynamodb:LeadingKeys"]
     assert operator == ("ForAllValues:StringLike" if "*" in key else "ForAllValues:StringEquals")
     assert key.count("*") == ("*" in key[-1:])
@@ -126,8 +138,38 @@ def test_a_function_may_do_this_and_nothing_else(function, template):
     found = {grant[1:] for grant in grants(template) if grant[0] == f"{function}Role"}
     assert found == ALLOWED[function]
     role = template.resources[f"{function}Role"]["Properties"]
-    assert [arn.rpartition("/")[2] for arn in role["ManagedPolicyArns"]] == ["AWSLambdaBasicExecutionRole"]
+    assert managed(role, template) == ["AWSLambdaBasicExecutionRole"]
+    inside = {"VpcSubnets": "subnet-1", "VpcSecurityGroups": "sg-1", "Tracing": "Active"}
+    assert managed(role, template, **inside)[1:] == ["AWSLambdaVPCAccessExecutionRole", "AWSXRayDaemonWriteAccess"]
     assert "Policies" not in role
+    boundary = "arn:aws:iam::123456789012:policy/developers"
+    assert template.resolve(role["PermissionsBoundary"], {}) == "AWS::NoValue"
+    assert template.resolve(role["PermissionsBoundary"], {"PermissionsBoundary": boundary}) == boundary
+
+
+def managed(role, template, **parameters) -> list[str]:
+    """The names of AWS's own policies that the role has."""
+    arns = (template.resolve(arn, parameters) for arn in role["ManagedPolicyArns"])
+    return [arn.rpartition("/")[2] for arn in arns if arn != "AWS::NoValue"]
+
+
+def test_every_role_is_bounded_and_only_services_take_it(template):
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        assert role["PermissionsBoundary"]["Fn::If"][0] == "HasBoundary", name
+        [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+        assert set(statement["Principal"]) == {"Service"}
+
+
+def test_a_version_waits_for_every_policy_of_its_function(template):
+    """Its snapshot has read the index. DependsOn knows no conditions, so a resource made of nothing names them."""
+    named = template.source["Resources"]["StreamingAllowed"]["Metadata"]["Policies"]
+    assert template.source["Resources"]["StreamingVersion"]["DependsOn"] == "StreamingAllowed"
+    policies = template.of_type("AWS::IAM::Policy")
+    wanted = {name for name, one in policies.items() if {"Ref": "StreamingRole"} in one["Roles"]}
+    assert {(one["Fn::If"][1] if "Fn::If" in one else one)["Ref"] for one in named} == wanted
+    for one in named:
+        condition, name = (one["Fn::If"][0], one["Fn::If"][1]["Ref"]) if "Fn::If" in one else (None, one["Ref"])
+        assert template.source["Resources"][name].get("Condition") == condition
 
 
 def imported(path: Path) -> set[str]:
@@ -192,10 +234,11 @@ def calls(files: set[Path]) -> set[str]:
 def test_a_function_may_do_just_what_its_code_calls(function, template):
     parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
     called = calls(reached(function, settings_of(template, function, **parameters)))
-    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - FEED}
+    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - OTHERS - FEED}
     if function == "Prewarm":
-        # It only touches: the writing half of the stores' files is never called there.
-        assert allowed < called
+        # It only touches: the writing half of the stores' files is never called there. It may list, so that S3
+        # says 404 of what is not there.
+        assert allowed - {"s3:ListBucket"} < called
     elif function == "Indexer":
         # To embed anew is the command line's.
         assert allowed == called - {"dynamodb:UpdateItem"}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from subsecond.config import Settings
+from subsecond.semantic.index.records import changes_of
 from tests.support.template import (
     ANSWERING,
     FOLDERS,
+    ROOT,
     SHIPPED,
     layers_of,
     settings_of,
@@ -65,6 +69,51 @@ def test_the_indexer_gets_the_streams_records_at_once_and_none_can_block_them_fo
     assert properties["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["Unindexed", "Arn"]}}}
     stream = template.of_type("AWS::DynamoDB::Table")["Answers"]["StreamSpecification"]
     assert stream == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def passes(pattern, record) -> bool:
+    """Whether Lambda's event filter lets a record through: names lead down, a list holds what a leaf may be. `exists`
+    is for leaves alone (AWS Lambda's guide, "Filter rule syntax")."""
+    for name, wanted in pattern.items():
+        value = record.get(name) if isinstance(record, dict) else None
+        if isinstance(wanted, dict):
+            if not passes(wanted, value):
+                return False
+        elif not any(
+            value == one if not isinstance(one, dict) else one["exists"] == (value is not None) for one in wanted
+        ):
+            return False
+    return True
+
+
+def image(**fields):
+    record, *_ = json.loads((ROOT / "events/indexer-insert.json").read_text())["Records"]
+    found = record["dynamodb"]["NewImage"] | fields
+    return {name: value for name, value in found.items() if value is not None}
+
+
+TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+RECORDS = {
+    "stored": (True, {"NewImage": image()}, None),
+    "served": (True, {"NewImage": image(used={"N": "1795410999"}), "OldImage": image()}, None),
+    "replaced without a vector": (True, {"NewImage": image(vector=None), "OldImage": image()}, None),
+    "deleted by us": (True, {"OldImage": image()}, None),
+    "deleted by TTL": (False, {"OldImage": image(expires={"N": "1"})}, TTL),
+    "stored without a vector": (False, {"NewImage": image(vector=None)}, None),
+    "deleted without a vector": (False, {"OldImage": image(vector=None)}, None),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_indexer_is_woken_by_what_changes_the_index_and_by_nothing_else(name, template):
+    wakes, images, identity = RECORDS[name]
+    filters = template.source["Resources"]["Indexing"]["Properties"]["FilterCriteria"]["Filters"]
+    record = {"eventName": "MODIFY", "dynamodb": {"SequenceNumber": "1", **images}}
+    record |= {"userIdentity": identity} if identity else {}
+    assert any(passes(json.loads(one["Pattern"]), record) for one in filters) is wakes
+    # What is kept from it would change nothing: it has no vector, or has expired.
+    now = 2.0
+    assert wakes or not [change for _, change in changes_of(record) if change.expires > now]
 
 
 def test_without_the_semantic_cache_nothing_of_it_runs_or_may_be_read(template):

@@ -69,6 +69,8 @@ def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(templ
     versioned = {name for name, one in template.source["Resources"].items() if one.get("Condition") == "Versioned"}
     assert versioned == {
         "StreamingParts",
+        "StreamingTexts",
+        "StreamingAllowed",
         "StreamingVersion",
         "StreamingLive",
         "StreamingLiveUrl",
@@ -77,6 +79,7 @@ def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(templ
     }
     modes = template.source["Parameters"]["WarmMode"]["AllowedValues"]
     assert {mode for mode in modes if template.holds("Versioned", {"WarmMode": mode})} == {"SnapStart", "Provisioned"}
+    assert template.holds("Versioned", {"DeploymentPreference": "Canary10Percent5Minutes"})
     applied = template.resources["Streaming"]["Properties"]["SnapStart"]["ApplyOn"]
     for mode in modes:
         wanted = "PublishedVersions" if mode == "SnapStart" else "None"
@@ -87,10 +90,10 @@ def test_versions_come_with_the_modes_that_need_them_and_the_url_is_theirs(templ
 
 
 def texts_of_the_version(template):
-    """What stands in the texts of the layer that a version is told apart by."""
-    layer = template.source["Resources"]["StreamingParts"]
-    assert layer["Condition"] == "Versioned"
-    return [layer["Properties"][name]["Fn::Sub"] for name in ("Description", "LicenseInfo")]
+    """What stands in the texts of the layers that a version is told apart by: a description and a licence of each."""
+    layers = [template.source["Resources"][name] for name in ("StreamingParts", "StreamingTexts")]
+    assert all(layer["Condition"] == "Versioned" for layer in layers)
+    return [layer["Properties"][name]["Fn::Sub"] for layer in layers for name in ("Description", "LicenseInfo")]
 
 
 def test_a_version_is_made_anew_by_whatever_it_is_made_of(template):
@@ -109,14 +112,20 @@ def test_a_version_is_made_anew_by_whatever_it_is_made_of(template):
 
 @pytest.mark.parametrize("parameters", [{"WarmMode": "SnapStart"}, {"WarmMode": "Provisioned", "Embedder": "minilm"}])
 def test_a_versions_description_names_every_layer_of_the_function_and_one_has_its_code(parameters, template):
-    described = template.resolve(template.resources["StreamingVersion"]["Properties"]["Description"], parameters)
+    _, parts = template.resources["StreamingVersion"]["Properties"]["Description"]["Fn::Join"]
+    conditional = [part["Fn::If"] for part in parts if "Fn::If" in part]
+    numbers = [part for part in parts if "Fn::If" not in part]
+    numbers += [part for condition, part, _ in conditional if template.holds(condition, parameters)]
+    # Of an ARN (arn:aws:lambda:REGION:ACCOUNT:layer:NAME:NUMBER) the number, which no two versions share.
+    split = [number["Fn::Select"] for number in numbers]
+    assert {at for at, _ in split} == {7}
+    described = [of["Fn::Split"][1]["Ref"] for _, of in split]
     # Lambda publishes no version of a function that is the same as before: what is named is the function's as well.
-    assert set(described.split()) == set(layers_of(template, "Streaming", **parameters))
-    assert len(described.split()) == (3 if "Embedder" in parameters else 2)
-    code = template.source["Resources"]["StreamingParts"]["Properties"]["Content"]
-    assert code == template.functions["Streaming"]["CodeUri"]
-    arn = "arn:aws-us-gov:lambda:ap-southeast-1:123456789012:layer:StreamingParts:123456"
-    assert len(" ".join([arn] * 3)) <= 256
+    assert set(described) == set(layers_of(template, "Streaming", **parameters))
+    assert len(described) == (4 if "Embedder" in parameters else 3)
+    for layer in ("StreamingParts", "StreamingTexts"):
+        code = template.source["Resources"][layer]["Properties"]["Content"]
+        assert code == template.functions["Streaming"]["CodeUri"]
 
 
 def longest(parameter) -> str:
@@ -127,7 +136,7 @@ def test_the_texts_of_a_version_hold_the_longest_parameters(template):
     parameters = template.source["Parameters"]
     values = {name: "9" * len(str(one["MaxValue"])) for name, one in parameters.items() if "MaxValue" in one}
     values |= {name: longest(one) for name, one in parameters.items() if "MaxLength" in one or "AllowedValues" in one}
-    for text, limit in zip(texts_of_the_version(template), (256, 512), strict=True):
+    for text, limit in zip(texts_of_the_version(template), (256, 512) * 2, strict=True):
         assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(values)
         assert len(template.resolve({"Fn::Sub": text}, values)) <= limit
     azure = "https://a-resource-of-our-company-with-a-long-name.openai.azure.com/openai/deployments/gpt-4o-mini-2024"
@@ -147,7 +156,29 @@ def test_provisioned_environments_come_and_go_by_the_clock(template):
     assert begin["ScalableTargetAction"] == {"MinCapacity": {"Ref": "WarmEnvironments"}} | {
         "MaxCapacity": {"Ref": "WarmEnvironments"}
     }
-    assert end["ScalableTargetAction"] == {"MinCapacity": 0, "MaxCapacity": 0}
+    # One stays: an alias that has none cannot be moved (ProvisionedConcurrencyConfigNotFoundException).
+    assert end["ScalableTargetAction"] == {"MinCapacity": 1, "MaxCapacity": 1}
+
+
+@pytest.mark.parametrize("way", ["Canary10Percent5Minutes", "Linear10PercentEvery1Minute"])
+def test_traffic_moves_step_by_step_and_back_when_an_alarm_rings(way, template):
+    resources = template.source["Resources"]
+    [condition, [(kind, update)]] = (
+        resources["StreamingLive"]["UpdatePolicy"]["Fn::If"][0],
+        resources["StreamingLive"]["UpdatePolicy"]["Fn::If"][1].items(),
+    )
+    assert (condition, kind) == ("Gradual", "CodeDeployLambdaAliasUpdate")
+    assert not template.holds("Gradual", {})
+    assert template.holds("Gradual", {"DeploymentPreference": way})
+    group = resources[update["DeploymentGroupName"]["Ref"]]
+    assert group["Condition"] == "Gradual"
+    assert template.resolve(group["Properties"]["DeploymentConfigName"], {"DeploymentPreference": way}) == (
+        f"CodeDeployDefault.Lambda{way}"
+    )
+    assert "DEPLOYMENT_STOP_ON_ALARM" in group["Properties"]["AutoRollbackConfiguration"]["Events"]
+    for alarm in group["Properties"]["AlarmConfiguration"]["Alarms"]:
+        made = resources[alarm["Name"]["Ref"]]["Condition"]
+        assert template.holds(made, {"DeploymentPreference": way})
 
 
 def test_the_prewarming_function_warms_those_that_answer(template):

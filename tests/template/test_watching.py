@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.template import ANSWERING, FOLDERS
+
 ROOT = Path(__file__).parents[2]
 TELEMETRY = (ROOT / "shared/subsecond/lambda_runtime/telemetry.py").read_text()
 WRITTEN = set(re.findall(r'\("(\w+)", (?:count|time)', TELEMETRY)) | set(re.findall(r'name="(\w+)"', TELEMETRY))
-KINDS = {"AWS::CloudWatch::Dashboard": "HasDashboard", "AWS::CloudWatch::Alarm": "HasAlarms"}
+KINDS = {
+    "AWS::CloudWatch::Dashboard": {"HasDashboard"},
+    # What rolls a gradual deployment back is there with that as well.
+    "AWS::CloudWatch::Alarm": {"HasAlarms", "HasRollbackAlarms"},
+}
 
 
 def watching(template):
@@ -32,10 +38,11 @@ def board(template):
 
 def test_they_cost_nothing_until_they_are_asked_for(template):
     made = watching(template)
-    assert len(made) == 6
+    assert len(made) == 10
     for resource in made.values():
-        assert resource["Condition"] == KINDS[resource["Type"]]
-    for condition, parameter in (("HasDashboard", "DashboardState"), ("HasAlarms", "AlarmState")):
+        assert resource["Condition"] in KINDS[resource["Type"]]
+    alarms = ("HasAlarms", "AlarmState"), ("HasRollbackAlarms", "AlarmState")
+    for condition, parameter in (("HasDashboard", "DashboardState"), *alarms):
         assert not template.holds(condition, {})
         assert template.holds(condition, {parameter: "ENABLED"})
 
@@ -46,6 +53,29 @@ def test_every_alarm_looks_at_a_figure_that_is_written_with_this_dimension(templ
             if metric["Namespace"] == "Subsecond":
                 assert metric["MetricName"] in WRITTEN, name
                 assert metric["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+
+
+def test_aws_own_figures_are_watched_too(template):
+    """What no line of ours tells: a function that does not start, or is not called at all."""
+    functions = {}
+    for resource in watching(template).values():
+        for metric in metrics(resource["Properties"]):
+            if metric["Namespace"] == "AWS/Lambda":
+                [dimension] = metric["Dimensions"]
+                functions.setdefault(metric["MetricName"], set()).add(dimension["Value"]["Ref"])
+    assert functions == {
+        "Errors": set(FOLDERS),
+        "Throttles": set(ANSWERING),
+        "Url5xxCount": set(ANSWERING),
+        "IteratorAge": {"Indexer"},
+    }
+
+
+def test_the_outputs_name_every_log(template):
+    outputs = template.source["Outputs"]
+    for name in FOLDERS:
+        group = template.source["Resources"][name]["Properties"]["LoggingConfig"]["LogGroup"]
+        assert outputs[f"{name}LogGroup"]["Value"] == group
 
 
 def test_alarms_tell_a_topic_where_there_is_one_and_silence_is_no_alarm(template):
