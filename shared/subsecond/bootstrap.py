@@ -160,9 +160,11 @@ def optimiser(settings: Settings) -> Optimiser:
 def semantic_cache(settings: Settings, rules: Rules | None = None) -> SemanticCache:
     """The semantic stage. It loads numpy and the embedder's table."""
     from subsecond.semantic.index.reader import Reader, ReaderLimits
+    from subsecond.semantic.verification.verified import Bounds
     from subsecond.stages.semantic import SemanticCache
 
     embedder = adapter("embedder", settings)
     reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
     policy, tools = adapter("semantic", settings), settings.semantic_tools == "text"
-    return SemanticCache(embedder, reader, policy, settings.semantic_timeout, rules, tools)
+    bounds = Bounds(settings.max_error, policy.cut, embedder.dim) if settings.semantic == "verified" else None
+    return SemanticCache(embedder, reader, policy, settings.semantic_timeout, rules, tools, bounds)

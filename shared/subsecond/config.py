@@ -61,7 +61,7 @@ OF_A_KEY = ("scope", "volatile")
 # The least and the greatest value, where these are not 0 and no limit. A share is at most 1; no places for calls, no
 # threads or no pause between two looks would hang every request, or spin.
 BOUNDS = {
-    **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after"), (0.0, 1.0)),
+    **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after", "max_error", "check_share"), (0.0, 1.0)),
     **dict.fromkeys(("upstream_connections", "model_calls", "tenant_calls", "batch_concurrency"), (1.0, inf)),
     **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
     "bedrock_max_tokens": (1.0, inf),
@@ -168,6 +168,9 @@ class Settings:
     # `text`: requests with tools attached take part too, among those with the same tools, and are served text answers
     # alone. Forced tools never take part.
     semantic_tools: str = "off"
+    # With `verified`: the share of semantic hits that may be wrong, and the share of them that a judge checks later.
+    max_error: float = 0.05
+    check_share: float = 0.8
     embedder: str = "static"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025

@@ -46,7 +46,7 @@ ROWS = (
     ("bootstrap",),
     ("pipeline",),
     ("stages",),
-    ("semantic.policies",),
+    ("semantic.policies", "semantic.verification"),
     ("semantic.guards", "semantic.index"),
     ("routing", "semantic.embedders"),
     ("single_flight", "upstreams", "stores.layered"),

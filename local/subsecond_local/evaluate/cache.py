@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from subsecond.model import Entry
 from subsecond.ports import Policy
 from subsecond.semantic.index.reader import Reader, ReaderLimits
+from subsecond.semantic.verification.verified import Bounds
 from subsecond.stages.semantic import SemanticCache
 from subsecond.stages.store import entry_of
 from subsecond.stats.trace import Trace
@@ -26,22 +27,25 @@ BOX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """key: of the entry that answered. similarity: None for an exact repeat."""
+    """key: of the entry that answered. similarity, score (the policy's): None for an exact repeat."""
 
     key: str
     similarity: float | None
+    score: float | None = None
 
 
 class Cache:
-    """`rows`: how many own writes it keeps in its index. Used within one event loop."""
+    """`rows`: how many own writes it keeps in its index. bounds: as the stage's. Used within one event loop."""
 
-    def __init__(self, setting: Setting, policy: Policy, rows: int, objects: Objects | None = None) -> None:
+    def __init__(
+        self, setting: Setting, policy: Policy, rows: int, objects: Objects | None = None, bounds: Bounds | None = None
+    ) -> None:
         self._settings = setting.settings
         embedder = setting.embedder
         limits = ReaderLimits(memtable_rows=rows, memory=MEMORY)
         self.reader = Reader(objects or MemoryObjects(), embedder.id, embedder.dim, limits)
         self.store = MemoryStore(MEMORY)
-        self.semantic = SemanticCache(embedder, self.reader, policy, BOX)
+        self.semantic = SemanticCache(embedder, self.reader, policy, BOX, bounds=bounds)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -55,7 +59,11 @@ class Cache:
     async def find(self, asked: Asked, vector: Vector | None, trace: Trace) -> Hit | None:
         """The semantic stage alone."""
         entry = await self.semantic.find(self.store, asked.request(trace), vector)
-        return Hit(entry.prompt.key, trace.similarity) if entry else None
+        if entry is None:
+            return None
+        score = trace.verdicts[-1]["score"]
+        assert isinstance(score, float)
+        return Hit(entry.prompt.key, trace.similarity, score)
 
     async def keep(self, asked: Asked, vector: Vector | None) -> Entry | None:
         """Store an answer to it and index it. None where the gateway would store nothing."""

@@ -7,7 +7,11 @@ import asyncio
 import json
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subsecond_local.evaluate.progress import Bars
+    from subsecond_local.evaluate.setting import Setting
 
 HELP = {
     "pairs": ("rows query_a, query_b, label", "would b get a's answer, and may it?"),
@@ -29,6 +33,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             "--no-picture", action="store_true", help="draw nothing (--json draws nothing unless --picture is given)"
         )
         _add_setting(parser)
+        if name == "stream":
+            _add_verified(parser)
     search = actions.add_parser("search", help="CPU, recall and memory of the semantic stage, on made questions")
     search.add_argument("--rows", type=_count, default=10_000, metavar="N", help="entries (default: %(default)s)")
     _add_setting(search)
@@ -48,8 +54,21 @@ def _add_routing(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     routing.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
+def _add_verified(parser: argparse.ArgumentParser) -> None:
+    verified = parser.add_argument_group("with --policy verified", "the whole loop: serve, sample, judge, tighten")
+    verified.add_argument("--max-error", type=_share, metavar="SHARE", help="of the semantic hits that may be wrong")
+    verified.add_argument("--judge", choices=["labels"], default="labels", help="who judges: the rows' own labels")
+    verified.add_argument(
+        "--judge-noise",
+        type=_noise,
+        default=(0.0, 0.0),
+        metavar="P",
+        help="the share of pairs on which the judge errs; or WRONG:RIGHT, for pairs of either truth",
+    )
+
+
 def _add_setting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--policy", help="threshold, guarded (default: SUBSECOND_SEMANTIC, else guarded)")
+    parser.add_argument("--policy", help="threshold, guarded, verified (default: SUBSECOND_SEMANTIC, else guarded)")
     parser.add_argument(
         "--threshold", type=_similarity, metavar="COSINE", help="the least similarity; a policy may require more"
     )
@@ -71,12 +90,23 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     if options.action == "search":
         report = asyncio.run(runs.searched(options.rows, tried, bars))
         said = tables.searched(report)
+    elif options.action == "stream" and tried.name == "verified":
+        report = asyncio.run(_verified(options, tried, bars))
+        said = tables.verified(report)
     else:
         order = runs.Order(options.file, options.limit, _picture(options, options.file))
         report = asyncio.run(runs.RUNS[options.action](order, tried, bars))
         said = (tables.streamed if options.action == "stream" else tables.decided)(report)
     print(json.dumps(report) if options.json else said + _drawn(report))
     return 0
+
+
+async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> dict[str, Any]:
+    from subsecond_local.evaluate import runs, verified_stream  # noqa: PLC0415 -- numpy
+
+    judge = verified_stream.LabelJudge(*options.judge_noise)
+    bound = tried.settings.max_error if options.max_error is None else options.max_error
+    return await runs.verified(runs.Order(options.file, options.limit, None), tried, judge, bound, bars)
 
 
 def _picture(options: argparse.Namespace, file: Path) -> Path | None:
@@ -95,6 +125,21 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 2.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: 0 to 1")
+    return value
+
+
+def _noise(text: str) -> tuple[float, float]:
+    on_wrong, _, on_right = text.partition(":")
+    return _share(on_wrong), _share(on_right or on_wrong)
 
 
 def _similarity(text: str) -> float:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from subsecond_local.evaluate import decisions, rows, search, stream, sweep
+from subsecond_local.evaluate import decisions, rows, search, stream, sweep, verified_stream
 from subsecond_local.evaluate.decisions import Case, Tried
 from subsecond_local.evaluate.line_chart import write
 from subsecond_local.evaluate.progress import Bars
 from subsecond_local.evaluate.setting import Setting, closing
 from subsecond_local.evaluate.sweep import Point
 from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
+from subsecond_local.evaluate.verified_stream import LabelJudge
 
 Report: TypeAlias = dict[str, Any]
 
@@ -46,6 +47,14 @@ async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
             points = await stream.trade_off(questions, setting, vectors, bars)
             write(order.picture, chart_of(_stream_trade_off(order, setting, found, points)))
     return {"file": order.file.name, **setting.named(), **found.report(ranked), **_drawn(order.picture)}
+
+
+async def verified(order: Order, setting: Setting, judge: LabelJudge, max_error: float, bars: Bars) -> Report:
+    questions = rows.questions(order.file, order.limit)
+    async with closing(setting.embedder):
+        vectors = await stream.embedded(questions, setting, bars)
+        found = await verified_stream.verified(questions, setting, vectors, judge, max_error, bars)
+    return {"file": order.file.name, **setting.named(), **found.report()}
 
 
 async def searched(count: int, setting: Setting, bars: Bars) -> Report:

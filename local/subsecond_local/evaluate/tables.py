@@ -70,6 +70,25 @@ def streamed(report: Mapping[str, Any]) -> str:
     return "\n\n".join([_head(report), table, *_wrong(report["wrong"]), exact])
 
 
+def verified(report: Mapping[str, Any]) -> str:
+    low, high = report["false_hit_interval"]
+    left = report["checks_left"]
+    rows = [
+        ("answered from the cache", percent(report["hit_rate"]), ""),
+        ("semantic hits that were wrong", percent(report["false_hit_rate"]), "by the labels"),
+        ("what the checks say of that", f"{percent(low)} to {percent(high)}", "95 % at all times"),
+        (
+            "the bound",
+            percent(report["max_error"]),
+            report["state"] + ("" if left is None else f", {left:,} checks left"),
+        ),
+        ("the judge was asked", f"{report['judge_calls']:,}", f"{percent(report['judge_call_rate'])} of the requests"),
+        ("the cut in the end", f"{report['cut']:.3f}", f"raised {report['retreats']} times"),
+        ("out of scope, answered", percent(report["oos_answered"]), ""),
+    ]
+    return f"{_head(report)}\n\n{columns(rows, indent='  ')}"
+
+
 def searched(report: Mapping[str, Any]) -> str:
     high = report["recall_at_1_above_08"]
     rows = [

@@ -23,11 +23,11 @@ from subsecond.ports import TOO_LONG, Embedder, ExactStore, Policy, StoredQuesti
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
 from subsecond.stages.exact import in_form, young_enough
-from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
     from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
+    from subsecond.semantic.verification.verified import Bounds
 
 # 1-tuple: `(None,)` is a missing entry. None in its place is a failed read.
 Read = tuple[Entry | None]
@@ -49,7 +49,8 @@ COUNTED = 10_000
 @dataclass(frozen=True, slots=True)
 class SemanticCache:
     """The stage's parts. timeout_s: of a refresh of the index; others are multiples of it. rules None: nothing is ever
-    invalidated. tools: whether they may be attached."""
+    invalidated. tools: whether they may be attached. bounds: what was learned from checks, where the owner has set a
+    bound of wrong hits."""
 
     embedder: Embedder
     reader: Reader
@@ -57,6 +58,7 @@ class SemanticCache:
     timeout_s: float
     rules: Rules | None = None
     tools: bool = False
+    bounds: Bounds | None = None
 
     def begin(self, tenant: Tenant) -> None:
         """Start a refresh of the index, beside what else the request waits for."""
@@ -92,7 +94,7 @@ class SemanticCache:
                 trace.counts["semantic_unjudged"] += 1
                 continue
             chars += pair
-            if self._may_answer(entry, prompt, neighbour, trace) and (told := in_form(entry, request)):
+            if self._may_answer(entry, request, vector, neighbour) and (told := in_form(entry, request)):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
                 return told
         return None
@@ -138,13 +140,22 @@ class SemanticCache:
         """Whether it would be invalid, had it been created then."""
         return self.rules is not None and self.rules.cover(replace(entry, created=created))
 
-    def _may_answer(self, entry: Entry, prompt: Prompt, neighbour: Neighbour, trace: Trace) -> bool:
-        """Whether the policy lets the entry answer. The trace keeps the verdict."""
-        candidate, verdict = self.judge(prompt.text, entry, neighbour.similarity)
+    def _may_answer(self, entry: Entry, request: Request, vector: Vector, neighbour: Neighbour) -> bool:
+        """Whether the policy, and the bound where there is one, let the entry answer. The trace keeps the verdict."""
+        trace = request.trace
+        candidate, verdict = self.judge(request.prompt.text, entry, neighbour.similarity)
+        if verdict.decision == "hit" and (reason := self._bound_refuses(entry, request.tenant, vector, verdict)):
+            verdict = Verdict("unsure", (reason, *verdict.reasons), verdict.score)
         trace.verdicts.append(explained(neighbour.key, candidate, verdict))
         if TOO_LONG in verdict.reasons:
             trace.counts["semantic_too_long"] += 1
         return verdict.decision == "hit"
+
+    def _bound_refuses(self, entry: Entry, tenant: Tenant, vector: Vector, verdict: Verdict) -> str:
+        if self.bounds is None:
+            return ""
+        stored = unpack(entry.vector).astype(np.float32) / np.float32(SCALE)
+        return self.bounds.of(tenant.partition).refusal(vector, stored, verdict.score)
 
     def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
         """The policy's verdict; a miss where this text was reported as a false hit of the entry."""

@@ -1,0 +1,96 @@
+"""What a namespace learns only ever tightens, and a bound that cannot be kept ends the serving."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subsecond.semantic.verification.accuracy import SEEDS, STEP, STEPS, Accuracy, Check, checked, seeded
+
+
+@pytest.fixture
+def accuracy():
+    return Accuracy.begin(0.05, 0.8)
+
+
+def after(accuracy, checks):
+    for one in checks:
+        accuracy = checked(accuracy, one)
+    return accuracy
+
+
+def judged(accuracy, n, *, on_wrong=True, on_right=False):
+    for _ in range(n):
+        accuracy = seeded(accuracy, truly_wrong=True, said_wrong=on_wrong)
+        accuracy = seeded(accuracy, truly_wrong=False, said_wrong=on_right)
+    return accuracy
+
+
+def scores(n, *, wrong=0):
+    """n checks with scores from .9 on, of which the first `wrong` were wrong."""
+    return [Check(0.9 + 0.09 * number / n, number < wrong) for number in range(n)]
+
+
+@pytest.mark.parametrize(("bound", "cut", "expected"), [(0.05, 0.8, 0.9), (0.02, 0.8, 0.96), (0.3, 0.8, 0.8)])
+def test_it_begins_where_the_score_itself_promises_twice_the_bound(bound, cut, expected):
+    assert Accuracy.begin(bound, cut).cut == pytest.approx(expected)
+
+
+def test_right_hits_leave_the_cut_where_it_is(accuracy):
+    found = after(accuracy, scores(10 * STEP))
+    assert (found.cut, found.epoch, found.served) == (accuracy.cut, 0, True)
+
+
+def test_wrong_hits_raise_it_above_the_least_sure_of_them(accuracy):
+    found = after(accuracy, scores(STEP, wrong=10))
+    assert found.epoch == 1
+    assert 0.92 < found.cut < 0.95
+    assert found.since.n == 0
+    assert found.checked.n == STEP
+
+
+def test_a_policy_that_is_always_wrong_is_given_up_within_a_stated_number_of_checks(accuracy):
+    number = 0
+    while accuracy.served:
+        accuracy = checked(accuracy, Check(0.9 + number * 1e-4, wrong=True))
+        number += 1
+    assert number == STEP * (STEPS + 1)
+    assert accuracy.state == "exact only"
+
+
+def test_a_change_of_the_traffic_is_seen_behind_a_long_good_time(accuracy):
+    good = after(accuracy, scores(2_000))
+    assert good.epoch == 0
+    assert after(good, scores(4 * STEP, wrong=STEP)).epoch > 0
+
+
+def test_what_was_not_served_counts_as_no_error(accuracy):
+    assert after(accuracy, [Check(0.95, wrong=True, shadow=True)] * 100) == accuracy
+
+
+@pytest.mark.parametrize(("on_wrong", "on_right"), [(False, False), (True, True)])
+def test_a_judge_that_always_says_the_same_ends_the_serving(accuracy, on_wrong, on_right):
+    assert judged(accuracy, SEEDS - 1, on_wrong=on_wrong, on_right=on_right).served
+    assert not judged(accuracy, SEEDS, on_wrong=on_wrong, on_right=on_right).served
+
+
+def test_a_bound_is_held_once_the_interval_is_below_it(accuracy):
+    known = judged(accuracy, 400)
+    assert known.state == "proving"
+    assert known.checks_left() > 0
+    assert after(known, scores(1_500)).state == "held"
+
+
+def test_where_as_many_are_wrong_as_the_bound_no_number_of_checks_is_promised(accuracy):
+    assert after(judged(accuracy, 400), scores(900, wrong=72)).checks_left() is None
+
+
+@given(st.lists(st.builds(Check, st.floats(0.8, 1), st.booleans(), st.booleans()), max_size=400))
+def test_nothing_that_is_learned_widens(checks):
+    known = [Accuracy.begin(0.05, 0.8)]
+    for one in checks:
+        known.append(checked(known[-1], one))
+    for before, now in pairwise(known):
+        assert now.cut >= before.cut
+        assert before.served or not now.served
