@@ -7,7 +7,7 @@ The policy itself is the same, because what is learned is a namespace's and not 
 from __future__ import annotations
 
 from subsecond.config import Settings
-from subsecond.ports import guarded
+from subsecond.semantic.policies import guarded
 
 
 def build(settings: Settings) -> guarded.Guarded:
