@@ -180,13 +180,13 @@ async def trade_off(
     questions: Sequence[Question], setting: Setting, vectors: Mapping[str, Vector], bars: Bars = silent
 ) -> list[Point]:
     """Hit rate and error rate if everything from a cut of the policy's score on were answered: a pass for each cut,
-    because what is not answered is stored. The cuts come from a pass that answers nothing."""
+    because what is not answered is stored. The cuts are the policy's own, and some from a pass that answers nothing."""
     floor = min(setting.least, max(setting.policy.floor - BELOW, 0.0))
     verdicts = _MemoizedPolicy(setting.policy)
     nothing = await streamed(questions, setting, vectors, bars, _CutPolicy(verdicts, floor, math.inf))
     best = [one.score for one in nothing.decisions if one.score is not None and math.isfinite(one.score)]
     points = []
-    for cut in _cuts(best, len(questions)):
+    for cut in sorted({*_cuts(best, len(questions)), setting.policy.cut}, reverse=True):
         found = await streamed(questions, setting, vectors, bars, _CutPolicy(verdicts, floor, cut))
         points.append(Point(cut, found.hits / found.n, found.wrong / found.n))
     return points

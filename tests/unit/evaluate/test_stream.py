@@ -94,12 +94,15 @@ def test_a_stricter_cut_answers_less(tried):
     chosen = tried()
 
     async def points():
-        return await stream.trade_off(rows, chosen, await stream.embedded(rows, chosen))
+        vectors = await stream.embedded(rows, chosen)
+        return await stream.trade_off(rows, chosen, vectors), await stream.streamed(rows, chosen, vectors)
 
-    found = asyncio.run(points())
+    found, served = asyncio.run(points())
     assert len(found) >= 3
     assert sorted({point.cut for point in found}, reverse=True) == [point.cut for point in found]
     assert sorted(point.served for point in found) == [point.served for point in found]
+    # The cut that works is one of them, so that it lies on the line.
+    assert [point.served for point in found if point.cut == chosen.policy.cut] == [served.hits / served.n]
 
 
 def test_a_small_index_is_measured_whole(tried):
