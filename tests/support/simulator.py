@@ -79,5 +79,5 @@ class BedrockProcess(ServerProcess):
         self.ask("POST", f"/throttle/{region}/{times}")
 
     def asked(self) -> list[dict[str, Any]]:
-        """What was asked: region, operation, model, body."""
+        """What was asked: region, operation, model, body, and Bedrock's own headers."""
         return self.stats()["asked"]

@@ -103,7 +103,8 @@ class BedrockApp:
             check_shape(operation, model, given)
         else:
             raise Refused("UnknownOperationException", "", 404)
-        self._asked.append({"region": region, "operation": operation, "model": model, "body": body})
+        told = {name: value for name, value in headers.items() if name.startswith("x-amzn-bedrock-")}
+        self._asked.append({"region": region, "operation": operation, "model": model, "body": body, "headers": told})
         if self._throttled[region] > 0:
             self._throttled[region] -= 1
             raise Refused("ThrottlingException", "Too many requests, please wait before trying again.", 429)

@@ -53,7 +53,8 @@ def build(settings: Settings) -> BedrockUpstream:
     if settings.bedrock_guardrail and not (guardrail[0] and guardrail[2]):
         raise ValueError("SUBSECOND_BEDROCK_GUARDRAIL is not like ID:VERSION")
     terms = Terms(settings.bedrock_max_tokens, (guardrail[0], guardrail[2]) if guardrail[0] else None)
-    fields = dict(zip(_GUARDRAIL, terms.guardrail or (), strict=False))
+    # Converse takes the guardrail in its body, and embeddings have none.
+    fields = {OPENAI_PATH: dict(zip(_GUARDRAIL, terms.guardrail, strict=True))} if terms.guardrail else {}
     return BedrockUpstream(settings, SignedWire(settings, aws_of(settings), fields), terms)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,11 +20,11 @@ SERVICE = "bedrock-runtime"
 
 
 class SignedWire:
-    """The port `Sender`, to one region's endpoint. A key is never sent. fields: more headers of every request.
+    """The port `Sender`, to one region's endpoint. A key is never sent. fields: more headers of some requests, by path.
 
     Without credentials or a region a call is Unavailable; hits and `GET /health` do without."""
 
-    def __init__(self, settings: Settings, aws: Aws, fields: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, aws: Aws, fields: Mapping[str, Mapping[str, str]]) -> None:
         self._settings = settings
         self._aws = aws
         self._fields = fields
@@ -42,7 +43,7 @@ class SignedWire:
         url, body = urlsplit(signer.url), content or b""
         method = "GET" if content is None else "POST"
         # Only what Bedrock reads is signed.
-        fields = {**self._fields, "host": url.netloc}
+        fields = {**self._fields.get(path, {}), "host": url.netloc}
         if content is not None:
             fields["content-type"] = "application/json"
         try:

@@ -158,6 +158,20 @@ async def test_a_guardrail_of_the_operator_s(bedrock, form):
     assert choice["finish_reason"] == "content_filter"
 
 
+async def test_the_guardrail_goes_where_each_api_looks_for_it(bedrock, server):
+    upstream = bedrock(bedrock_guardrail="gr1:2")
+    await said(upstream, call())
+    await said(upstream, call(model=GPT))
+    await upstream.fetch("/embeddings", {"model": "amazon.titan-embed-text-v2:0", "input": "a"}, None)
+    converse, openai, vectors = server.asked()
+    assert converse["body"]["guardrailConfig"] == {"guardrailIdentifier": "gr1", "guardrailVersion": "2"}
+    assert openai["headers"] == {
+        "x-amzn-bedrock-guardrailidentifier": "gr1",
+        "x-amzn-bedrock-guardrailversion": "2",
+    }
+    assert converse["headers"] == vectors["headers"] == {}
+
+
 def test_a_guardrail_has_a_version():
     with pytest.raises(ValueError, match="ID:VERSION"):
         build(Settings(bedrock_guardrail="gr1"))

@@ -132,6 +132,8 @@ def test_reasoning_comes_back_where_it_stood_and_unharmed():
         USE,
     ]
     assert found[2]["content"] == [{"toolResult": {"toolUseId": "c1", "content": []}}]
+    other = asked({"messages": messages, "tools": [WEATHER]}, NOVA).content["messages"]  # it has not thought that
+    assert other[1]["content"] == [{"text": "So."}, USE]
 
 
 FIELDS = {

@@ -57,14 +57,15 @@ def unsupported(param: str, why: str) -> InvalidRequest:
 
 class Conversation:
     """system: the text of all system and developer messages, in their order. messages: Converse's turns, in which two
-    messages of one side are one turn. caches: whether cache points are carried; they are hints, and left out without
-    harm."""
+    messages of one side are one turn. caches, thinks: whether cache points and thoughts are carried. Both can be left
+    out without harm, and a model that does not know them refuses them."""
 
-    def __init__(self, messages: object, *, caches: bool) -> None:
+    def __init__(self, messages: object, *, caches: bool, thinks: bool) -> None:
         self.system: list[Block] = []
         self.messages: list[dict[str, Any]] = []
         self.uses_tools = False
         self._caches = caches
+        self._thinks = thinks
         if not isinstance(messages, list) or not messages:
             raise InvalidRequest("'messages' must be a list of at least one message.", param="messages")
         for at, message in enumerate(messages):
@@ -136,7 +137,7 @@ class Conversation:
         calls = message.get("tool_calls") or []
         blocks += [_tool_use(call, f"{place}.tool_calls[{at}]") for at, call in enumerate(calls)]
         self.uses_tools = self.uses_tools or bool(calls)
-        return with_reasoning(blocks, message.get("reasoning_details"), place)
+        return with_reasoning(blocks, message.get("reasoning_details"), place) if self._thinks else blocks
 
     def _result(self, message: Mapping[str, Any], place: str) -> list[Block]:
         self.uses_tools = True

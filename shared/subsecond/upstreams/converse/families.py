@@ -47,6 +47,7 @@ class Family:
 
     @property
     def thinks(self) -> bool:
+        """Whether it can be told to, and takes its signed thoughts back."""
         return self._from(3, 7)
 
     @property

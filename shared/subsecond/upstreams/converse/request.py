@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from subsecond.errors import InvalidRequest
 from subsecond.model import Call
 from subsecond.upstreams.converse.content import Conversation, prompt_message, unsupported
 from subsecond.upstreams.converse.families import Family
@@ -28,11 +29,27 @@ NEUTRAL: Final[Mapping[str, tuple[object, ...]]] = {
     "modalities": (["text"],),
     "verbosity": ("medium",),
 }
-CARRIED: Final = frozenset({
-    "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop",
-    "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "thinking", "service_tier",
-    "additionalModelRequestFields",
-})  # fmt: skip
+# Fields that are carried, and what their values must be; Bedrock says what else it wants.
+CARRIED: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "model": str,
+    "messages": list,
+    "prompt": object,
+    "max_tokens": int,
+    "max_completion_tokens": int,
+    "temperature": (int, float),
+    "top_p": (int, float),
+    "top_k": int,
+    "stop": (str, list),
+    "tools": list,
+    "tool_choice": (str, Mapping),
+    "parallel_tool_calls": bool,
+    "response_format": Mapping,
+    "reasoning_effort": str,
+    "thinking": Mapping,
+    "service_tier": str,
+    "additionalModelRequestFields": Mapping,
+}
+LEAST: Final = {"max_tokens": 1, "max_completion_tokens": 1, "temperature": 0, "top_p": 0}
 # Tokens that an older Claude may think for; it takes no fewer than 1,024.
 BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768}
 _LEVELS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
@@ -62,7 +79,7 @@ def converse_request(call: Call, family: Family, terms: Terms) -> Asked:
     body = call.body
     _check(body)
     messages = prompt_message(body.get("prompt")) if call.endpoint == "text" else body.get("messages")
-    conversation = Conversation(messages, caches=family.caches)
+    conversation = Conversation(messages, caches=family.caches, thinks=family.thinks)
     tools, schema_tool = tool_fields(body, family, used=conversation.uses_tools)
     thinking, effort, budget = _reasoning(body, family)
     content: dict[str, Any] = {"messages": conversation.messages, "inferenceConfig": _inference(body, terms, budget)}
@@ -83,11 +100,16 @@ def converse_request(call: Call, family: Family, terms: Terms) -> Asked:
 
 def _check(body: Mapping[str, Any]) -> None:
     for name, value in body.items():
-        if name in CARRIED or name in DROPPED or value is None or value in ("", [], {}):
+        if name in DROPPED or value is None:
             continue
-        if name in NEUTRAL and value in NEUTRAL[name]:
-            continue
-        raise unsupported(name, "leave it out." if name in NEUTRAL else "Converse has no such field.")
+        if name in CARRIED:
+            kinds = CARRIED[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and kinds not in (bool, object)):
+                raise InvalidRequest(f"'{name}' has the wrong type: {type(value).__name__}.", param=name)
+            if isinstance(value, int | float) and value < LEAST.get(name, value):
+                raise InvalidRequest(f"'{name}' must be at least {LEAST[name]}.", param=name)
+        elif value not in ("", [], {}) and value not in NEUTRAL.get(name, ()):
+            raise unsupported(name, "leave it out." if name in NEUTRAL else "Converse has no such field.")
 
 
 def _inference(body: Mapping[str, Any], terms: Terms, budget: int) -> dict[str, Any]:
@@ -96,7 +118,10 @@ def _inference(body: Mapping[str, Any], terms: Terms, budget: int) -> dict[str, 
         if body.get(name) is not None:
             fields[theirs] = body[name]
     if stop := body.get("stop"):
-        fields["stopSequences"] = [stop] if isinstance(stop, str) else list(stop)
+        stops = [stop] if isinstance(stop, str) else stop
+        if not all(isinstance(one, str) and one for one in stops):
+            raise unsupported("stop", "it is a text, or a list of texts.")
+        fields["stopSequences"] = stops
     return fields
 
 
@@ -107,8 +132,8 @@ def _limit(body: Mapping[str, Any]) -> int | None:
 def _reasoning(body: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], str, int]:
     """The model's own fields; Converse's effort, or ""; the tokens that thinking takes beside the answer's."""
     if thinking := body.get("thinking"):
-        if not family.thinks or not isinstance(thinking, Mapping):
-            raise unsupported("thinking", "it is an object, for a Claude that thinks.")
+        if not family.thinks:
+            raise unsupported("thinking", "this model has no such field.")
         budget = thinking.get("budget_tokens")
         return {"thinking": dict(thinking)}, "", budget if isinstance(budget, int) else 0
     effort = body.get("reasoning_effort")
@@ -147,7 +172,4 @@ def _more(body: Mapping[str, Any], family: Family, tools: Mapping[str, Any]) -> 
         if not family.one_tool_at_a_time or "auto" not in tools["toolConfig"].get("toolChoice", {}):
             raise unsupported("parallel_tool_calls", "this model cannot be told so, or not with this tool_choice.")
         more["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
-    own = body.get("additionalModelRequestFields") or {}
-    if not isinstance(own, Mapping):
-        raise unsupported("additionalModelRequestFields", "it is an object.")
-    return more | dict(own)
+    return more | dict(body.get("additionalModelRequestFields") or {})

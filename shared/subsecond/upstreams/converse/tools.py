@@ -35,7 +35,7 @@ def tool_fields(body: Mapping[str, Any], family: Family, *, used: bool) -> tuple
 def _format(body: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The fields of a model that has schemas, or the schema that must go as a tool."""
     form = body.get("response_format") or {}
-    kind = form.get("type", "text") if isinstance(form, Mapping) else form
+    kind = form.get("type", "text")
     if kind == "text":
         return {}, None
     if kind != "json_schema":
@@ -61,11 +61,19 @@ def _tools(body: Mapping[str, Any], family: Family) -> list[dict[str, Any]]:
         function = tool.get("function") if isinstance(tool, Mapping) else None
         if not isinstance(function, Mapping) or tool.get("type", "function") != "function":
             raise unsupported(f"{place}.type", "a tool is a function.")
-        if not isinstance(function.get("name"), str):
-            raise InvalidRequest(f"'{place}.function.name' is missing.", param=f"{place}.function.name")
+        _check(function, f"{place}.function")
         found.append({"toolSpec": _spec(function, family)})
         found += cache_points(tool.get("cache_control")) if family.caches else []
     return found
+
+
+def _check(function: Mapping[str, Any], place: str) -> None:
+    name = function.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest(f"'{place}.name' is missing.", param=f"{place}.name")
+    for field, kind in (("description", str), ("parameters", Mapping)):
+        if function.get(field) and not isinstance(function[field], kind):
+            raise InvalidRequest(f"'{place}.{field}' has the wrong type.", param=f"{place}.{field}")
 
 
 def _spec(function: Mapping[str, Any], family: Family) -> dict[str, Any]:
