@@ -149,7 +149,8 @@ class Entry:
 
     vector: of the prompt's text, as the index stores it, made by the model `embedder`; empty where none was made.
     tags: names under which it can be invalidated. false_hits: digests of texts that it was reported to answer wrongly.
-    model: as it was asked for; the answer's own may be a dated version of it.
+    model: as it was asked for; the answer's own may be a dated version of it. fields: the digests of the request's
+    fields (`cache/fingerprint.py`), empty where there are none.
     """
 
     partition: str
@@ -162,6 +163,7 @@ class Entry:
     tags: tuple[str, ...] = ()
     false_hits: frozenset[str] = frozenset()
     model: str = ""
+    fields: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from subsecond.api.explanations import described, differs, misses
+from subsecond.api.parting import parted
 from subsecond.cache.cacheability import lifetime
 from subsecond.cache.false_hits import MOST, digest
 from subsecond.cache.invalidation import EVERY, places
@@ -108,13 +109,16 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
         source, vector = "semantic", await vector_of(semantic, request)
         entry = await semantic.find(gateway.exact, request, vector)
     near = [] if semantic is None or vector is None else await semantic.nearest(tenant.partition, prompt.scope, vector)
+    apart = None if entry else await sure(parted(gateway, request, semantic, vector))
+    why = _why_hit(request, entry) if entry else await sure(misses(gateway, request, semantic, vector, near, apart))
     read = partial(gateway.exact.fresh, tenant.partition, form=call.form)
     return {
         "source": source if entry else "upstream",
-        "reasons": _why_hit(request, entry) if entry else await sure(misses(gateway, request, semantic, vector, near)),
+        "reasons": why,
         "key": prompt.key,
         "scope": prompt.scope,
         "entry": _shape(gateway, entry) if entry else None,
+        "parted": apart and apart.public(),
         "judged": trace.verdicts,
         "nearest": await sure(described(near, prompt.text, read)),
         "stored_for": lifetime(gateway.settings, call, prompt) if call.rules.write and not entry else 0,

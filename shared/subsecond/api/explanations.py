@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from subsecond.api.parting import Parted
 from subsecond.cache.cacheability import may_read, may_serve_others
 from subsecond.cache.forms import converted
 from subsecond.model import Entry, Request
@@ -34,12 +35,15 @@ async def misses(
     semantic: SemanticCache | None,
     vector: Vector | None,
     near: Sequence[Neighbour],
+    apart: Parted | None,
 ) -> list[str]:
     """Why nothing that is stored answers the request. Raises what the store and the embedder raise."""
     if not may_read(request.call):
         return ["the request forbids to read the cache, or has the provider keep its answer (`store`)"]
     if unfit := await _same_request(gateway, request):
         return [unfit, _why_not_similar(request, semantic, vector, near)]
+    if apart:
+        return [apart.reason, _why_not_similar(request, semantic, vector, near)]
     if semantic and vector is not None and (entry := await _withheld(gateway, request, semantic, vector)):
         return [_why_withheld(entry), NOT_STORED]
     return [_why_not_similar(request, semantic, vector, near), NOT_STORED]

@@ -12,8 +12,7 @@ version that the caller gives that (`context`), so that other passages in the pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -36,28 +35,10 @@ class KeyTerms:
     scope: str = "namespace"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """The gateway's terms. `bootstrap` makes it; by default as for a server that nobody knows. left_out: of the one
-    upstream; by_model: where a catalogue has several, by the names that may be asked for."""
-
-    left_out: frozenset[str] = KeyTerms().left_out
-    by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    scope: str = "namespace"
-
-    def prepare(self, call: Call, tenant: Tenant) -> Prompt:
-        """The call's key, scope and text. Raises InvalidRequest."""
-        return prepare(call, tenant, self.terms(call.model, tenant))
-
-    def terms(self, model: str, tenant: Tenant) -> KeyTerms:
-        return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope)
-
-
 def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar.
     Raises InvalidRequest when the text to compare is not in the last turn."""
-    body = {name: value for name, value in call.body.items() if name not in terms.left_out}
-    masked, texts = _without_last_turn(call.endpoint, body)
+    masked, texts = split(call, terms)
     # Both digests begin with what both have, which is hashed once.
     scope = sha256(canonical_body(masked, frame(call, tenant, terms)))
     key = scope.copy()
@@ -70,6 +51,12 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     text, around = _compared(call, text)
     scope.update(canonical(around) if around else b"similar")
     return Prompt(key.hexdigest(), scope.hexdigest(), text)
+
+
+def split(call: Call, terms: KeyTerms) -> tuple[dict[str, Any], list[str]]:
+    """The fields of the body that count, without the texts of the last user turn; and these."""
+    body = {name: value for name, value in call.body.items() if name not in terms.left_out}
+    return _without_last_turn(call.endpoint, body)
 
 
 def frame(call: Call, tenant: Tenant, terms: KeyTerms) -> dict[str, Any]:

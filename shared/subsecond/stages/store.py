@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import lifetime, may_store
 from subsecond.cache.end_user import tags_of
+from subsecond.cache.key_policy import KeyPolicy
 from subsecond.config import Settings
 from subsecond.model import Entry, Recording, Request
 from subsecond.ports import ExactStore
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 async def store(
     exact: ExactStore,
     settings: Settings,
+    keying: KeyPolicy,
     request: Request,
     recording: Recording,
     lazy: Lazy[SemanticCache] | None,
@@ -35,6 +38,7 @@ async def store(
     with trace.step(Step.STORE):
         if entry is None:
             return False
+        entry = replace(entry, fields=keying.fields(request))
         entry = semantic.with_vector(entry, vector) if semantic else entry
         stored = await _kept(exact, settings, entry, trace)
     if stored and semantic:

@@ -72,3 +72,49 @@ async def test_the_same_request_that_may_not_serve_is_the_cause(client):
 )
 def test_two_texts_part_where_their_words_do(stored, asked, parts):
     assert tuple(differs(stored, asked).values()) == parts
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"temperature": 0.7, "seed": 1}, ["temperature", "seed"]),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, ["tools"]),
+        ({"n": 2}, ["n"]),
+        (
+            {"messages": [{"role": "system", "content": "Now."}, *chat(ASKED)["messages"]]},
+            ["messages (system text)"],
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": ASKED}]}]},
+            ["messages (parts of the last turn)"],
+        ),
+    ],
+    ids=str,
+)
+async def test_the_fields_that_part_a_request_from_a_stored_one_of_its_text_are_the_cause(client, fields, names):
+    await client.chat("Why is the sky blue?", **fields)
+    key = entry_of(await client.chat(ASKED, x_subsecond_trace="1")) or (await explained(client, chat(ASKED)))["key"]
+    found = await explained(client, chat(ASKED) | fields)
+    assert found["parted"] == {"entry": key, "fields": names}
+    assert found["reasons"][0] == f"the same text is stored, and parted by: {', '.join(names)}"
+    assert (await explained(client, chat(ASKED)))["parted"] is None
+
+
+async def test_of_several_entries_of_a_text_the_nearest_is_named(client):
+    for fields in ({"temperature": 1, "top_p": 0.5}, {"temperature": 1}, {"temperature": 1, "seed": 4}):
+        await client.chat(ASKED, **fields)
+    assert (await explained(client, chat(ASKED)))["parted"]["fields"] == ["temperature"]
+    assert (await explained(client, chat("Why is the sky blue?")))["parted"] is None
+
+
+async def test_another_environments_entry_is_found_by_its_vector(pair):
+    _, key = await pair.teach()
+    found = await explained(pair.there, chat(ASKED, temperature=0.7))
+    assert found["parted"] == {"entry": key, "fields": ["temperature"]}
+
+
+async def test_an_object_that_shall_be_kept_is_the_cause(client):
+    await client.chat(ASKED, store=True)
+    assert (await explained(client, chat(ASKED, store=True)))["reasons"] == [
+        "the request wants an object kept (`store`)"
+    ]

@@ -120,6 +120,9 @@ class Memtable:
         dead = scoped.expires[:n] <= now
         return Piece(scoped.vectors[:n], None, dead if dead.any() else None)
 
+    def scopes(self) -> list[bytes]:
+        return list(self._by_scope)
+
     def at(self, scope: bytes, position: int) -> LocalWrite:
         """The write behind a row of `piece`."""
         return self._by_scope[scope].writes[position]

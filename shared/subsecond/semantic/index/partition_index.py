@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from subsecond.semantic.index.entries import ABSENT, KeyIndex, Positions, superseded
 from subsecond.semantic.index.memtable import LocalWrite, Memtable
-from subsecond.semantic.index.search import SAMPLE, Piece, Ranked, Sketch, centre_of, nearest_of_many, sketch_of
+from subsecond.semantic.index.search import (
+    SAMPLE,
+    Piece,
+    Ranked,
+    Sketch,
+    centre_of,
+    nearest,
+    nearest_of_many,
+    sketch_of,
+)
 from subsecond.semantic.index.segments import Ids, scopes_of
 from subsecond.semantic.index.vectors import Rows, Vector
 
@@ -157,6 +166,22 @@ class PartitionIndex:
         write = self._memtable.piece(scope, now)
         found = nearest_of_many([*pieces, write] if write else pieces, queries, k, self.centre)
         return [self._neighbours(scope, spans, one) for one in found]
+
+    def anywhere(self, query: Vector, k: int) -> list[str]:
+        """The keys of the nearest rows of all scopes. For who waits for an explanation: it looks at every row."""
+        now = self._clock()
+        blocks = [live for live in self._live.values() if len(live.block.vectors)]
+        for live in blocks:
+            live.hide_expired(now)
+        pieces = [_piece(live, 0, len(live.block.vectors)) for live in blocks]
+        writes = [(scope, piece) for scope in self._memtable.scopes() if (piece := self._memtable.piece(scope, now))]
+        positions, _ = nearest([*pieces, *(piece for _, piece in writes)], query, k, self.centre)
+        # In the order of the pieces.
+        keys = [live.block.key_index.keys[: len(live.block.vectors)] for live in blocks]
+        of_blocks = np.concatenate(keys) if keys else np.empty((0, 4), np.uint64)
+        of_writes = [self._memtable.at(scope, row).key for scope, piece in writes for row in range(len(piece))]
+        first = len(of_blocks)
+        return [(of_blocks[at].tobytes() if at < first else of_writes[at - first]).hex() for at in positions.tolist()]
 
     def add(self, write: LocalWrite, vector: Vector) -> None:
         """Add an entry that this process has just stored: it is found from now on."""

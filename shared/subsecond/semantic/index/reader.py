@@ -152,6 +152,10 @@ class Reader:
         queries = np.ascontiguousarray(vectors, np.float32)
         return self._state_of(partition).index.search(bytes.fromhex(scope), queries, k)
 
+    def anywhere(self, partition: str, vector: Vector, k: int) -> list[str]:
+        """The keys of the at most `k` nearest entries of all scopes, for explanations."""
+        return self._state_of(partition).index.anywhere(np.ascontiguousarray(vector, np.float32), k)
+
     def add(self, partition: str, key: str, scope: str, created: float, expires: float, vector: Vector) -> None:
         """Make an entry that was just stored findable at once. Key and scope in hex, times in epoch seconds."""
         self._state_of(partition).index.add(write_of(key, scope, created, expires), vector)

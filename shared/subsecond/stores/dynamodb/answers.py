@@ -2,8 +2,8 @@
 
 Item: pk `<partition>#<key>`. Of each form that was recorded: `whole` (bytes) or `whole_s3` (object key),
 `whole_created`, `whole_expires`, `whole_tags`; `stream` and so on. Once for both, and as the newest of them had it:
-scope, text, vector and embedder, model, created, expires (the table's TTL). negatives and used (when it last served a
-similar question) stay when a newer answer comes.
+scope, text, vector and embedder, model, fields (their digests), created, expires (the table's TTL). negatives and used
+(when it last served a similar question) stay when a newer answer comes.
 
 Each form has its own tags, instead of one growing set: an answer that is refreshed for weeks would gather them until
 its item is full, and go with the tags of answers that it replaced long ago.
@@ -34,7 +34,7 @@ BATCH_TRIES = 5
 TOUCHED_EVERY = 3_600.0
 TOUCHES = 4_096
 # What an item may have or not, whatever its forms; and what items of older versions had.
-SHARED = ("text", "vector", "embedder", "model")
+SHARED = ("text", "vector", "embedder", "model", "fields")
 LEGACY = ("answer", "s3", "tags")
 
 # Partition, key, and the form that is asked for.
@@ -248,6 +248,8 @@ def _shared(entry: Entry) -> dict[str, Any]:
         item["vector"], item["embedder"] = {"B": entry.vector}, {"S": entry.embedder}
     if entry.model:
         item["model"] = {"S": _storable(entry.model)}
+    if entry.fields:
+        item["fields"] = {"S": entry.fields}
     text = entry.prompt.text
     if len(text) <= COMPARED_TEXT:
         item["text"] = {"S": _storable(text)}
@@ -278,6 +280,7 @@ def _entry(partition: str, key: str, item: dict[str, Any], recording: Recording,
         tags=tuple(sorted(set().union(*tags))),
         false_hits=frozenset(item["negatives"]["SS"]) if "negatives" in item else frozenset(),
         model=item["model"]["S"] if "model" in item else "",
+        fields=item["fields"]["S"] if "fields" in item else "",
     )
 
 

@@ -120,7 +120,13 @@ def _sizes(forms: Forms) -> int:
 
 
 def _size(entry: Entry) -> int:
-    return entry.recording.size + 4 * len(entry.prompt.text) + len(entry.vector) + 100 * len(entry.false_hits)
+    return (
+        entry.recording.size
+        + len(entry.fields)
+        + 4 * len(entry.prompt.text)
+        + len(entry.vector)
+        + 100 * len(entry.false_hits)
+    )
 
 
 def build(settings: Settings) -> MemoryStore:
