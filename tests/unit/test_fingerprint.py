@@ -86,10 +86,10 @@ def test_it_takes_as_many_bytes_as_the_page_says():
         KeyTerms(),
     )
     assert 70 <= len(plain) <= 115
-    wide = made(**{f"field {n:_>90}": n for n in range(3 * MOST)})
+    wide = made(**{f"{n:_<90}": n for n in range(3 * MOST)})
     assert len(wide) < 70 * (MOST + 1)
     assert REST in wide
-    assert parting(wide, made(**{f"field {n:_>90}": n or "x" for n in range(3 * MOST)})) != []
+    assert parting(wide, made(**{f"{n:_<90}": n or "x" for n in range(3 * MOST)})) != []
 
 
 def test_a_name_cannot_break_the_lines():
