@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from subsecond.cache.key import KeyPolicy
+from subsecond.cache.key_policy import KeyPolicy
 from subsecond.model import Call, Request, Tenant
 from subsecond.stats.trace import Step, Trace
 
