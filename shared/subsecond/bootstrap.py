@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from subsecond.aio.lazy import Lazy
 from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.invalidation import Rules
+from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import left_out, read_changes
-from subsecond.cache.key_policy import KeyPolicy
 from subsecond.config import Settings, check_choice, module_of
 from subsecond.pipeline import Gateway
 from subsecond.stages.embeddings import Embeddings

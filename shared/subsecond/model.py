@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
+    from subsecond.cache.key import KeyTerms
     from subsecond.stats.trace import Trace
 
 Endpoint = Literal["chat", "text", "embeddings"]
@@ -110,12 +111,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What travels through the stages: who asks, what, its key and text, and the trace that they fill in."""
+    """What travels through the stages: who asks, what, its key and text, the trace that they fill in, and the terms by
+    which the key was made (None: those of a server that nobody knows)."""
 
     tenant: Tenant
     call: Call
     prompt: Prompt
     trace: Trace
+    terms: KeyTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)

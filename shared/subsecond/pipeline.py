@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from subsecond.aio.lazy import Lazy
 from subsecond.cache.invalidation import Rules
-from subsecond.cache.key_policy import KeyPolicy
+from subsecond.cache.key import KeyPolicy
 from subsecond.config import Settings
 from subsecond.errors import NotCached
-from subsecond.model import Call, Done, Entry, Recording, Request, Tenant
+from subsecond.model import Call, Done, Entry, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import LeaderRole, NoLease
 from subsecond.stages.authenticate import authenticate
@@ -105,7 +105,7 @@ class Gateway:
                     yield event
             if stored is None and isinstance(event, Done):
                 self.optimising.learn(call, request.trace)
-                lease.stored = await self._store(request, event.recording, vector)
+                lease.stored = await store(self.exact, self.settings, request, event.recording, self.semantic, vector)
 
     async def _near(self, request: Request) -> tuple[Entry | None, Vector | None]:
         """The entry of a similar question that may answer, and this question's vector."""
@@ -115,9 +115,6 @@ class Gateway:
         semantic = self.semantic.made
         with request.trace.step(Step.SEMANTIC):
             return await semantic.find(self.exact, request, vector) if semantic else None, vector
-
-    async def _store(self, request: Request, recording: Recording, vector: Vector | None) -> bool:
-        return await store(self.exact, self.settings, self.keying, request, recording, self.semantic, vector)
 
     async def _asked(self, request: Request, call: Call) -> Events:
         """The model's answer."""

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from subsecond.cache.fingerprint import EARLIER, LAST, MOST, REST, SYSTEM, fingerprint, parting
 from subsecond.cache.key import KeyTerms, prepare
 from subsecond.cache.key_fields import left_out
-from subsecond.model import Call, Tenant
+from subsecond.model import Call, Prompt, Request, Tenant
+from subsecond.stats.trace import Trace
 
 ACME = Tenant("acme", "prod", "app")
 TURNS = [
@@ -22,9 +23,13 @@ BODY = {"model": "m", "messages": TURNS, "temperature": 0.5, "tools": [{"type": 
 CALL = Call("chat", "m", BODY)
 
 
+def digests(call, tenant=ACME, terms=None):
+    return fingerprint(Request(tenant, call, Prompt("k", "s", "t"), Trace(), terms))
+
+
 def made(call=CALL, tenant=ACME, kind="openai", scope="namespace", **fields):
     body = {name: value for name, value in {**call.body, **fields}.items() if value is not None}
-    return fingerprint(replace(call, body=body), tenant, KeyTerms(left_out([kind]), scope))
+    return digests(replace(call, body=body), tenant, KeyTerms(left_out([kind]), scope))
 
 
 def turned(at, **fields):
@@ -105,4 +110,4 @@ values = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.li
 def test_two_requests_of_one_text_have_one_scope_where_no_field_parts_them(one, other):
     calls = [Call("chat", "m", {"messages": TURNS, **fields}) for fields in (one, other)]
     scopes = {prepare(call, ACME).scope for call in calls}
-    assert (len(scopes) == 1) == (parting(*(fingerprint(call, ACME, KeyTerms()) for call in calls)) == [])
+    assert (len(scopes) == 1) == (parting(*(digests(call) for call in calls)) == [])

@@ -16,12 +16,13 @@ from subsecond.api.parting import parted
 from subsecond.cache.cacheability import lifetime
 from subsecond.cache.false_hits import MOST, digest
 from subsecond.cache.invalidation import EVERY, places
-from subsecond.cache.key import prepare
+from subsecond.cache.key import prepare as keyed
 from subsecond.errors import InvalidRequest, NotFound, Unavailable
 from subsecond.model import Call, Entry, Hit, Request, Rule, RuleKind, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stages.embed import vector_of
 from subsecond.stages.exact import look_up
+from subsecond.stages.prepare import prepare
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -97,10 +98,9 @@ async def explain_hit(gateway: Gateway, tenant: Tenant, request_id: str) -> dict
 
 async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str, Any]:
     """What would answer this request, and why; nothing is asked of the model, and nothing stored."""
-    gateway.models.know(call.model)
     trace = Trace(partition=tenant.partition, model=call.model)
-    prompt, semantic = gateway.keying.prepare(call, tenant), await _semantic(gateway)
-    request = Request(tenant, call, prompt, trace)
+    request, semantic = prepare(gateway.models, gateway.keying, tenant, call, trace), await _semantic(gateway)
+    prompt = request.prompt
     if semantic:
         semantic.begin(tenant)
     entry = await look_up(gateway.exact, gateway.rules, gateway.settings, request)
@@ -128,7 +128,7 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
 
 def digest_of(tenant: Tenant, messages: list[dict[str, Any]]) -> str:
     """Of the last user turn's text. Raises InvalidRequest."""
-    text = prepare(Call("chat", "", {"messages": messages}), tenant).text
+    text = keyed(Call("chat", "", {"messages": messages}), tenant).text
     if not text:
         raise InvalidRequest("'messages' must end in a user turn with a text.", param="messages", code="invalid_value")
     return digest(tenant.partition, text)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from subsecond.cache.fingerprint import parting
+from subsecond.cache.fingerprint import fingerprint, parting
 from subsecond.model import Entry, Request
 from subsecond.pipeline import Gateway
 
@@ -47,7 +47,7 @@ async def parted(
     fresh = gateway.exact.fresh
     read = [await fresh(request.tenant.partition, key, request.call.form) for key in near if key not in known]
     alike = [one for one in (*known.values(), *read) if one and one.prompt.text == text]
-    return _nearest((one for one in alike if not gateway.rules.cover(one)), request, gateway.keying.fields(request))
+    return _nearest((one for one in alike if not gateway.rules.cover(one)), request, fingerprint(request))
 
 
 async def _anywhere(request: Request, semantic: SemanticCache, vector: Vector | None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from subsecond.cache.canonical import canonical_body
 from subsecond.cache.key import KeyTerms, frame, split
-from subsecond.model import Call, Tenant
+from subsecond.model import Call, Request, Tenant
 
 SIZE = 3
 # Fields that are told apart; those beyond have one digest together.
@@ -34,10 +34,10 @@ _FRAME = {
 _PLAIN = {"role": "user", "content": None}
 
 
-def fingerprint(call: Call, tenant: Tenant, terms: KeyTerms) -> str:
+def fingerprint(request: Request) -> str:
     """A line for each field, digest first, in the order of the request."""
-    key = tenant.partition.encode()[:64]
-    parts = list(_parts(call, tenant, terms))
+    key = request.tenant.partition.encode()[:64]
+    parts = list(_parts(request.call, request.tenant, request.terms or KeyTerms()))
     if len(parts) > MOST:
         parts[MOST:] = [(REST, [said for _, said in parts[MOST:]])]
     return "\n".join(f"{_digest(key, said)} {' '.join(name[:LONGEST_NAME].split())}" for name, said in parts)

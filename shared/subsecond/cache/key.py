@@ -12,7 +12,8 @@ version that the caller gives that (`context`), so that other passages in the pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -33,6 +34,23 @@ class KeyTerms:
 
     left_out: frozenset[str] = left_out(["unknown"])
     scope: str = "namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """The gateway's terms. `bootstrap` makes it; by default as for a server that nobody knows. left_out: of the one
+    upstream; by_model: where a catalogue has several, by the names that may be asked for."""
+
+    left_out: frozenset[str] = KeyTerms().left_out
+    by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    scope: str = "namespace"
+
+    def terms(self, model: str, tenant: Tenant) -> KeyTerms:
+        return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope)
+
+    def prepare(self, call: Call, tenant: Tenant) -> Prompt:
+        """The call's key, scope and text. Raises InvalidRequest."""
+        return prepare(call, tenant, self.terms(call.model, tenant))
 
 
 def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:

@@ -17,8 +17,8 @@ from subsecond.cache.cacheability import lifetime, may_coalesce, may_read
 from subsecond.cache.embeddings import Item, KeptEmbedding, items_of, joined, keys_of, taken_apart, usage_of
 from subsecond.cache.end_user import tags_of, wall
 from subsecond.cache.invalidation import Rules
+from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import PARTS_FLIGHTS
-from subsecond.cache.key_policy import KeyPolicy
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, NotCached
 from subsecond.model import Call, Head, Prompt, Tenant

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from subsecond.cache.key_policy import KeyPolicy
+from subsecond.cache.key import KeyPolicy
+from subsecond.cache.key import prepare as keyed
 from subsecond.model import Call, Request, Tenant
 from subsecond.stats.trace import Step, Trace
 
@@ -17,4 +18,5 @@ def prepare(models: Models, keying: KeyPolicy, tenant: Tenant, call: Call, trace
     trace.model, trace.operation = call.model, call.endpoint
     with trace.step(Step.PREPARE):
         models.know(call.model)
-        return Request(tenant, call, keying.prepare(call, tenant), trace)
+        terms = keying.terms(call.model, tenant)
+        return Request(tenant, call, keyed(call, tenant, terms), trace, terms)

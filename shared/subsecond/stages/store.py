@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import lifetime, may_store
 from subsecond.cache.end_user import tags_of
-from subsecond.cache.key_policy import KeyPolicy
 from subsecond.config import Settings
 from subsecond.model import Entry, Recording, Request
 from subsecond.ports import ExactStore
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 async def store(
     exact: ExactStore,
     settings: Settings,
-    keying: KeyPolicy,
     request: Request,
     recording: Recording,
     lazy: Lazy[SemanticCache] | None,
@@ -38,7 +35,6 @@ async def store(
     with trace.step(Step.STORE):
         if entry is None:
             return False
-        entry = replace(entry, fields=keying.fields(request))
         entry = semantic.with_vector(entry, vector) if semantic else entry
         stored = await _kept(exact, settings, entry, trace)
     if stored and semantic:
@@ -53,6 +49,8 @@ def entry_of(settings: Settings, request: Request, recording: Recording) -> Entr
     seconds = lifetime(settings, call, prompt)
     if not may_store(call, recording) or seconds <= 0:
         return None
+    from subsecond.cache.fingerprint import fingerprint  # noqa: PLC0415 -- a hit stores nothing
+
     now = time.time()
     return Entry(
         request.tenant.partition,
@@ -62,6 +60,7 @@ def entry_of(settings: Settings, request: Request, recording: Recording) -> Entr
         expires=now + seconds,
         tags=tags_of(call, request.tenant),
         model=call.model,
+        fields=fingerprint(request),
     )
 
 
