@@ -85,11 +85,8 @@ def test_neither_a_value_nor_another_tenants_digest_can_be_read_from_it():
 
 
 def test_it_takes_as_many_bytes_as_the_page_says():
-    plain = fingerprint(
-        Call("chat", "m", {"messages": [TURNS[0], TURNS[3]], "temperature": 0, "max_tokens": 9, "seed": 1}),
-        ACME,
-        KeyTerms(),
-    )
+    body = {"messages": [TURNS[0], TURNS[3]], "temperature": 0, "max_tokens": 9, "seed": 1}
+    plain = digests(Call("chat", "m", body))
     assert 70 <= len(plain) <= 115
     wide = made(**{f"{n:_<90}": n for n in range(3 * MOST)})
     assert len(wide) < 70 * (MOST + 1)
