@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from subsecond.config import PREFIX, Settings
+from subsecond.config import Settings
 from subsecond.model import Call, Entry, Form, Prompt, Recording, Tenant
+from subsecond.setting_values import PREFIX
 from tests.support.clock import Clock
 from tests.support.processes import Stack
 

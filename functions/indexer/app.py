@@ -1,11 +1,11 @@
 """Takes the answers table's stream into the indexes on S3. Any other event, as the schedule's, compacts every index."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from subsecond import bootstrap
 from subsecond.aws.client import aws_of
-from subsecond.config import Settings
 from subsecond.lambda_runtime import telemetry
 from subsecond.semantic.index.answers_scan import AnswersScan
 from subsecond.semantic.index.compaction import CompactionLimits, Compactor
@@ -14,7 +14,9 @@ from subsecond.semantic.index.writer import Writer, WriterLimits
 
 # One loop for the environment's life: the writer keeps what it has read of an index for the next batch.
 loop = asyncio.new_event_loop()
-settings = Settings.from_env()
+# Nobody waits for it: a slow store is better than a batch that comes again.
+settings = bootstrap.from_environment()
+settings = replace(settings, store_timeout=max(10.0, settings.store_timeout))
 writer = Writer(bootstrap.adapter("objects", settings), WriterLimits())
 compactor = Compactor(writer, CompactionLimits(index_bytes=settings.index_bytes))
 indexer = Indexer(writer, compactor)

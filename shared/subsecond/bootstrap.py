@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.lazy import Lazy
+from subsecond.aws.secrets import secret_at_start
 from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import left_out, read_changes
-from subsecond.config import Settings, check_choice, module_of
+from subsecond.config import Settings
 from subsecond.pipeline import Gateway
+from subsecond.setting_values import SETTINGS, check_choice, module_of
 from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.flight import Sharing
 from subsecond.stages.optimise import Optimising
@@ -40,9 +42,21 @@ def adapter(port: str, settings: Settings) -> Any:
     return import_module(module_of(port, name)).build(settings)
 
 
+def from_environment() -> Settings:
+    """The process's settings, those included that lie in a parameter or secret. ValueError names what does not fit."""
+
+    def fetch(reference: str) -> str:
+        try:
+            return secret_at_start(reference)
+        except ValueError as error:
+            raise ValueError(f"{SETTINGS}: {error}") from None
+
+    return Settings.from_env(fetch=fetch)
+
+
 def gateway(settings: Settings | None = None) -> Gateway:
     """The gateway of these settings (default: the environment's)."""
-    settings = settings or Settings.from_env()
+    settings = settings or from_environment()
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in PARTS}
     rules = Rules(adapter("invalidations", settings), longest_life(settings))

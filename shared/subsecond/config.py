@@ -4,76 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import field as declared
-from importlib.util import find_spec
-from math import inf
-from pathlib import Path
 from typing import Any, get_type_hints
+
+from subsecond.setting_values import PREFIX, SETTINGS, STORES, check_choice, read, stated
 
 log = logging.getLogger("subsecond")
 
-PREFIX = "SUBSECOND_"
 # How alike a name must be, prefix included, to be taken for a slip: "SUBSECOND_TTLL" is .96 of "SUBSECOND_TTL".
 ALIKE = 0.93
-WORDS = {"1": True, "true": True, "0": False, "false": False}
-
-# The settings that name an adapter, and where the adapters lie: the choices are what stands in the star's place.
-ADAPTERS = {
-    "upstream": "upstreams/*.py",
-    "semantic": "semantic/policies/*.py",
-    "embedder": "semantic/embedders/*.py",
-    "keys": "stores/*/keys.py",
-    "exact": "stores/*/answers.py",
-    "ledger": "stores/*/ledger.py",
-    "invalidations": "stores/*/invalidations.py",
-    "hits": "stores/*/hits.py",
-    "objects": "stores/*/objects.py",
-    "flights": "stores/*/leases.py",
-    "healths": "stores/*/health.py",
-}
-# The engine of each store, by what `stores` chooses.
-_STORES = [port for port, place in ADAPTERS.items() if place.startswith("stores/")]
-STORES: Mapping[str, Mapping[str, str]] = {
-    "memory": dict.fromkeys(_STORES, "memory"),
-    # Answers are looked up in memory before the table; the index's objects lie in a bucket.
-    "aws": dict.fromkeys(_STORES, "dynamodb") | {"exact": "layered", "objects": "s3"},
-}
-# Those of them that can be switched off.
-OPTIONAL = frozenset({"semantic", "flights"})
-# The other settings with choices. A choice that ends in capitals has a free part there.
-CHOICES = {
-    "stores": tuple(STORES),
-    "caution": ("strict", "balanced", "bold"),
-    "semantic_tools": ("off", "text"),
-    "optimise": ("off", "lossless", "dedupe", "fit", "select"),
-    "cache_markers": ("off", "openai", "anthropic", "bedrock"),
-    "prefer": ("latency", "price"),
-    "difficulty": ("off", "default", "file:PATH"),
-    # Of which kind the upstream is (`upstreams/kind.py`); whose answers a question may have; what is masked.
-    "upstream_kind": ("", "openai", "azure", "bedrock", "simulator", "unknown"),
-    "scope": ("namespace", "user", "key"),
-    "volatile": ("off", "clock"),
-}
-# Those that an API key may have of its own (`keys create --scope`).
-OF_A_KEY = ("scope", "volatile")
-# The least and the greatest value, where these are not 0 and no limit. A share is at most 1; no places for calls, no
-# threads or no pause between two looks would hang every request, or spin.
-BOUNDS = {
-    **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after", "max_error", "check_share"), (0.0, 1.0)),
-    **dict.fromkeys(("upstream_connections", "model_calls", "tenant_calls", "batch_concurrency"), (1.0, inf)),
-    **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
-    "bedrock_max_tokens": (1.0, inf),
-    **dict.fromkeys(("poll_gap", "longest_poll_gap", "lease_seconds"), (0.001, inf)),
-}
-# The settings that are `PATTERN=VALUE` with commas between: what their values must be. Path: a file that is there.
-BY_MODEL: dict[str, tuple[str, ...] | type[int | str | Path]] = {
-    "optimise_models": CHOICES["optimise"],
-    "context_windows": int,
-    "tokenizer_files": Path,
-    "bedrock_profiles": str,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,8 +215,9 @@ class Settings:
                 object.__setattr__(self, port, engine)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from `environ` (default: the process's). ValueError names the variable that does not fit."""
+    def from_env(cls, environ: Mapping[str, str] | None = None, fetch: Callable[[str], str] | None = None) -> Settings:
+        """Settings from `environ` (default: the process's): each from its variable, and those in SUBSECOND_SETTINGS,
+        which win. fetch: reads that from where it lies. ValueError names the variable that does not fit."""
         source = os.environ if environ is None else environ
         types = get_type_hints(cls)
         found: dict[str, Any] = {}
@@ -283,7 +225,10 @@ class Settings:
         for field in fields(cls):
             name = PREFIX + field.name.upper()
             if name in source:
-                found[field.name] = _read(field.name, source[name], types[field.name])
+                found[field.name] = read(field.name, source[name], types[field.name])
+        if text := source.get(SETTINGS, "").strip():
+            elsewhere = fetch is not None and not text.startswith("{")
+            found |= stated(fetch(text) if fetch and elsewhere else text, types, secret=elsewhere)
         return cls(**found)
 
 
@@ -300,98 +245,8 @@ def started_ahead() -> bool:
 def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:
     """A setting whose name is misspelt would have no effect, and nobody would know. Other programs' names may begin as
     ours do, so they are no errors."""
-    for name in sorted(name for name in source if name.startswith(PREFIX) and name not in known):
+    for name in sorted(name for name in source if name.startswith(PREFIX) and name not in known | {SETTINGS}):
         from difflib import get_close_matches  # noqa: PLC0415 -- 4 ms that nobody needs whose names are right
 
         if meant := get_close_matches(name, known, n=1, cutoff=ALIKE):
             log.warning("%s is no setting. Is %s meant?", name, meant[0])
-
-
-def check_choice(field: str, text: str) -> None:
-    """ValueError lists the choices of the setting `field` where `text` is none of them.
-
-    `from_env` asks for every setting with choices, so that a wrong one ends the start: found out later it would fail
-    each request, or switch off a part of the gateway without a word. `bootstrap` asks for settings made by hand.
-    """
-    choices = _adapters(field) if field in ADAPTERS else CHOICES.get(field)
-    if choices and not any(_is(choice, text) for choice in choices) and not _is_module(field, text):
-        raise _no_choice(field, text, choices)
-
-
-def module_of(field: str, name: str) -> str:
-    """The module of the adapter `name` for that setting; a dotted name is a module already."""
-    return (
-        name if "." in name else "subsecond." + ADAPTERS[field].removesuffix(".py").replace("*", name).replace("/", ".")
-    )
-
-
-def _adapters(field: str) -> tuple[str, ...]:
-    """The names of those that are there. They are not imported: some load numpy."""
-    place = ADAPTERS[field]
-    by_folder = place.startswith("stores/")
-    files = (one for one in Path(__file__).parent.glob(place) if "\ndef build(" in one.read_text(encoding="utf-8"))
-    names = sorted(one.parent.name if by_folder else one.stem for one in files)
-    return ("off", *names) if field in OPTIONAL else tuple(names)
-
-
-def _is_module(field: str, text: str) -> bool:
-    """Whether it is the dotted name of a module that is there: an adapter of one's own."""
-    if field not in ADAPTERS or "." not in text or not all(part.isidentifier() for part in text.split(".")):
-        return False
-    try:
-        return find_spec(text) is not None
-    except ModuleNotFoundError:  # a parent of it is missing
-        return False
-
-
-def _is(choice: str, text: str) -> bool:
-    """`file:PATH` is any text that begins with `file:` and goes on."""
-    fixed = choice.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    return text == choice if fixed == choice else text.startswith(fixed) and text != fixed
-
-
-def _no_choice(field: str, text: str, choices: Iterable[str]) -> ValueError:
-    return ValueError(f"{PREFIX}{field.upper()}={text[:80]} is no choice. Choices: {', '.join(choices)}.")
-
-
-def _check_lines(field: str, text: str) -> None:
-    """`PATTERN=VALUE` with commas between. ValueError names the line."""
-    wanted, name = BY_MODEL[field], PREFIX + field.upper()
-    for line in filter(None, map(str.strip, text.split(","))):
-        # A file's name may have a `=` in it.
-        pattern, _, value = line.partition("=") if wanted is Path else line.rpartition("=")
-        if not pattern or not value:
-            raise ValueError(f"{name}: {line[:80]!r} is not PATTERN=VALUE")
-        if isinstance(wanted, tuple):
-            if value not in wanted:
-                raise _no_choice(field, line, wanted)
-        elif wanted is int:
-            _number(f"{name}: {pattern[:80]}", value, int)
-        elif wanted is Path and not Path(value.strip()).is_file():
-            raise ValueError(f"{name}: {value[:200]!r} is no file")
-
-
-def _read(field: str, text: str, kind: type) -> Any:
-    name = PREFIX + field.upper()
-    if kind is str:
-        check_choice(field, text)
-        if field in BY_MODEL:
-            _check_lines(field, text)
-        return text
-    if kind is bool:
-        if text.lower() not in WORDS:
-            raise ValueError(f"{name}={text!r} is not true or false")
-        return WORDS[text.lower()]
-    return _number(name, text, kind, *BOUNDS.get(field, (0.0, inf)))
-
-
-def _number(name: str, text: str, kind: type, least: float = 0.0, most: float = inf) -> Any:
-    what = "a whole number" if kind is int else "a number"
-    try:
-        found = kind(text)
-    except ValueError:
-        raise ValueError(f"{name}={text!r} is not {what}") from None
-    if not least <= found <= most or found == inf:
-        limits = f"from {least:g} on" if most == inf else f"from {least:g} to {most:g}"
-        raise ValueError(f"{name}={text!r} is not {what} {limits}")
-    return found

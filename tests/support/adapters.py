@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import subsecond
-from subsecond.config import ADAPTERS, Settings, module_of
+from subsecond.config import Settings
+from subsecond.setting_values import ADAPTERS, module_of
 
 
 def engines(port: str) -> list[str]:

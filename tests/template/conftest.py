@@ -51,18 +51,24 @@ class Template:
         [(function, argument)] = value.items()
         if function == "Ref":
             return parameters.get(argument, str(self.default(argument)))
-        if function == "Fn::FindInMap":
-            name, first, second = (self.resolve(one, parameters) for one in argument)
-            return self.source["Mappings"][name][first][second]
-        if function == "Fn::Sub":
-            return re.sub(r"\$\{(\w+)\}", lambda match: self.resolve({"Ref": match[1]}, parameters), argument)
-        if function == "Fn::Join":
-            joined = argument[1] if isinstance(argument[1], list) else [argument[1]]
-            return argument[0].join(self.resolve(one, parameters) for one in joined)
         if function == "Fn::If":
             condition, yes, no = argument
             return self.resolve(yes if self.holds(condition, parameters) else no, parameters)
-        raise AssertionError(function)
+        if function == "Fn::Sub":
+            return re.sub(r"\$\{(\w+)\}", lambda match: self.resolve({"Ref": match[1]}, parameters), argument)
+        return self._of_lists(function, [self.resolve(one, parameters) for one in argument], parameters)
+
+    def _of_lists(self, function: str, argument: list[Any], parameters: dict[str, str]) -> Any:
+        if function == "Fn::FindInMap":
+            name, first, second = argument
+            return self.source["Mappings"][name][first][second]
+        if function == "Fn::Split":
+            return argument[1].split(argument[0])
+        if function == "Fn::Select":
+            return argument[1][argument[0]]
+        assert function == "Fn::Join", function
+        parts = argument[1] if isinstance(argument[1], list) else [argument[1]]
+        return argument[0].join(self.resolve(one, parameters) for one in parts)
 
     def default(self, name: str) -> Any:
         return self.source["Parameters"][name]["Default"] if name in self.source["Parameters"] else name

@@ -9,7 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from subsecond.config import PREFIX, Settings
+from subsecond.config import Settings
+from subsecond.setting_values import PREFIX
 from subsecond_local.emulator.aws_emulator import create_stores
 from subsecond_local.run.stores import Stores
 from tests.support.template import (
@@ -80,7 +81,7 @@ def test_every_function_logs_to_a_group_of_its_own_that_forgets(template):
 
 @pytest.mark.parametrize("function", FOLDERS)
 def test_every_variable_is_a_setting_and_fits(function, template):
-    fields = {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
+    fields = {PREFIX + name.upper() for name in (*Settings.__dataclass_fields__, "settings")}
     variables = template.variables(function)
     assert {name for name in variables if name.startswith(PREFIX)} <= fields
     settings = settings_of(template, function)

@@ -9,7 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from subsecond.config import Settings
+from subsecond.setting_values import OF_THE_STACK, PREFIX
 from tests.support.template import (
     DOCUMENTATION,
     FOLDERS,
@@ -93,6 +96,29 @@ def test_every_environment_of_samconfig_sets_parameters_that_there_are(template)
             allowed = template.source["Parameters"][parameter]
             assert value in [str(one) for one in allowed.get("AllowedValues", [value])]
             assert re.fullmatch(allowed.get("AllowedPattern", ".*"), value)
+
+
+def test_any_other_setting_is_json_or_lies_in_a_parameter(template):
+    pattern = template.source["Parameters"]["Settings"]["AllowedPattern"]
+    told = '{"max_batch": 128, "ttl_rules": "model:a/b=60"}'
+    for text, value in (("", ""), (told, told), ("/subsecond/settings", "ssm:/subsecond/settings")):
+        assert re.fullmatch(pattern, text)
+        for function in FOLDERS:
+            assert template.variables(function, Settings=text)["SUBSECOND_SETTINGS"] == value
+        assert template.holds("HasSettingsParameter", {"Settings": text}) is value.startswith("ssm:")
+    assert settings_of(template, "Streaming", Settings=told).max_batch == 128
+    assert not re.fullmatch(pattern, "subsecond/settings")
+
+
+def test_what_a_parameter_says_is_not_said_by_the_settings_as_well(template):
+    """And nothing else is kept from them: every setting can be set."""
+    own = {name.removeprefix(PREFIX).lower() for function in FOLDERS for name in template.variables(function)}
+    own &= set(Settings.__dataclass_fields__) - {"ttl"}
+    assert own <= OF_THE_STACK.keys()
+    for name, parameter in OF_THE_STACK.items():
+        assert not parameter or parameter in template.source["Parameters"]
+        with pytest.raises(ValueError, match=parameter or "the stack sets it"):
+            Settings.from_env({"SUBSECOND_SETTINGS": json.dumps({name: getattr(Settings(), name)})})
 
 
 def test_the_upstream_is_one_of_the_adapters(template):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from subsecond import bootstrap
-from subsecond.config import ADAPTERS, Settings, module_of
+from subsecond.config import Settings
+from subsecond.setting_values import ADAPTERS, module_of
 from subsecond.warmup.prewarm import NOBODY
 from tests.support.template import (
     ANSWERING,
@@ -42,6 +43,7 @@ DECRYPT = {("kms:Decrypt", "KmsKeyArn", "secrets")}
 CATALOGUE |= DECRYPT
 SECRET = {("secretsmanager:GetSecretValue", "UpstreamSecret", ""), ("ssm:GetParameter", "UpstreamParameter", "")}
 SECRET |= DECRYPT
+SETTINGS = {("ssm:GetParameter", "Settings", "")} | DECRYPT
 # The keys of the catalogue's other servers.
 OTHERS = {(action, "SecretArns", "") for action in ("secretsmanager:GetSecretValue", "ssm:GetParameter")}
 LIST = {("s3:ListBucket", "Bucket", "")}
@@ -90,6 +92,9 @@ METHODS = {
 }
 
 
+ALLOWED = {function: found | SETTINGS for function, found in ALLOWED.items()}
+
+
 def grants(template):
     """(role, action, resource, the partition it is bound to) of every statement that names a function's role."""
     for properties in template.of_type("AWS::IAM::Policy").values():
@@ -115,7 +120,9 @@ def place(resource) -> str:
         return resource["Ref"]
     if resource.get("Fn::Sub") == "${Streaming.Arn}:live":
         return "${Streaming.Arn}:live"
-    [name] = re.findall(r"(?:Upstream|Catalogue)(?:Secret|Parameter)|(?<=foundation-model/)[\w.:-]+", text)
+    [name] = re.findall(
+        r"(?:Upstream|Catalogue)(?:Secret|Parameter)|(?<=parameter\$\{)Settings|(?<=foundation-model/)[\w.:-]+", text
+    )
     return name
 
 
@@ -234,7 +241,7 @@ def calls(files: set[Path]) -> set[str]:
 def test_a_function_may_do_just_what_its_code_calls(function, template):
     parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
     called = calls(reached(function, settings_of(template, function, **parameters)))
-    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - OTHERS - FEED}
+    allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - SETTINGS - OTHERS - FEED}
     if function == "Prewarm":
         # It only touches: the writing half of the stores' files is never called there. It may list, so that S3
         # says 404 of what is not there.

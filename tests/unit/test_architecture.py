@@ -56,6 +56,7 @@ ROWS = (
     ("aio",),
     ("optimiser", "streaming", "stats", "aws"),
     ("model", "ports", "errors", "config", "clock", "resending"),
+    ("setting_values",),
 )
 DEPTH = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
 # The one circle inside a room: pydantic's shapes take 20 ms to build, which only a configured catalogue pays.

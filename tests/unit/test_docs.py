@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from subsecond.config import PREFIX, Settings
+from subsecond.config import Settings
+from subsecond.setting_values import PREFIX
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,7 +24,7 @@ FILES = re.compile(r"`((?:[\w.*-]+/)+(?:[\w*.-]+\.\w+)?|[\w*]+\.py)`")
 NAMES = re.compile(r"\bSUBSECOND_[A-Z_]*[A-Z]\b")
 TESTS = re.compile(r"`((?:\w+/)+test_\w+)::(test_\w+)`")
 LINKS = re.compile(r"\]\(([^)\s]+)\)")
-SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings)}
+SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings)} | {"SUBSECOND_SETTINGS"}
 
 
 def _is_there(name: str) -> bool:

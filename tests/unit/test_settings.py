@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from subsecond.bootstrap import adapter
-from subsecond.config import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, Settings, check_choice, module_of
+from subsecond.config import Settings
 from subsecond.optimiser.plan import Level
 from subsecond.routing.catalogue import Server
+from subsecond.setting_values import ADAPTERS, BOUNDS, CHOICES, OPTIONAL, check_choice, module_of
 from subsecond_local.cli.gateway_client import GatewayClient
 from subsecond_local.deploy.deploy_tools import Sam
 from subsecond_local.lambda_host.function import Function

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from subsecond.config import OF_A_KEY
+from subsecond.setting_values import OF_A_KEY
 from subsecond_local.errors import LocalError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from subsecond.config import CHOICES, OF_A_KEY
+from subsecond.setting_values import CHOICES, OF_A_KEY
 from subsecond_local.cli.key_admin import Key, KeyTable
 from subsecond_local.emulator import aws_emulator
 from subsecond_local.run.stack import chosen_stores

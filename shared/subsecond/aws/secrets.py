@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from subsecond.clock import within
@@ -33,6 +35,17 @@ async def secret(reference: str, max_age: float) -> str:
     """
     known = _believed(reference)
     return known if known is not None else await asyncio.to_thread(_refresh, reference, max_age)
+
+
+def secret_at_start(reference: str) -> str:
+    """The secret, or whatever else lies there, for a process that starts: it waits. ValueError without it."""
+    parse(reference)
+    try:
+        # A thread of its own: where an event loop is running already, another one can not be run in this thread.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(secret(reference, math.inf))).result()
+    except Unavailable:
+        raise ValueError(f"{reference} cannot be read; the log tells more") from None
 
 
 def forget(reference: str) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from subsecond.config import CHOICES
 from subsecond.optimiser.messages import INSTRUCTING, MARKERS, Message, has_marker, last_user
+from subsecond.setting_values import CHOICES
 
 MARKER_KINDS = CHOICES["cache_markers"]
 # What providers cache at the least is 1,024 tokens: a shorter prefix than this many characters is not worth a marker.

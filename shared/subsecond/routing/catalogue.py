@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from subsecond.aws.secrets import STORES, parse, secret
+from subsecond.aws.secrets import STORES, secret_at_start
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound
 
@@ -211,8 +208,8 @@ def load(text: str) -> Catalogue | None:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{VARIABLE}: {text[:200]} cannot be read ({type(error).__name__})") from None
     elif text.startswith(tuple(f"{store}:" for store in STORES)):
-        parse(text)
-        # A thread of its own: where an event loop is running already, another one can not be run in this thread.
-        with ThreadPoolExecutor(1) as thread:
-            text = thread.submit(lambda reference: asyncio.run(secret(reference, math.inf)), text).result()
+        try:
+            text = secret_at_start(text)
+        except ValueError as error:
+            raise ValueError(f"{VARIABLE}: {error}") from None
     return read(text)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from subsecond.config import check_choice
+from subsecond.setting_values import check_choice
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "data" / "difficulty.json"

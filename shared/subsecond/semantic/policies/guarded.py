@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subsecond.cache.timebound import FRESH, timebound
-from subsecond.config import Settings, check_choice
+from subsecond.config import Settings
 from subsecond.ports import TOO_LONG, StoredQuestion, Verdict
 from subsecond.semantic.guards import abroad, bare_numbers, language, lexicon, sameness, vetoes
 from subsecond.semantic.guards.features import features
 from subsecond.semantic.guards.matching import match
 from subsecond.semantic.guards.reading import Reading, read
 from subsecond.semantic.guards.score import ScoreModel, score_model
+from subsecond.setting_values import check_choice
 
 # Content words. Longer texts must be equal: the score was trained on questions.
 LONGEST = 60

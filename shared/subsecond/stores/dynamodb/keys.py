@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 from subsecond.aws.client import Aws, aws_of
 from subsecond.clock import PerSecond, within
-from subsecond.config import OF_A_KEY, Settings
+from subsecond.config import Settings
 from subsecond.errors import Unavailable
 from subsecond.model import Tenant
+from subsecond.setting_values import OF_A_KEY
 
 PARTITION = "keys"
 # Remembered at the most, of each kind; an unknown key is remembered shortly, so that the same guess costs no new read.
