@@ -115,6 +115,4 @@ async def test_another_environments_entry_is_found_by_its_vector(pair):
 
 async def test_an_object_that_shall_be_kept_is_the_cause(client):
     await client.chat(ASKED, store=True)
-    assert (await explained(client, chat(ASKED, store=True)))["reasons"] == [
-        "the request wants an object kept (`store`)"
-    ]
+    assert "(`store`)" in (await explained(client, chat(ASKED, store=True)))["reasons"][0]
