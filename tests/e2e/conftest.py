@@ -150,6 +150,7 @@ def gateway_url(simulator_process):
     settings = {
         "SUBSECOND_UPSTREAM_URL": simulator_process.base_url,
         "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
+        "SUBSECOND_UPSTREAM_KIND": "simulator",
         "SUBSECOND_API_KEY": GATEWAY_KEY,
         "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
     }
@@ -181,6 +182,7 @@ def functions_process(simulator_process, tables, tmp_path_factory):
     settings = {
         "SUBSECOND_UPSTREAM_URL": simulator_process.base_url,
         "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
+        "SUBSECOND_UPSTREAM_KIND": "simulator",
         "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
     }
     command = (sys.executable, "-m", "subsecond_local.run.lambda_gateway", f"--port={port}")

@@ -222,6 +222,31 @@ def test_the_same_request_again_is_a_hit(client, simulator, target, stored, aske
         assert (seen[1]["cache"] or "").startswith("subsecond; hit;") == target.caches
 
 
+# What users of these clients commonly send beside a question, none of which can change its answer.
+USUAL = {
+    "openai-python": {"user": "ann", "metadata": {"app": "shop"}, "prompt_cache_key": "shop-1", "service_tier": "auto"},
+    "langchain-openai": {"service_tier": "default", "model_kwargs": {"user": "ben", "safety_identifier": "5f1c"}},
+    "ai-sdk": {"user": "cem", "prompt_cache_retention": "24h"},
+    "curl": {"user": "dan", "metadata": {}, "safety_identifier": "9c0e", "prompt_cache_options": {"ttl": "30m"}},
+}
+
+
+@pytest.mark.parametrize("target", ["subsecond", "functions"], indirect=True)
+def test_one_question_of_four_clients_is_one_call_and_a_field_that_counts_makes_it_two(
+    clients, simulator, target, stored, asked
+):
+    asked["model"] = f"{MODEL}-shared"
+    seen = []
+    for name, fields in USUAL.items():
+        seen.append(clients(name).do(target, "whole", **asked, **fields)["text"])
+        if name == "openai-python":
+            stored(asked["model"])
+    assert len(set(seen)) == 1
+    assert simulator.stats()["completed"] == 1
+    clients("curl").do(target, "whole", **asked, **USUAL["curl"], seed=7)
+    assert simulator.stats()["completed"] == 2
+
+
 @that("headers")
 def test_a_first_answer_says_that_it_is_a_miss(client, subsecond, asked):
     assert client.do(subsecond, "whole", **asked)["cache"] == "subsecond; fwd=miss"
