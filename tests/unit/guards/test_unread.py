@@ -1,4 +1,5 @@
-"""A neighbour with another number is refused before either text is read, which takes most of the time."""
+"""Reading takes most of the time of judging: a neighbour with another number is refused before, and no text is read
+twice."""
 
 import sys
 
@@ -58,3 +59,12 @@ def test_what_is_refused_unread_is_refused_when_read(frame, number, other):
 )
 def test_a_number_that_may_be_the_same_is_read(asked, stored):
     assert not bare_numbers.differ(asked, stored)
+
+
+def test_a_long_text_is_read_once_for_all_its_candidates():
+    asked, *stored = (
+        f"{'The train to the coast was late and nobody said why. ' * 14}{end}" for end in ("", "A.", "B.")
+    )
+    judged = [StoredQuestion(text, 0.99) for text in stored]
+    assert tokens_read(lambda: [POLICY.judge(asked, one) for one in judged]) == len([asked, *stored])
+    assert tokens_read(lambda: [POLICY.judge(asked, one) for one in judged]) == 0

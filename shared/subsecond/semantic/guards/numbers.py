@@ -128,6 +128,12 @@ def clock(word: str) -> Amount | None:
     return None if minutes is None else Amount("clock", _text(minutes))
 
 
+@lru_cache(maxsize=1)
+def counting() -> frozenset[str]:
+    """The words that a number in words, or a time of day, may begin with."""
+    return frozenset((*units().counts, *units().clock))
+
+
 def text(value: float) -> str:
     return _text(value)
 
