@@ -8,6 +8,7 @@
 #   make mutants  edits the core wrongly, one edit at a time, and counts how many the tests notice
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
 #                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)
+#   make docs     writes the pages that are made of the code: docs/settings.md
 #   make install  sets up .venv alone
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 GPTCACHE := .tools/gptcache
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak mutants bench check deploy-local
+.PHONY: help install run test soak mutants bench check docs deploy-local
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +61,9 @@ $(GPTCACHE)/.installed-%: tests/benchmarks/gptcache-requirements.txt | $(STAMP)
 
 deploy-local: $(STAMP)
 	$(BIN)/python -m subsecond_local.deploy.deploy_local $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python -m subsecond_local.reference.settings_page
 
 check: $(STAMP)
 	$(BIN)/python -m ruff format --check .

@@ -28,8 +28,8 @@ class Settings:
     # The server of models: a file of `upstreams/`, or the dotted name of a module with `build(settings)`.
     upstream: str = "openai"
 
-    # The stores, all at once: `memory`, or `aws` (STORES below). One of them alone can be given another engine, by the
-    # name of its folder in `stores/`; empty: as `stores` says.
+    # The stores, all at once: `memory`, or `aws` (`setting_values.STORES`). One of them alone can be given another
+    # engine, by the name of its folder in `stores/`; empty: as `stores` says.
     stores: str = "memory"
     keys: str = ""
     exact: str = ""
@@ -41,7 +41,7 @@ class Settings:
     # `off`: identical requests do not wait for each other.
     flights: str = ""
 
-    # The upstream.
+    # The upstream's address, up to and including `/v1`.
     upstream_url: str = declared(default="", repr=False)
     # The key itself, or where it lies: `secretsmanager:NAME`, `ssm:NAME`, with `#FIELD` for a field of a JSON secret.
     upstream_key: str = declared(default="", repr=False)
@@ -49,6 +49,8 @@ class Settings:
     # Whose reference says what a field does: `openai`, `azure`, `bedrock`, `simulator`, `unknown`. Empty: told by the
     # adapter and the address.
     upstream_kind: str = ""
+    # How long a key that was read from its store is believed; the model for `/v1/completions` where none is named;
+    # connections to the upstream at the most, and how long one may take to open.
     secret_max_age: float = 300.0
     default_model: str = ""
     upstream_connections: int = 256
@@ -57,6 +59,7 @@ class Settings:
     # life: a model that thinks may say its role at once, and nothing more until it has thought.
     first_token_timeout: float = 600.0
     idle_timeout: float = 600.0
+    # For an answer as a whole; and how often a call that got no answer, or a passing refusal, is sent again.
     total_timeout: float = 600.0
     upstream_retries: int = 2
     # Calls at once of one model, and of one tenant; how many more may wait, and how long. Past that: 429.
@@ -85,7 +88,7 @@ class Settings:
     bedrock_max_tokens: int = 4096
     bedrock_guardrail: str = ""
 
-    # The stores.
+    # The tables and the bucket; threads that call AWS, and the box of each call; how long an answer is kept.
     answers_table: str = "subsecond-answers"
     state_table: str = "subsecond-state"
     bucket: str = "subsecond-index"
@@ -96,6 +99,7 @@ class Settings:
     ttl_rules: str = ""
     # The life of an answer to a question of the day ("today", prices, the weather).
     timebound_ttl: float = 60.0
+    # What answers may take in an environment's own memory, before the table.
     memory_bytes: int = 64 * 1024 * 1024
     # Of embeddings, which are kept in memory alone; 0: none are.
     embeddings_bytes: int = 32 * 1024 * 1024
@@ -112,6 +116,7 @@ class Settings:
     # With `verified`: the share of semantic hits that may be wrong, and the share of them that a judge checks later.
     max_error: float = 0.05
     check_share: float = 0.8
+    # What turns a text into a vector (docs/embedders.md).
     embedder: str = "static"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.
     semantic_timeout: float = 0.025
@@ -121,6 +126,8 @@ class Settings:
     # may take in an environment's memory: at least 4/3 of the former, as a quarter of an index may be garbage.
     index_bytes: int = 128 * 1024 * 1024
     index_memory: int = 256 * 1024 * 1024
+    # Of an embedder that is a server: its model, the length of its vectors where that is not known, its address (empty:
+    # the upstream's) and key. Of one that runs here: its threads.
     embedder_model: str = ""
     embedder_dim: int = 0
     embedder_url: str = declared(default="", repr=False)
@@ -152,12 +159,12 @@ class Settings:
     tokenizer_files: str = ""
 
     # The models, as JSON, or where that lies: `file:PATH`, `ssm:NAME`, `secretsmanager:NAME`. Without it every name
-    # goes to the one upstream, and nothing is routed. Of the questions asked of an alias, the share for the best tier;
-    # what counts inside a tier (`latency` or `price`); the scorer of difficulty (`off`, `default`, `file:PATH`); the
-    # tokens that an answer is taken to have.
+    # goes to the one upstream, and nothing is routed.
     catalogue: str = declared(default="", repr=False)
     # Where the statistics find prices, if they do not route: as `catalogue`.
     prices: str = declared(default="", repr=False)
+    # Of the questions asked of an alias, the share for the best tier; what counts inside a tier; the scorer of
+    # difficulty; the tokens that an answer is taken to have.
     quality: float = 0.5
     prefer: str = "latency"
     difficulty: str = "default"
@@ -185,7 +192,7 @@ class Settings:
     # One key known from the start, for STORES=memory and tests; tables hold the others.
     api_key: str = declared(default="", repr=False)
 
-    # The face.
+    # The largest body, once it is unpacked; prompts of a batch, and how many of them are asked at once.
     max_body: int = 6 * 1024 * 1024
     max_batch: int = 64
     batch_concurrency: int = 8
@@ -200,12 +207,12 @@ class Settings:
     warm_calls: int = 100
     warm_tokens: int = 100_000
 
-    # Statistics.
+    # Statistics: how often an environment merges its figures into the table.
     flush_interval: float = 5.0
     # The base URL's origin for the page of a function that has no answers itself (empty: the page's own).
     public_url: str = ""
 
-    # The simulator adapter.
+    # The simulator adapter: what its answers are made from.
     simulator_seed: int = 0
 
     def __post_init__(self) -> None:

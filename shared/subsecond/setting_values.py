@@ -96,9 +96,14 @@ def check_choice(field: str, text: str) -> None:
     `from_env` asks for every setting with choices, so that a wrong one ends the start: found out later it would fail
     each request, or switch off a part of the gateway without a word. `bootstrap` asks for settings made by hand.
     """
-    choices = _adapters(field) if field in ADAPTERS else CHOICES.get(field)
-    if choices and not any(_is(choice, text) for choice in choices) and not _is_module(field, text):
-        raise _no_choice(field, text, choices)
+    found = choices(field)
+    if found and not any(_is(choice, text) for choice in found) and not _is_module(field, text):
+        raise _no_choice(field, text, found)
+
+
+def choices(field: str) -> tuple[str, ...]:
+    """The setting's choices; () where it has none."""
+    return _adapters(field) if field in ADAPTERS else CHOICES.get(field, ())
 
 
 def module_of(field: str, name: str) -> str:

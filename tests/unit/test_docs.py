@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from subsecond.config import Settings
-from subsecond.setting_values import PREFIX
+from subsecond.setting_values import OF_A_KEY, PREFIX
+from subsecond_local.reference import settings_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,6 +46,19 @@ def test_files_named_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_named_are_settings(page: Path) -> None:
     assert set(NAMES.findall(page.read_text(encoding="utf-8"))) - SETTINGS - NO_SETTINGS == set()
+
+
+def test_the_page_of_settings_is_the_one_that_the_code_makes() -> None:
+    assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.page(), "make docs"
+
+
+def test_the_page_of_settings_has_a_row_with_a_reader_for_each_and_words_above_it() -> None:
+    tables = settings_page.page().split("\n| setting |")
+    rows = [row.split(" | ") for table in tables[1:] for row in table.splitlines()[2:] if row.startswith("| `")]
+    assert sorted(row[0].strip("|` ") for row in rows) == sorted(field.name for field in fields(Settings))
+    # An API key's own settings are asked for by their names.
+    assert all(row[4].startswith("`") or row[0].strip("|` ") in OF_A_KEY for row in rows)
+    assert all(table.rstrip().splitlines()[-1].endswith((".", ".)", ":")) for table in tables[:-1])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
