@@ -23,8 +23,12 @@ from subsecond.setting_values import ADAPTERS, BOUNDS, BY_MODEL, OF_THE_STACK, P
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "settings.md"
-# Where settings are read, and what the names of the rooms there are relative to.
-READERS = (ROOT / "shared" / "subsecond", ROOT / "local" / "subsecond_local", ROOT / "functions")
+# Where settings are read, and what the names of rooms there are relative to.
+READERS = {
+    ROOT / "shared" / "subsecond": ROOT / "shared" / "subsecond",
+    ROOT / "local" / "subsecond_local": ROOT / "local" / "subsecond_local",
+    ROOT / "functions": ROOT,
+}
 HEAD = f"""# Settings
 
 Made by `make docs` from `config.py`. The variable of a setting is its name in capitals behind `{PREFIX}`; times are in
@@ -143,8 +147,7 @@ def _readers() -> dict[str, list[str]]:
 
 
 def _room(path: Path) -> str:
-    folder = next(folder for folder in READERS if path.is_relative_to(folder))
-    place = path.relative_to(folder)
+    place = path.relative_to(next(base for folder, base in READERS.items() if path.is_relative_to(folder)))
     return f"`{place}`" if place.parent == Path() else f"`{place.parts[0]}/`"
 
 
