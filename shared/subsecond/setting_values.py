@@ -77,6 +77,7 @@ OF_THE_STACK: Mapping[str, str] = {
     "catalogue": "CatalogueParameter",
     "prices": "CatalogueParameter",
     "default_model": "DefaultModel",
+    "bedrock_models": "BedrockModels",
     "semantic": "SemanticCache",
     "embedder": "Embedder",
     "warm_environments": "WarmEnvironments",

@@ -52,6 +52,10 @@ READ |= LIST
 # The index, for those who search it: read, and say what is damaged.
 SEARCH = {("s3:GetObject", "index/*", ""), ("s3:PutObject", "index/*/damaged-*", "")}
 INVOKE = {("bedrock:InvokeModel", "amazon.titan-embed-text-v2:0", "")}
+# The models that answer: those of the parameter, or Nova, by themselves or through a profile.
+MODELS = ("BedrockModels", "inference-profile", "application-inference-profile")
+ASK = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+INVOKE |= {(action, model, "") for action in ASK for model in MODELS} | {("bedrock:ApplyGuardrail", "guardrail", "")}
 MAINTAIN = {(f"s3:{action}", "index/*", "") for action in ("GetObject", "PutObject", "DeleteObject")} | LIST
 STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("DescribeStream", "GetRecords")}
 STREAM |= {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("GetShardIterator", "ListStreams")}
@@ -95,6 +99,14 @@ METHODS = {
 ALLOWED = {function: found | SETTINGS for function, found in ALLOWED.items()}
 
 
+# What is asked of Bedrock over our own transport.
+BEDROCK = {
+    "/converse": "bedrock:InvokeModel",
+    "/converse-stream": "bedrock:InvokeModelWithResponseStream",
+    "guardrailConfig": "bedrock:ApplyGuardrail",
+}
+
+
 def grants(template):
     """(role, action, resource, the partition it is bound to) of every statement that names a function's role."""
     for properties in template.of_type("AWS::IAM::Policy").values():
@@ -113,6 +125,9 @@ def place(resource) -> str:
         return ".".join(resource["Fn::GetAtt"]).removesuffix(".Arn")
     text = json.dumps(resource)
     assert '"*"' not in text
+    # The models: see test_the_models_of_bedrock_are_named. Beside them all profiles, and guardrails.
+    if found := re.search(r"BedrockModels|(?<=AccountId\}:)[a-z-]+(?=/\*)", text):
+        return found[0]
     if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm)/[^\"]+)", text):
         return found[1]
     assert "*" not in text.replace("??????", "")
@@ -231,6 +246,7 @@ def calls(files: set[Path]) -> set[str]:
             continue
         called = set(re.findall(r"\.(\w+)\(", source)) & set(METHODS)
         found |= {METHODS[method] for method in called | set(re.findall(r'get_paginator\("(\w+)"\)', source))}
+        found |= {action for path, action in BEDROCK.items() if f'"{path}"' in source}
         found |= {
             OBJECTS[method] for method in re.findall(r"\bobjects\.(\w+)\(", source.replace("_objects", "objects"))
         }
@@ -239,7 +255,8 @@ def calls(files: set[Path]) -> set[str]:
 
 @pytest.mark.parametrize("function", FOLDERS)
 def test_a_function_may_do_just_what_its_code_calls(function, template):
-    parameters = {"SemanticCache": "threshold", "Embedder": "bedrock"} if function in ANSWERING else {}
+    chosen = {"SemanticCache": "threshold", "Embedder": "bedrock", "Upstream": "bedrock"}
+    parameters = chosen if function in ANSWERING else {}
     called = calls(reached(function, settings_of(template, function, **parameters)))
     allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - SETTINGS - OTHERS - FEED}
     if function == "Prewarm":
@@ -268,3 +285,23 @@ def test_the_models_health_is_shared_only_where_a_catalogue_is_named(template):
     }
     assert about == {"AgreeOnHealth"}
     assert template.source["Resources"]["AgreeOnHealth"]["Condition"] == "HasCatalogue"
+
+
+def test_the_models_of_bedrock_are_named(template):
+    """In every region, as a profile asks where it likes; no model that was not chosen."""
+    policy = template.source["Resources"]["AskModels"]
+    assert policy["Condition"] == "AsksModels"
+    first = policy["Properties"]["PolicyDocument"]["Statement"][0]
+    chosen = {"BedrockModels": "anthropic.claude-opus-4-6-v1,amazon.nova-*"}
+    assert template.resolve(first["Resource"], chosen) == [
+        "arn:aws:bedrock:*::foundation-model/anthropic.claude-opus-4-6-v1",
+        "arn:aws:bedrock:*::foundation-model/amazon.nova-*",
+    ]
+    usual = [one["Fn::Sub"].rpartition("/")[2] for one in template.resolve(first["Resource"], {})]
+    for function in (*ANSWERING, "Prewarm"):
+        told = template.variables(function, Upstream="bedrock")
+        assert told["SUBSECOND_BEDROCK_MODELS"].split(",") == usual
+        assert template.variables(function, **chosen)["SUBSECOND_BEDROCK_MODELS"] == chosen["BedrockModels"]
+    assert not template.holds("AsksModels", {})
+    assert template.holds("AsksModels", {"Upstream": "bedrock"})
+    assert template.holds("AsksModels", chosen)  # for the regions of a catalogue
