@@ -7,6 +7,7 @@ order of words is lost, and every difference that depends on it: the guards comp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,13 @@ MAX_CHARS = 8_000
 
 
 def build(_settings: Settings) -> StaticEmbedder:
-    """Raises Unavailable when the table is missing or not the pinned one."""
+    """The one of this process: the guards look words up in it too. Raises Unavailable when the table is missing or not
+    the pinned one."""
+    return _shipped()
+
+
+@lru_cache(1)
+def _shipped() -> StaticEmbedder:
     return load(DATA)
 
 

@@ -19,20 +19,14 @@ REMEMBERED = 4096
 Floats = NDArray[np.float32]
 
 
-@lru_cache(1)
 def table() -> static.StaticEmbedder:
     """Mapped from its file; about 5 ms of CPU to check. Raises Unavailable when it is not the pinned one."""
     return static.build(Settings())
 
 
-@lru_cache(1)
-def _pieces() -> wordpiece.WordPiece:
-    return wordpiece.load()
-
-
 @lru_cache(REMEMBERED)
 def _rows(word: str) -> tuple[int, ...]:
-    return _pieces().spell(word).rows
+    return wordpiece.load().spell(word).rows
 
 
 def known(word: str) -> bool:

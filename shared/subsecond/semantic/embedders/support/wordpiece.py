@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from subsecond.semantic.embedders.support import characters
@@ -110,7 +111,9 @@ class WordPiece:
         return pieces
 
 
+@lru_cache(1)
 def load() -> WordPiece:
-    """Raises Unavailable when the vocabulary, or the table of characters, is not the pinned one."""
+    """The one of this process: embedders and guards spell with it, and it takes 6 MB. Raises Unavailable when the
+    vocabulary, or the table of characters, is not the pinned one."""
     pieces = pinned(DATA / VOCABULARY, SHA256).decode().splitlines()
     return WordPiece({piece: row for row, piece in enumerate(pieces)}, characters.load())
