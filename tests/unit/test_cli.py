@@ -7,12 +7,13 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
+import boto3
 import pytest
 
 from subsecond_local.cli import key_admin, keys_command
 from subsecond_local.cli import main as cli
 from subsecond_local.errors import LocalError
-from subsecond_local.run import model_server, run_config, stores, upstreams
+from subsecond_local.run import model_server, run_config, stack, stores, upstreams
 from subsecond_local.run.plan import RunPlan, child_environ, read_or_make_key
 from subsecond_local.run.runner import checked
 
@@ -253,3 +254,42 @@ def test_a_new_key_is_all_that_a_script_captures(capsys):
     )
     assert keys_command.answer(options, OneKey()) == "sk-ss-" + "a" * 43
     assert "Keep it" in capsys.readouterr().err
+
+
+@pytest.fixture
+def default_session(monkeypatch, tmp_path):
+    """boto3's default session is made anew, of a configuration with two profiles."""
+    config = "[profile work]\nregion = eu-west-1\n[profile home]\nregion = us-west-2\n"
+    (tmp_path / "config").write_text(config)
+    (tmp_path / "credentials").write_text("[work]\naws_access_key_id = WORK\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    yield
+    boto3.DEFAULT_SESSION = None
+
+
+@pytest.mark.parametrize(
+    ("asked", "region", "key"),
+    [
+        ({"profile": "work"}, "eu-west-1", "WORK"),
+        ({"profile": "work", "region": "ap-south-1"}, "ap-south-1", "WORK"),
+        ({"region": "ap-south-1"}, "ap-south-1", "testing"),
+        ({}, "us-east-1", "testing"),
+    ],
+)
+def test_a_region_and_a_profile_go_before_the_environment(default_session, monkeypatch, asked, region, key):
+    if "profile" in asked:
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+    stack.reach(**{"region": None, "profile": None} | asked)
+    client = stores.Stores(None, emulated=False, answers_table="a", state_table="s", bucket="b").dynamodb()
+    assert client.meta.region_name == region
+    assert client._get_credentials().access_key == key
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["cache", "verify"], ["prewarm"]])
+def test_every_command_for_a_stack_takes_them(default_session, capsys, command):
+    told = ["--stack-name", "subsecond", "--region", "eu-west-1", "--profile", "nobody"]
+    code, _, words = said(capsys, *command, *told)
+    assert code == 1
+    assert "nobody" in words
+    assert "aws configure list-profiles" in words

@@ -15,7 +15,7 @@ from typing import Any
 
 from subsecond_local.cli import cache_control, cache_tables, gateway_client
 from subsecond_local.cli.prewarm_command import add_warm, warm
-from subsecond_local.run.stack import chosen_stores
+from subsecond_local.run.stack import add_options, chosen_stores
 from subsecond_local.run.stores import readable_errors
 
 NOTHING = (
@@ -40,7 +40,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     for name, action in ACTIONS.items():
         parser = actions.add_parser(name, help=action.help, description=action.help)
         action.add(parser)
-        parser.add_argument("--stack-name", help="of this deployed stack, not of a `make run` here")
+        add_options(parser, "of this deployed stack, not of a `make run` here")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 

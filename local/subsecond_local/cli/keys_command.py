@@ -12,7 +12,7 @@ from pathlib import Path
 from subsecond.setting_values import CHOICES, OF_A_KEY
 from subsecond_local.cli.key_admin import Key, KeyTable
 from subsecond_local.emulator import aws_emulator
-from subsecond_local.run.stack import chosen_stores
+from subsecond_local.run.stack import add_options, chosen_stores
 from subsecond_local.run.stores import readable_errors
 
 
@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     revoke = keys.add_parser("revoke", help="disable a key")
     revoke.add_argument("key", metavar="name-or-prefix", help="its name, or how it begins (as `list` shows it)")
     for parser in (create, listing, revoke):
-        parser.add_argument("--stack-name", help="keys of this deployed stack, not of a `make run` here")
+        add_options(parser, "keys of this deployed stack, not of a `make run` here")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 

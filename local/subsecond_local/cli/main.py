@@ -12,6 +12,7 @@ from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
 from subsecond_local.run import run_config
 from subsecond_local.run.ports import count, port_number
+from subsecond_local.run.stack import reach
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     data: Path | None = options.data
+    reach(getattr(options, "region", None), getattr(options, "profile", None))
     if options.command == "keys":
         return keys_command.run(options, run_config.folder(os.environ, data), os.environ)
     if options.command == "prewarm":

@@ -15,7 +15,7 @@ from subsecond_local.cli import gateway_client
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import progress
 from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
-from subsecond_local.run.stack import outputs
+from subsecond_local.run.stack import add_options, outputs
 from subsecond_local.run.stores import ACCESS_KEY, REGION, url_of_run
 
 OUTPUT = "PrewarmFunction"
@@ -30,7 +30,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser("prewarm", help=about, description=about)
     parser.add_argument("--environments", type=int, metavar="N", help="of each function (default: the deployed number)")
     parser.add_argument("--prompts", action="store_true", help="ask the lists in the bucket into the cache instead")
-    parser.add_argument("--stack-name", help="of this deployed stack, not of a `make run` here")
+    add_options(parser, "of this deployed stack, not of a `make run` here")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from subsecond_local.errors import LocalError
 from subsecond_local.run.stores import Stores, stores_of_run
+
+
+def add_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Which stack a command is for; what: its help."""
+    parser.add_argument("--stack-name", help=what)
+    parser.add_argument("--region", help="where the stack is (default: as boto3 finds it)")
+    parser.add_argument("--profile", help="of the AWS configuration, for credentials and region")
+
+
+def reach(region: str | None, profile: str | None) -> None:
+    """All clients that are made from here on are that region's and have that profile's credentials, before those of the
+    environment. LocalError where there is no such profile."""
+    if not (region or profile):
+        return
+    import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415
+
+    try:
+        boto3.setup_default_session(region_name=region, profile_name=profile)
+    except ProfileNotFound as error:
+        raise LocalError(f"{error}. `aws configure list-profiles` shows those that there are.") from None
 
 
 def outputs(name: str) -> dict[str, str]:
@@ -20,7 +42,7 @@ def outputs(name: str) -> dict[str, str]:
         [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except (BotoCoreError, ClientError) as error:
         raise LocalError(
-            f"The stack {name} cannot be read: {error}\nCheck its name, the region (AWS_REGION) and the credentials."
+            f"The stack {name} cannot be read: {error}\nCheck its name, --region and --profile."
         ) from error
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
