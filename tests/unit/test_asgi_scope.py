@@ -59,3 +59,38 @@ def test_no_body_is_an_empty_one():
 def test_what_is_no_request_is_told_apart(other):
     assert not is_http(other)
     assert is_http(event())
+
+
+REST = {
+    "resource": "/{proxy+}",
+    "path": "/v1/chat/completions",
+    "httpMethod": "POST",
+    "headers": {"Authorization": "Bearer k", "X-Twice": "2"},
+    "multiValueHeaders": {"Authorization": ["Bearer k"], "X-Twice": ["1", "2"], "X-Forwarded-Proto": ["https"]},
+    "queryStringParameters": {"of": "a b", "n": "2"},
+    "multiValueQueryStringParameters": {"of": ["a b"], "n": ["1", "2"]},
+    "requestContext": {"identity": {"sourceIp": "203.0.113.9"}, "domainName": "ai.example.com", "stage": "prod"},
+    "body": "{}",
+    "isBase64Encoded": False,
+}
+
+
+def test_a_rest_apis_event_is_a_request_too():
+    assert is_http(REST)
+    scope = http_scope(REST)
+    assert (scope["method"], scope["path"], scope["query_string"]) == (
+        "POST",
+        "/v1/chat/completions",
+        b"of=a+b&n=1&n=2",
+    )
+    assert (b"authorization", b"Bearer k") in scope["headers"]
+    assert (b"x-twice", b"1, 2") in scope["headers"]
+    assert (scope["client"], scope["server"]) == (("203.0.113.9", 0), ("ai.example.com", 443))
+    assert http_body(REST) == b"{}"
+    bare = {**REST, "multiValueHeaders": None, "multiValueQueryStringParameters": None, "requestContext": None}
+    assert http_scope(bare)["headers"] == []
+
+
+@pytest.mark.parametrize("other", [{"httpMethod": "GET"}, {"path": "/v1"}, {"httpMethod": None, "path": None}])
+def test_what_only_looks_like_one_is_none(other):
+    assert not is_http(other)

@@ -36,7 +36,7 @@ class Context(Protocol):
 
 
 class StreamingHandler:
-    """`handler(event, context)` for Function URL events, payload format 2.0; needs the streaming runtime client.
+    """`handler(event, context)` for the events of Function URLs and of API Gateway; needs the streaming runtime client.
 
     factory: makes the app, inside the loop, and does what the app needs before its first request: what fails here is a
     failed initialisation. ASGI's lifespan is not run, as nobody tells a function when it ends.

@@ -19,7 +19,8 @@ def main(arguments: Sequence[str]) -> None:
     """Serve invocations until the environment ends. The Runtime API's address comes from AWS_LAMBDA_RUNTIME_API."""
     config = LambdaConfigProvider(arguments)
     if config.is_multi_concurrent:
-        # Managed Instances fork workers around a client class of AWS's own, where there is no seam.
+        # Managed Instances fork a worker for each request at a time, with a client class of AWS's own. The seam is
+        # `MultiConcurrentRunner.run_single` (awslambdaric 4.2.2), where nothing of ours stands yet.
         raise SystemExit("stream-runtime serves one request at a time: unset AWS_LAMBDA_MAX_CONCURRENCY")
     bootstrap.run(config.handler, StreamingRuntimeClient(config.api_address, config.use_thread_polling))
 
