@@ -10,6 +10,7 @@ from pathlib import Path
 from subsecond_local.cli import cache_command, keys_command, optimise_command, prewarm_command, route_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
+from subsecond_local.replay import command as replay_command
 from subsecond_local.run import run_config
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.run.stack import reach
@@ -36,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
         return prewarm_command.run(options, run_config.folder(os.environ, data))
     if options.command == "cache":
         return cache_command.run(options, run_config.folder(os.environ, data), os.environ)
-    dry = {"eval": eval_command, "optimize": optimise_command, "route": route_command}
+    dry = {"eval": eval_command, "replay": replay_command, "optimize": optimise_command, "route": route_command}
     if options.command in dry:
         return int(dry[options.command].run(options, os.environ))
     if options.command == "simulator":
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     cache_command.add_to(commands)
     prewarm_command.add_to(commands)
     eval_command.add_to(commands)
+    replay_command.add_to(commands)
     route_command.add_to(commands)
     return parser
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,14 @@ class Cache:
         if entry:
             await self.store.put(entry)
         return entry
+
+    async def forget(self, asked: Asked) -> None:
+        """Drop what is stored for it, from store and index."""
+        partition, key = TENANT.partition, asked.prompt.key
+        entry = await self.store.get(partition, key, asked.call.form)
+        if entry:
+            await self.store.drop(partition, key, math.inf)
+            self.reader.forget(partition, key, asked.prompt.scope, entry.created)
 
     async def close(self) -> None:
         await self.reader.close()
