@@ -151,6 +151,12 @@ def _lazy_semantic_cache(settings: Settings, rules: Rules) -> Lazy[SemanticCache
     return Lazy(partial(semantic_cache, settings, rules))
 
 
+async def settle(gateway: Gateway) -> None:
+    """What was begun beside a request and must end before its environment is frozen, within a store's time."""
+    if gateway.semantic and gateway.semantic.made:
+        await gateway.semantic.made.reader.settle(gateway.settings.store_timeout)
+
+
 async def close(gateway: Gateway) -> None:
     """At the process's end: merge the figures, end what still loads, close the connections."""
     await gateway.ledger.flush(force=True)

@@ -17,10 +17,10 @@ from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
 from subsecond.config import Settings
 from subsecond.errors import NotCached
-from subsecond.model import Call, Done, Entry, Request, Tenant
+from subsecond.model import Call, Done, Entry, Head, Request, Tenant
 from subsecond.ports import ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import LeaderRole, NoLease
-from subsecond.stages.authenticate import authenticate
+from subsecond.stages.authenticate import Claim, authenticate
 from subsecond.stages.embed import embed
 from subsecond.stages.exact import look_up, served
 from subsecond.stages.flight import Events, Seat, Sharing, await_turn
@@ -58,14 +58,14 @@ class Gateway:
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         return await authenticate(self.keys, token, trace)
 
-    async def complete(self, tenant: Tenant, call: Call, trace: Trace) -> Events:
+    async def complete(self, tenant: Tenant, call: Call, trace: Trace, claim: Claim | None = None) -> Events:
         """Head, then Chunks, then Done; after a hit's Head, Done alone. Raises SubsecondError. To be closed."""
         try:
             request = prepare(self.models, self.keying, tenant, call, trace)
-            if self.semantic and self.semantic.made:
-                self.semantic.made.begin(tenant)
             with trace.step(Step.EXACT):
                 entry = await look_up(self.exact, self.rules, self.settings, request)
+            if claim:
+                await claim.confirmed(trace)
             if entry:
                 answer = served("exact", entry, trace)
             elif seat := self.sharing.seat(request):
@@ -103,6 +103,8 @@ class Gateway:
             async with aclosing(hit or await self._asked(request, call)) as events:
                 async for event in events:
                     yield event
+                    if self.semantic and not hit and not isinstance(event, Head):
+                        self.semantic.begin()
             if stored is None and isinstance(event, Done):
                 self.optimising.learn(call, request.trace)
                 lease.stored = await store(self.exact, self.settings, request, event.recording, self.semantic, vector)
@@ -117,7 +119,6 @@ class Gateway:
             return await semantic.find(self.exact, request, vector) if semantic else None, vector
 
     async def _asked(self, request: Request, call: Call) -> Events:
-        """The model's answer."""
         routed: Routed | None = self.models.routed
         chosen = routed.choose(request, call) if routed else None
         # Of several models each has a window and a template of its own: a prompt is optimised when its turn comes.

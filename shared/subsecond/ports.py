@@ -17,11 +17,22 @@ if TYPE_CHECKING:
     from subsecond.stats.trace import Trace
 
 
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """sure: it was read so lately that no answer need wait for its being read again."""
+
+    tenant: Tenant
+    sure: bool
+
+
 class Keys(Protocol):
     """API keys (`stores/*/keys.py`)."""
 
     async def tenant(self, token_hash: str) -> Tenant | None:
         """Whose key this is, or None when it is unknown or disabled. `token_hash`: SHA-256, 64 hex digits."""
+
+    def believed(self, token_hash: str) -> Believed | None:
+        """Whose key it was when it was last read, without asking anybody; None where nobody knows here."""
 
 
 class ExactStore(Protocol):

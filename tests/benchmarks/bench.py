@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import as_on_aws
 import cold
 import uvloop
 from figures import summary
@@ -175,6 +176,14 @@ def main() -> None:
         resident = {target.name: resident_megabytes(target.pid) for target in targets}
         ours = next((plan.environ for plan in chosen if plan.name == "subsecond"), None)
         starts = uvloop.run(cold.measure({**ours, **tables}, _progress)) if ours and options.only in cold.NAME else {}
+        rounds = {"rounds": 1} if options.quick else {}
+        requests = (
+            uvloop.run(
+                as_on_aws.measure({**ours, **stack.enter_context(emulator(as_on_aws.DELAYS))}, _progress, **rounds)
+            )
+            if ours and options.only in as_on_aws.NAME
+            else {}
+        )
     found = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
@@ -183,6 +192,7 @@ def main() -> None:
         "scenarios": scenarios,
         "resident_megabytes": resident,
         "cold_starts": starts,
+        "as_on_aws": requests,
         GPTCACHE: beside_gptcache(options),
     }
     if options.out:

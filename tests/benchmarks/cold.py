@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from raw_client import Sample
 
-NAME = "cold starts"
+NAME = "as on AWS: cold starts"
 BARE = "bare handler"
 FLOOR = "floor: FastAPI, Mangum, DynamoDB"
 FLOOR_OPENAI = "floor with openai"
@@ -107,12 +107,12 @@ def _figures(
 
 
 async def _once(variant: Variant, key: str) -> dict[str, float]:
-    before = _children()
+    before = children()
     async with LambdaHost([variant.function], [UrlRoute("/", variant.function.name)], output=DEVNULL) as host:
         port = int(host.url.rpartition(":")[2])
         connection = await Connection.open("127.0.0.1", port)
         cold = await _ask(variant, connection, port, key, KNOWN if variant.known else f"First? {perf_counter()}")
-        (environment,) = _children() - before
+        (environment,) = children() - before
         cpu = cpu_seconds(environment)
         warm = await _ask(variant, connection, port, key, f"Second? {perf_counter()}")
         memory = resident_megabytes(environment)
@@ -128,6 +128,7 @@ async def _ask(variant: Variant, connection: Connection, port: int, key: str, te
     return sample
 
 
-def _children() -> set[int]:
+def children() -> set[int]:
+    """The processes that this one has started, and that run."""
     tasks = Path("/proc/self/task").glob("*/children")
     return {int(child) for children in tasks for child in children.read_text().split()}

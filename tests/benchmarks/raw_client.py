@@ -17,10 +17,12 @@ _CONTENT = re.compile(rb'"(?:content|text)": ?"[^"]')
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer. `first` and `total` in seconds since the request was written; `chunks` counts `data:` lines."""
+    """One answer. `first`, `last` (byte of the body) and `total` in seconds since the request was written; `chunks`
+    counts `data:` lines."""
 
     status: int
     first: float
+    last: float
     total: float
     chunks: int
     complete: bool
@@ -45,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._first: float | None = None
+        self._last = perf_counter()
         self._cache_status = b""
         self._done = asyncio.get_running_loop().create_future()
         started = perf_counter()
@@ -54,6 +57,7 @@ class Connection(asyncio.Protocol):
         return Sample(
             status=self._parser.get_status_code(),
             first=(self._first or self._ended) - started,
+            last=self._last - started,
             total=self._ended - started,
             chunks=body.count(b"data: {"),
             complete=body.endswith(b"data: [DONE]\n\n") if streamed else body.endswith(b"}"),
@@ -80,6 +84,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._parts.append(body)
+        self._last = perf_counter()
         if self._first is None and _CONTENT.search(body if len(self._parts) == 1 else b"".join(self._parts)):
             self._first = perf_counter()
 

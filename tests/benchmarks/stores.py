@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def emulator() -> Iterator[dict[str, str]]:
-    """The tables and the bucket; gives the environment that leads to them."""
+def emulator(delays: str = "") -> Iterator[dict[str, str]]:
+    """The tables and the bucket; gives the environment that leads to them. delays: as SUBSECOND_LOCAL_DELAYS."""
     from tests.support.emulator import running  # which `servers` has made findable
 
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder), environment({})) as reached:
+    told = {"SUBSECOND_LOCAL_DELAYS": delays} if delays else {}
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), environment(told)) as reached:
         yield reached

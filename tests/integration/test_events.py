@@ -101,7 +101,7 @@ class Loaded:
     def __call__(self, event: dict[str, Any], context: Context | None = None) -> Any:
         result = self.module.handler(event, context or Context())
         if isinstance(result, HttpStream):
-            return Answer(result.status, dict(result.headers), result.loop.run_until_complete(collect(result.chunks)))
+            return Answer(result.status, dict(result.headers), result.loop.run_until_complete(collect(result)))
         if isinstance(result, dict) and "statusCode" in result:
             assert not result["isBase64Encoded"]
             return Answer(result["statusCode"], result["headers"], [result["body"].encode()])
@@ -117,8 +117,11 @@ class Loaded:
             self.module.loop.close()
 
 
-async def collect(chunks: Any) -> list[bytes]:
-    return [chunk async for chunk in chunks]
+async def collect(stream: HttpStream) -> list[bytes]:
+    """The body's parts, once the function has done what it does after them."""
+    parts = [part async for part in stream.chunks]
+    await stream.after()
+    return parts
 
 
 def event_of(name: str) -> dict[str, Any]:
@@ -307,7 +310,7 @@ def test_metrics_are_printed_once_a_response_has_ended(function, load, capsys):
     if function == "streaming":
         stream = handle.module.handler(event, Context())
         assert capsys.readouterr().out == ""
-        stream.loop.run_until_complete(collect(stream.chunks))
+        stream.loop.run_until_complete(collect(stream))
     else:
         handle(event)
     [blob] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -193,7 +193,7 @@ async def test_a_store_that_is_away_is_a_counted_miss(settings, tenant, ask, han
     trace = Trace()
     events = await events_of(replace(made, exact=Dead(hangs=hangs)), tenant, ask(), trace)
     assert isinstance(events[-1], Done)
-    assert trace.counts == {"exact_failed": 1, "store_failed": 1}
+    assert trace.counts == {"exact_failed": 1, "store_failed": 1, "semantic_cold": 1}
 
 
 async def test_a_key_store_that_is_away_lets_nobody_in(made):

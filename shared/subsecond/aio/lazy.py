@@ -21,13 +21,22 @@ class Lazy(Generic[T]):
         """The value. Raises what `make` raised; the next call tries again. Cancelling one caller does not cancel the
         making, which the others wait for."""
         if self.made is None:
-            if self._making is None:
-                self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
-                self._making.add_done_callback(self._ended)
-            self.made = await asyncio.shield(self._making)
+            self.made = await asyncio.shield(self._begun())
         return self.made
+
+    def begin(self) -> None:
+        """Make it beside what goes on, unless it is made, or being made."""
+        if self.made is None:
+            self._begun()
+
+    def _begun(self) -> asyncio.Future[T]:
+        if self._making is None:
+            self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+            self._making.add_done_callback(self._ended)
+        return self._making
 
     def _ended(self, making: asyncio.Future[T]) -> None:
         self._making = None
-        if not making.cancelled():
-            making.exception()  # taken, so that the loop does not report it where no caller waits any more
+        # An error is taken, so that the loop does not report it where no caller waits any more.
+        if not making.cancelled() and making.exception() is None:
+            self.made = making.result()

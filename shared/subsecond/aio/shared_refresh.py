@@ -29,6 +29,11 @@ class SharedRefresh:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The work, while it runs: see `begin`."""
+        return self._task
+
+    @property
     def is_running(self) -> bool:
         return self._task is not None
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from subsecond import bootstrap
+from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
 from subsecond.api.cache_routes import explain, explain_question, feedback, invalidate
 from subsecond.api.embeddings import EmbeddingsResponse
@@ -21,6 +22,7 @@ from subsecond.api.passthrough import model, models, statistics
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
 from subsecond.pipeline import Gateway
+from subsecond.stats.trace import Trace
 
 Handle = Callable[[RequestContext], Response]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -33,6 +35,9 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        # A server that starts once need not begin cold, as a function must: no miss of it goes without the search.
+        if served.semantic:
+            await fail_open(Trace(), "embed", served.semantic.get(), served.settings.loading_timeout)
         yield
         await bootstrap.close(served)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -29,15 +30,16 @@ class TextReply(CompletionReply):
 
     async def work(self, send: Send) -> None:
         context = self.context
-        tenant = await context.authenticate()
-        calls, how = plans.texts(context, await context.body(), streamed=self._streamed)
+        claim, (calls, how) = await context.claimed(partial(plans.texts, context, streamed=self._streamed))
         context.watch()
         if len(calls) == 1:
-            await self.send_completion(tenant, lone(calls[0]), how, send)
-        elif calls[0].form == "stream":
-            await self._stream_list(tenant, calls, how, send)
+            await self.send_completion(claim, lone(calls[0]), how, send)
+            return
+        await claim.confirmed(context.trace)
+        if calls[0].form == "stream":
+            await self._stream_list(claim.tenant, calls, how, send)
         else:
-            await self._whole_list(tenant, calls, send)
+            await self._whole_list(claim.tenant, calls, send)
 
     async def _whole_list(self, tenant: Tenant, calls: list[Call], send: Send) -> None:
         context = self.context

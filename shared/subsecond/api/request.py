@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -16,12 +16,15 @@ from subsecond.api.wire import parse
 from subsecond.errors import Compressed, InvalidRequest, SubsecondError, TooLarge, Unauthorized
 from subsecond.model import Tenant
 from subsecond.pipeline import Gateway
+from subsecond.stages.authenticate import Claim, claim
 from subsecond.stats.trace import Step, Trace
 
 # zlib's window bits for each content coding that a body may have. Python has no Zstandard before 3.14, and a package
 # for it would weigh on every cold start.
 ZLIB = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 CODINGS = {"", "identity", *ZLIB}
+
+T = TypeVar("T")
 
 
 class RequestContext:
@@ -31,6 +34,9 @@ class RequestContext:
         self._arrived = monotonic()
         # Told by the Lambda adapters: when the function's own time ends, monotonic seconds.
         self._end: float | None = request.scope.get("aws.deadline")
+        # On Lambda the environment takes no other request before the writes are done, so nobody need wait for them. The
+        # server of a plain process would: whoever asks again on the same connection finds what was stored.
+        self.ends_early = "aws.context" in request.scope
         self.trace = Trace()
         self.gateway = gateway
         self.headers: Mapping[str, str] = request.headers
@@ -44,11 +50,23 @@ class RequestContext:
         self._watch: asyncio.Task[None] | None = None
 
     async def authenticate(self) -> Tenant:
+        return await self.gateway.authenticate(self._token(), self.trace)
+
+    async def claimed(self, plan: Callable[[dict[str, Any]], T]) -> tuple[Claim, T]:
+        """Who asks, as far as is known, and what, by `plan`. Whose key is refused is told nothing of the body."""
+        found = await claim(self.gateway.keys, self._token(), self.trace)
+        try:
+            return found, plan(await self.body())
+        except SubsecondError:
+            await found.confirmed(self.trace)
+            raise
+
+    def _token(self) -> str | None:
         given = self.headers.get("authorization", "").strip()
         token = bearer(given)
         if given and token is None:
             raise Unauthorized("`Authorization` must be `Bearer KEY`: the word Bearer, a blank, and the API key.")
-        return await self.gateway.authenticate(token, self.trace)
+        return token
 
     async def body(self) -> dict[str, Any]:
         """The request's JSON object; its bytes are `raw` then. Raises InvalidRequest, TooLarge, Compressed."""

@@ -18,7 +18,8 @@ from subsecond.api.wire import DeliveryOptions
 from subsecond.cache.forms import replayed
 from subsecond.cache.recording import recorded
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Chunk, Done, Event, Head, Tenant
+from subsecond.model import Call, Chunk, Done, Event, Head
+from subsecond.stages.authenticate import Claim
 from subsecond.streaming.json_bytes import dump
 from subsecond.streaming.sse import DONE
 
@@ -94,13 +95,13 @@ class CompletionReply(GuardedResponse):
 
     async def work(self, send: Send) -> None:
         context = self.context
-        tenant = await context.authenticate()
-        call, options = self._plan(await context.body())
+        claim, (call, options) = await context.claimed(self._plan)
         context.watch()
-        await self.send_completion(tenant, call, options, send)
+        await self.send_completion(claim, call, options, send)
 
-    async def send_completion(self, tenant: Tenant, call: Call, options: DeliveryOptions, send: Send) -> None:
-        async with aclosing(self.context.gateway.complete(tenant, call, self.context.trace)) as events:
+    async def send_completion(self, claim: Claim, call: Call, options: DeliveryOptions, send: Send) -> None:
+        context = self.context
+        async with aclosing(context.gateway.complete(claim.tenant, call, context.trace, claim)) as events:
             head = await anext(events)
             assert isinstance(head, Head)
             if call.form == "stream":
@@ -109,7 +110,7 @@ class CompletionReply(GuardedResponse):
                 await self._whole(head, call, options, events, send)
 
     async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
-        """Last chunk, `[DONE]`, the end of the response, then the pipeline's writes."""
+        """Last chunk, `[DONE]`, then the pipeline's writes; the end of the response comes before or after these."""
         trace = self.context.trace
         await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
         encoder, live = StreamEncoder(options), False
@@ -122,13 +123,15 @@ class CompletionReply(GuardedResponse):
                 if not live:
                     await _write_all(send, map(encoder.encode, replayed(event.recording)))
                 self.context.settle()
-                self._streaming = False  # nothing more can be told
-                await write(send, encoder.finish(trace) + DONE, more=False)
+                self._streaming = not self.context.ends_early  # nothing more can be told
+                await write(send, encoder.finish(trace) + DONE, more=self._streaming)
+        if self._streaming:
+            await write(send, b"", more=False)
 
     async def _whole(
         self, head: Head, call: Call, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send
     ) -> None:
-        """The body, the end of the response, then the pipeline's writes."""
+        """The body, then the pipeline's writes, as in `_stream`."""
         sent = False
         async for event in events:
             if isinstance(event, Head) or sent:
@@ -138,7 +141,9 @@ class CompletionReply(GuardedResponse):
             body = self._body(body, head, call, options)
             self.context.settle()
             await self.start(send, self._whole_headers(head, body), streaming=False)
-            await write(send, body, more=False)
+            await write(send, body, more=not self.context.ends_early)
+        if not self.context.ends_early:
+            await write(send, b"", more=False)
 
     def _whole_headers(self, head: Head, body: bytes) -> Headers:
         headers = response_headers(head, self.context.trace)

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 
 async def embed(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
-    """The first miss of an environment loads the tables, within `box` seconds."""
+    """None where the tables are not there yet: the model does not wait for them, they load behind its answer. A request
+    that no model may answer waits, `box` seconds at the most."""
+    if lazy.made is None and not request.call.rules.only_if_cached:
+        request.trace.counts["semantic_cold"] += 1
+        return None
+    return await embed_late(lazy, request, box)
+
+
+async def embed_late(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
+    """After the answer, or where there is nothing better to do: wait for the tables, within `box` seconds."""
     trace = request.trace
     with trace.step(Step.EMBED):
         semantic = await fail_open(trace, "embed", lazy.get(), box)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,10 @@ async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> 
     asked = digest(partition, request.prompt.text)
     hit = Hit(trace.request_id, trace.neighbour, asked, time.time(), tuple(trace.verdicts))
     with trace.step(Step.RECORD):
-        await fail_open(trace, "note", log.note(partition, hit), box)
-        await fail_open(trace, "note", store.touch(partition, trace.neighbour), box)
+        await asyncio.gather(
+            fail_open(trace, "note", log.note(partition, hit), box),
+            fail_open(trace, "note", store.touch(partition, trace.neighbour), box),
+        )
 
 
 async def record(ledger: Ledger, models: Models, trace: Trace, box: float) -> None:

@@ -61,8 +61,9 @@ class SemanticCache:
     bounds: Bounds | None = None
 
     def begin(self, tenant: Tenant) -> None:
-        """Start a refresh of the index, beside what else the request waits for."""
-        self.reader.begin(tenant.partition)
+        """Start to load the index, where nothing of it is there yet, beside what else the request waits for."""
+        if not self.reader.has(tenant.partition):
+            self.reader.begin(tenant.partition)
 
     def takes(self, call: Call, prompt: Prompt) -> bool:
         """Whether the request takes part in similarity."""
@@ -73,7 +74,11 @@ class SemanticCache:
         tenant, call, prompt, trace = request.tenant, request.call, request.prompt, request.trace
         if vector is None or not may_read(call):
             return None
-        await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
+        if self.reader.has(tenant.partition):
+            # What others have stored meanwhile is found by the next request: no answer waits for the bucket.
+            self.reader.begin(tenant.partition)
+        else:
+            await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
         if self.rules and not await self.rules.ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)

@@ -12,6 +12,7 @@ from subsecond.cache.end_user import tags_of
 from subsecond.config import Settings
 from subsecond.model import Entry, Recording, Request
 from subsecond.ports import ExactStore
+from subsecond.stages.embed import embed_late
 from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
@@ -30,11 +31,16 @@ async def store(
 ) -> bool:
     """Whether it was stored. lazy: None where the semantic cache is off."""
     trace = request.trace
-    semantic = lazy.made if lazy else None
     entry = entry_of(settings, request, recording)
+    if entry is None:
+        return False
+    if lazy and lazy.made is None:
+        # The environment's first miss: what its answer did not wait for has loaded behind it.
+        vector = await embed_late(lazy, request, settings.loading_timeout)
+        if lazy.made:
+            lazy.made.begin(request.tenant)
+    semantic = lazy.made if lazy else None
     with trace.step(Step.STORE):
-        if entry is None:
-            return False
         entry = semantic.with_vector(entry, vector) if semantic else entry
         stored = await _kept(exact, settings, entry, trace)
     if stored and semantic:

@@ -18,9 +18,12 @@ from subsecond.aws import secrets
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings, started_ahead
 from subsecond.pipeline import Gateway
+from subsecond.ports import Upstream
 from subsecond.stats.trace import Trace
 from subsecond.warmup.prewarm import PARTITIONS, prewarm
 
+# Referred to, because the loop does not.
+_opening: set[asyncio.Task[None]] = set()
 # Seconds for the restored environment's look at the manifests: AWS ends a restore that takes ten.
 TIMEOUT_S = 2.0
 
@@ -34,9 +37,19 @@ def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         aws_of(settings).prepare()
     if started_ahead():
         loop.run_until_complete(prewarm(gateway, keyless=True))
+    else:
+        # The loop stands still until the first request comes: the connection opens beside its lookups.
+        loop.run_until_complete(_begin_opening(gateway.models.upstream))
     # The runtime calls them where there is a snapshot, and nowhere else.
     register_before_snapshot(lambda: loop.run_until_complete(before_snapshot(gateway)))
     register_after_restore(lambda: loop.run_until_complete(after_restore(gateway)))
+
+
+async def _begin_opening(upstream: Upstream) -> None:
+    if warm := getattr(upstream, "warm", None):
+        _opening.add(task := asyncio.create_task(fail_open(Trace(), "upstream", warm(), TIMEOUT_S)))
+        task.add_done_callback(_opening.discard)
+        await asyncio.sleep(0)
 
 
 def in_tables(settings: Settings) -> bool:

@@ -108,6 +108,16 @@ class Reader:
         """Start to load what is new, unless that was done within `every`: `SharedRefresh.begin`."""
         return self._state_of(partition).refresh.begin()
 
+    def has(self, partition: str) -> bool:
+        """Whether its manifest was read once, however long ago."""
+        state = self._states.get(partition)
+        return state is not None and state.refreshed_at is not None
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for the refreshes that run, at most so long."""
+        if running := [task for state in self._states.values() if (task := state.refresh.task)]:
+            await asyncio.wait(running, timeout=seconds)
+
     async def refresh(self, partition: str) -> None:
         """Load what is new, as `begin` does, and wait. Raises ObjectsFailed when the manifest cannot be read; what is
         in memory stays. May be cancelled: the loading goes on."""

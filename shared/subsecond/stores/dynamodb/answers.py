@@ -53,12 +53,13 @@ class DynamoStore:
         self._touched: dict[tuple[str, str], float] = {}
         # The prompts of a batch, and requests that meet, share a call.
         self._batcher: Batcher[Place, Entry | None] = Batcher(self._read_all, most=BATCH)
+        self._consistent: Batcher[Place, Entry | None] = Batcher(partial(self._read_all, consistent=True), most=BATCH)
 
     async def get(self, partition: str, key: str, form: Form) -> Entry | None:
         return await self._batcher.ask((partition, key, form))
 
     async def fresh(self, partition: str, key: str, form: Form) -> Entry | None:
-        return await self._aws.run(lambda: self._read(partition, key, form))
+        return await self._consistent.ask((partition, key, form))
 
     async def put(self, entry: Entry) -> float | None:
         return await self._aws.run(lambda: self._write(entry))
@@ -81,20 +82,22 @@ class DynamoStore:
     def in_memory(self, partition: str) -> Sequence[Entry]:  # noqa: ARG002 -- the port's; this adapter remembers none
         return ()
 
-    async def _read_all(self, asked: Sequence[Place]) -> list[Entry | BaseException | None]:
+    async def _read_all(
+        self, asked: Sequence[Place], *, consistent: bool = False
+    ) -> list[Entry | BaseException | None]:
         if len(asked) == 1:
-            return [await self._aws.run(lambda: self._read(*asked[0], consistent=False))]
+            return [await self._aws.run(lambda: self._read(*asked[0], consistent=consistent))]
         # Both forms of an answer are one item, and a batch must not name one twice.
         names = dict.fromkeys((partition, key) for partition, key, _ in asked)
-        items = await self._aws.run(lambda: self._read_batch([_pk(*name) for name in names]))
+        items = await self._aws.run(lambda: self._read_batch([_pk(*name) for name in names], consistent=consistent))
         # Large answers are fetched side by side.
         reads = (self._aws.run(partial(self._alive, *one, items.get(_pk(*one[:2])["pk"]["S"]))) for one in asked)
         return await asyncio.gather(*reads, return_exceptions=True)
 
-    def _read_batch(self, keys: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def _read_batch(self, keys: Sequence[dict[str, Any]], *, consistent: bool) -> dict[str, Any]:
         """The items by their keys. What DynamoDB leaves out of one reply (16 MB, throttled) is asked for again."""
         found: dict[str, Any] = {}
-        left: Any = {self._table: {"Keys": keys, "ConsistentRead": False}}
+        left: Any = {self._table: {"Keys": keys, "ConsistentRead": consistent}}
         for _ in range(BATCH_TRIES):
             reply = self._aws.dynamodb.batch_get_item(RequestItems=left)
             found |= {item["pk"]["S"]: item for item in reply["Responses"].get(self._table, ())}
@@ -102,7 +105,7 @@ class DynamoStore:
                 break
         return found
 
-    def _read(self, partition: str, key: str, form: Form, *, consistent: bool = True) -> Entry | None:
+    def _read(self, partition: str, key: str, form: Form, *, consistent: bool) -> Entry | None:
         found = self._aws.dynamodb.get_item(TableName=self._table, Key=_pk(partition, key), ConsistentRead=consistent)
         return self._alive(partition, key, form, found.get("Item"))
 

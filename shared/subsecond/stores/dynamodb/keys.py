@@ -22,6 +22,7 @@ from subsecond.clock import PerSecond, within
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
 from subsecond.model import Tenant
+from subsecond.ports import Believed
 from subsecond.setting_values import OF_A_KEY
 
 PARTITION = "keys"
@@ -72,6 +73,12 @@ class DynamoKeys:
             if found is None:
                 bound.take(now)
             return found
+
+    def believed(self, token_hash: str) -> Believed | None:
+        if sure := self._believed(token_hash):
+            return Believed(sure, sure=True)
+        known = self._known.get(token_hash)
+        return Believed(known[0], sure=False) if known else None
 
     def _believed(self, token_hash: str) -> Tenant | None:
         known = self._known.get(token_hash)
