@@ -126,7 +126,7 @@ def try_subject(subject: Subject, jobs: int) -> Iterator[tuple[str, int, list[st
     first.finish()
     if first.outcomes["as it is"] != PASSED:
         sys.exit(f"The tests of {subject.name!r} fail without an edit.")
-    limit = 10.0 + 4 * (time.monotonic() - begun)
+    limit = 30.0 + 8 * (time.monotonic() - begun)
     for module in subject.modules:
         path = PACKAGE / (module.replace(".", "/") + ".py")
         tree = ast.parse(path.read_text("utf-8"))

@@ -2,7 +2,8 @@
 
 For what only a client library brings: a proxy from the environment (`HTTPS_PROXY`, `NO_PROXY`), the package's own
 variables (`OPENAI_ORG_ID`, `OPENAI_PROJECT_ID`). It costs half a second of CPU to import, at the first call and in a
-thread, and three times the CPU of a call and of a chunk. Errors' bodies are read by the package, whatever their size.
+thread, and nine times the CPU of a call (`docs/decisions.md`). Errors' bodies are read by the package, whatever their
+size.
 """
 
 from __future__ import annotations
