@@ -32,11 +32,11 @@ SUBJECTS = (
     Subject(
         "single flight",
         ("single_flight.in_process", "single_flight.lease", "stages.flight"),
-        _in("unit/flights", "join", "across", "forms", "parting", "interleavings"),
+        _in("unit/flights", "watchers", "join", "across", "forms", "parting", "interleavings"),
         most=40,
     ),
-    Subject("invalidation", ("cache.invalidation",), ("unit/test_rules.py",), most=70),
-    Subject("admission", ("upstreams.admission",), ("unit/test_admission.py",), most=70),
+    Subject("invalidation", ("cache.invalidation",), _in("unit", "rules_limits", "rules"), most=70),
+    Subject("admission", ("upstreams.admission",), _in("unit", "admission_limits", "admission"), most=70),
     Subject(
         "index commit",
         ("semantic.index.writer", "semantic.index.indexer"),

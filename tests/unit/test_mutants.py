@@ -46,6 +46,7 @@ def made(source: str) -> set[str]:
         ("log.warning('x', a)", set()),
         ("assert a < b", set()),
         ("'words'", set()),
+        ("Place: TypeAlias = tuple[str, str]", set()),
         ("def f(a: int | None) -> (x, y): g", set()),
     ],
 )

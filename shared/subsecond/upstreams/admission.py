@@ -171,7 +171,8 @@ class Admission:
             raise self._overloaded()
         last = longest[-1]
         self._remove(last, self._lines[last.tenant])
-        last.admitted.set_exception(self._overloaded())
+        if not last.admitted.done():  # else it has been cancelled, and has not run since
+            last.admitted.set_exception(self._overloaded())
 
     def _overloaded(self) -> Overloaded:
         rounds = (self.waiting + 1) / max(1, min(self._limits.model, self._limits.tenant))

@@ -328,3 +328,31 @@ def test_a_follower_waits_no_longer_than_an_answer_may_take(worlds):
         assert world.model.calls == 0
 
     worlds.virtually(story())
+
+
+class Behind:
+    """A store whose usual read does not have yet what was just stored, as DynamoDB's may be for a moment."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    async def get(self, *_place):
+        return None
+
+
+def test_who_finds_the_lease_free_reads_consistently_before_it_asks(worlds):
+    async def story():
+        world = worlds.World(worlds.Model(first=0.5))
+        first, second = environments(world, 2)
+        second.exact.inner = Behind(world.store)
+        leading = asyncio.create_task(world.ask(first))
+        await asyncio.sleep(0.1)
+        told = await world.ask(second)
+        await leading
+        assert (world.model.calls, told.text) == (1, worlds.whole)
+        assert "fresh" in second.exact.calls
+
+    worlds.virtually(story())
