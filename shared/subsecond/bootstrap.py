@@ -96,7 +96,7 @@ def _key_policy(settings: Settings, models: Models) -> KeyPolicy:
         kinds[""] = kind_of(settings)
         for name in (*catalogue.models, *catalogue.aliases):
             by_model[name] = left_out({kinds[one.server] for one in catalogue.reached(name)}, changes)
-    return KeyPolicy(left_out([kind_of(settings)], changes), by_model, settings.scope)
+    return KeyPolicy(left_out([kind_of(settings)], changes), by_model, settings.scope, settings.volatile)
 
 
 def _models(settings: Settings) -> Models:

@@ -102,11 +102,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is equal and what is similar: `key` of the same question, `scope` of comparable ones, `text` to compare."""
+    """What is equal and what is similar: `key` of the same question, `scope` of comparable ones, `text` to compare.
+    clocks: whether a time of asking was masked in key and scope."""
 
     key: str
     scope: str
     text: str
+    clocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Gateway:
             async with aclosing(answer) as events:
                 async for event in events:
                     yield event
-            await note(self.hits, self.exact, request, self.settings.store_timeout)
+            await note(self.hits, self.exact, self.keying, request, self.settings.store_timeout)
         except BaseException as error:
             trace.fail(error)
             raise

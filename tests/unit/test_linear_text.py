@@ -19,6 +19,7 @@ import pytest
 from subsecond.api.headers import bearer, cache_rules
 from subsecond.api.wire import parse
 from subsecond.cache.cacheability import lifetime, may_compare
+from subsecond.cache.clocks import spans
 from subsecond.cache.code_text import looks_like_code
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import prepare
@@ -201,6 +202,7 @@ ROUTINES = {
     "guards judge long": (judged, 20_000),
     "timebound": (timebound, 20_000),
     "code": (looks_like_code, 20_000),
+    "clocks": (lambda text: spans(f"{text} :20 now", 1_795_983_600.0), 20_000),
     "cacheability": (looked_up, 20_000),
     "lossless": (level("lossless"), 20_000),
     "dedupe": (level("dedupe"), 40_000),

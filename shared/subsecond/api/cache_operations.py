@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from subsecond.api.clock_report import clock_reason, clock_report
 from subsecond.api.explanations import described, differs, misses
 from subsecond.api.parting import parted
 from subsecond.cache.cacheability import lifetime
@@ -110,7 +111,11 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
         entry = await semantic.find(gateway.exact, request, vector)
     near = [] if semantic is None or vector is None else await semantic.nearest(tenant.partition, prompt.scope, vector)
     apart = None if entry else await sure(parted(gateway, request, semantic, vector))
-    why = _why_hit(request, entry) if entry else await sure(misses(gateway, request, semantic, vector, near, apart))
+    clocks = await sure(clock_report(gateway, request))
+    if entry:
+        why = _why_hit(request, entry)
+    else:
+        why = clock_reason(clocks) + await sure(misses(gateway, request, semantic, vector, near, apart))
     read = partial(gateway.exact.fresh, tenant.partition, form=call.form)
     return {
         "source": source if entry else "upstream",
@@ -119,6 +124,7 @@ async def explain_call(gateway: Gateway, tenant: Tenant, call: Call) -> dict[str
         "scope": prompt.scope,
         "entry": _shape(gateway, entry) if entry else None,
         "parted": apart and apart.public(),
+        "clocks": clocks,
         "judged": trace.verdicts,
         "nearest": await sure(described(near, prompt.text, read)),
         "stored_for": lifetime(gateway.settings, call, prompt) if call.rules.write and not entry else 0,

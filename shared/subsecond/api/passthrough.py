@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
+from subsecond.cache.clock_misses import told
 from subsecond.errors import InvalidRequest
 from subsecond.resending import counted_in
 from subsecond.routing.prices import money, prices_of
@@ -75,7 +76,7 @@ def statistics(context: RequestContext) -> Response:
         ledger, settings = context.gateway.ledger, context.gateway.settings
         await ledger.flush(force=True)
         found = dict(await ledger.summary(tenant.partition if of == "namespace" else tenant.id))
-        found |= reported(found)
+        found |= reported(found) | {"clocks": told(found["counts"], found["misses"])}
         found["money"] = money(found["models"], await prices_of(settings.prices or settings.catalogue))
         if of == "tenant":
             return JSON, dump(found)

@@ -11,6 +11,8 @@ from subsecond.model import Call, Prompt, Recording
 # Seconds. Answers are dated by their request: who wants a younger one than that could wait for one that is too old
 # when it is complete.
 SHARED_AGE = 60.0
+# Seconds that an answer lives at most whose key has a time masked.
+CLOCK_LIFE = 3_600.0
 # Characters of what can be a question alone.
 QUESTION = 500
 # A text that is longer is not compared with others: it would be embedded in part only, and bloat the item.
@@ -83,8 +85,8 @@ def may_store(call: Call, recording: Recording) -> bool:
 
 
 def lifetime(settings: Settings, call: Call, prompt: Prompt) -> float:
-    """Seconds that the answer is kept: the shortest that a rule for its model or tags, the request, or a question of
-    the day wants; the settings' `ttl` where no rule speaks. 0: it is not stored."""
+    """Seconds that the answer is kept: the shortest that a rule for its model or tags, the request, a masked time
+    or a question of the day wants; the settings' `ttl` where no rule speaks. 0: it is not stored."""
     names = {"model": (call.model,), "tag": call.rules.tags}
     wanted = [
         seconds
@@ -93,6 +95,8 @@ def lifetime(settings: Settings, call: Call, prompt: Prompt) -> float:
     ] or [settings.ttl]
     if call.rules.ttl is not None:
         wanted.append(call.rules.ttl)
+    if prompt.clocks:
+        wanted.append(CLOCK_LIFE)
     if _is_of_the_day(prompt.text):
         wanted.append(settings.timebound_ttl)
     return min(wanted)

@@ -12,15 +12,18 @@ version that the caller gives that (`context`), so that other passages in the pr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from subsecond.cache.canonical import canonical, canonical_body
+from subsecond.cache.clock_misses import ClockMisses
 from subsecond.cache.codec import VERSION
 from subsecond.cache.end_user import wall
 from subsecond.cache.key_fields import left_out
+from subsecond.cache.system_text import MASKED
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint, Prompt, Tenant
 
@@ -30,10 +33,12 @@ ROUTE = ("quality", "floor", "prefer")
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
     """What a key is made by, for one API key and model. left_out: fields that do not count. scope: `namespace`, or a
-    wall for each end `user` or API `key`."""
+    wall for each end `user` or API `key`. arrival: epoch seconds, where times of asking in system texts are masked;
+    None where they count."""
 
     left_out: frozenset[str] = left_out(["unknown"])
     scope: str = "namespace"
+    arrival: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,12 @@ class KeyPolicy:
     left_out: frozenset[str] = KeyTerms().left_out
     by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
     scope: str = "namespace"
+    volatile: str = "off"
+    clock_misses: ClockMisses = field(default_factory=ClockMisses, compare=False)
 
     def terms(self, model: str, tenant: Tenant) -> KeyTerms:
-        return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope)
+        arrival = time.time() if (tenant.volatile or self.volatile) == "clock" else None
+        return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope, arrival)
 
     def prepare(self, call: Call, tenant: Tenant) -> Prompt:
         """The call's key, scope and text. Raises InvalidRequest."""
@@ -57,6 +65,7 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     """Key and scope are SHA-256 in hex. Text is empty when the last turn is no user's text: then nothing is similar.
     Raises InvalidRequest when the text to compare is not in the last turn."""
     masked, texts = split(call, terms)
+    clocks = MASKED in masked
     # Both digests begin with what both have, which is hashed once.
     scope = sha256(canonical_body(masked, frame(call, tenant, terms)))
     key = scope.copy()
@@ -65,15 +74,19 @@ def prepare(call: Call, tenant: Tenant, terms: KeyTerms = KeyTerms()) -> Prompt:
     text = "\n".join(texts)
     if not text.strip():
         key.update(b"alone")
-        return Prompt(key.hexdigest(), key.hexdigest(), "")
+        return Prompt(key.hexdigest(), key.hexdigest(), "", clocks)
     text, around = _compared(call, text)
     scope.update(canonical(around) if around else b"similar")
-    return Prompt(key.hexdigest(), scope.hexdigest(), text)
+    return Prompt(key.hexdigest(), scope.hexdigest(), text, clocks)
 
 
 def split(call: Call, terms: KeyTerms) -> tuple[dict[str, Any], list[str]]:
     """The fields of the body that count, without the texts of the last user turn; and these."""
     body = {name: value for name, value in call.body.items() if name not in terms.left_out}
+    if terms.arrival is not None:
+        from subsecond.cache.clocks import without_clocks  # noqa: PLC0415 -- its tables, where they are asked for
+
+        body = without_clocks(body, terms.arrival)
     return _without_last_turn(call.endpoint, body)
 
 

@@ -167,6 +167,13 @@ function liveChart() {
 
 // The figures.
 
+// Misses that differ from an earlier one in a time in their system text alone.
+function clocks(found) {
+  if (!found || !found.misses) return "";
+  const where = Object.entries(found.at).sort((one, other) => other[1] - one[1])[0];
+  return `; ${percent(found.share_of_misses)} of misses for the time at the ${where ? where[0] : "end"} of the system text`;
+}
+
 function tiles(found) {
   const source = (name, what) => ((found.latencies[name] || { all: {} }).all.ttft_ms || {})[what];
   const errors = found.errors["4xx"] + found.errors["5xx"];
@@ -174,7 +181,7 @@ function tiles(found) {
   const wrong = found.false_hits_reported ? `, ${number(found.false_hits_reported)} reported false` : "";
   const all = [
     [percent(found.hit_rate), "hit rate", `${number(sum(found.hits))} of ${number(sum(found.hits) + found.misses)}`],
-    [number(found.requests), "requests in 24 hours", `${number(found.bypassed)} past the cache`],
+    [number(found.requests), "requests in 24 hours", `${number(found.bypassed)} past the cache${clocks(found.clocks)}`],
     [ms(source("exact", "p50")), "first byte of an exact hit, p50", `p99 ${ms(source("exact", "p99"))}`],
     [ms(source("upstream", "p50")), "first byte of a model, p50", `p99 ${ms(source("upstream", "p99"))}`],
     [number(found.hits.semantic), "semantic hits", `${number(found.hits.coalesced)} joined a call${wrong}`],

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
+from subsecond.cache.key import KeyPolicy, KeyTerms, prepare
+from subsecond.cache.system_text import may_have_clock, system_texts
 from subsecond.model import Hit, Request
 from subsecond.ports import ExactStore, HitLog, Ledger
 from subsecond.stats.trace import Step, Trace
@@ -16,10 +20,13 @@ if TYPE_CHECKING:
     from subsecond.stages.upstream import Models
 
 
-async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> None:
+async def note(log: HitLog, store: ExactStore, keying: KeyPolicy, request: Request, box: float) -> None:
     """A semantic hit, after the answer's last byte: its request id is then all that it takes to explain it and to
-    report it, and an index that runs full keeps what is hit. Other hits explain themselves. `box` in seconds."""
+    report it, and an index that runs full keeps what is hit. Other hits explain themselves. A miss: what it owes to a
+    time in its system text. `box` in seconds."""
     trace, partition = request.trace, request.tenant.partition
+    if trace.source == "upstream" and trace.cacheable:
+        _note_clock(keying, request)
     if trace.source != "semantic" or trace.neighbour is None:
         return
     asked = digest(partition, request.prompt.text)
@@ -29,6 +36,21 @@ async def note(log: HitLog, store: ExactStore, request: Request, box: float) -> 
             fail_open(trace, "note", log.note(partition, hit), box),
             fail_open(trace, "note", store.touch(partition, trace.neighbour), box),
         )
+
+
+def _note_clock(keying: KeyPolicy, request: Request) -> None:
+    """Count a miss with a time of asking in its system text, where that is not masked already."""
+    terms, body, trace = request.terms or KeyTerms(), request.call.body, request.trace
+    arrival = time.time() - (perf_counter() - trace.started)
+    if terms.arrival is not None or not any(may_have_clock(text, arrival) for _, text in system_texts(body)):
+        return
+    from subsecond.cache.clocks import clocks_in  # noqa: PLC0415 -- its tables, which few misses need
+
+    clocks = clocks_in(body, arrival)
+    trace.counts.update(f"clock_at_{place}" for place in {clock.place for clock in clocks})
+    masked = replace(terms, arrival=arrival)
+    if clocks and keying.clock_misses.is_repeated(prepare(request.call, request.tenant, masked).key, arrival):
+        trace.counts["clock_misses"] += 1
 
 
 async def record(ledger: Ledger, models: Models, trace: Trace, box: float) -> None:
