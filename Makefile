@@ -8,7 +8,7 @@
 #   make mutants  edits the core wrongly, one edit at a time, and counts how many the tests notice
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
 #                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)
-#   make docs     writes the pages that are made of the code: docs/settings.md
+#   make docs     writes the pages that are made of the code: docs/settings.md, the costs of docs/operations.md
 #   make install  sets up .venv alone
 
 PYTHON ?= python3
@@ -64,6 +64,7 @@ deploy-local: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m subsecond_local.reference.settings_page
+	$(BIN)/python -m subsecond_local.reference.cost_tables
 
 check: $(STAMP)
 	$(BIN)/python -m ruff format --check .

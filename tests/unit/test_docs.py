@@ -10,7 +10,7 @@ import pytest
 
 from subsecond.config import Settings
 from subsecond.setting_values import OF_A_KEY, PREFIX
-from subsecond_local.reference import settings_page
+from subsecond_local.reference import cost_tables, settings_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +50,23 @@ def test_settings_named_are_settings(page: Path) -> None:
 
 def test_the_page_of_settings_is_the_one_that_the_code_makes() -> None:
     assert settings_page.PAGE.read_text(encoding="utf-8") == settings_page.page(), "make docs"
+
+
+def test_the_tables_of_cost_are_those_that_are_reckoned() -> None:
+    page = cost_tables.PAGE.read_text(encoding="utf-8")
+    assert cost_tables.written(page) == page, "make docs"
+
+
+def test_costs_are_what_a_hand_would_reckon() -> None:
+    hits, similar, misses, strangers = cost_tables.rows(cost_tables.Prices(), cost_tables.Assumptions())
+    # 0.20 + 15 ms of 1 GB; half a read unit; 2.06 KB of log; 3 KB, or 75 KB, to the internet.
+    assert hits.in_one_piece == pytest.approx(0.20 + 0.20 + 0.0625 + 1.03 + 0.27, abs=0.01)
+    assert hits.as_stream == pytest.approx(hits.in_one_piece - 0.27 + 6.75)
+    assert similar.tables == pytest.approx(2.5 * 0.125 + 3 * 0.625)
+    # Ten answers in a run: 0.02 + 0.20 + 1.50.
+    assert misses.rest == pytest.approx(1.72, abs=0.01)
+    assert misses.function == pytest.approx(0.20 + 26.67, abs=0.01)
+    assert strangers.in_one_piece == pytest.approx(1.4, abs=0.05)
 
 
 def test_the_page_of_settings_has_a_row_with_a_reader_for_each_and_words_above_it() -> None:
