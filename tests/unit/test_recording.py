@@ -138,7 +138,7 @@ def test_an_answer_whose_body_broke_off_is_unknown():
     assert stream(chunk({"content": "a"}, "stop"), ended=False).finish == "unknown"
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1.5E+400"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1.5E+400", f"{9**400}.0"])
 def test_a_number_that_is_not_finite_is_unknown_and_harms_nothing_else(number):
     body = b'{"model":"m","choices":[{"message":{"content":"a"},"finish_reason":"stop","x":[%b]}],"usage":{"t":1}}'
     kept = recorded("chat", "whole", [body % number.encode()])
@@ -148,6 +148,11 @@ def test_a_number_that_is_not_finite_is_unknown_and_harms_nothing_else(number):
 @pytest.mark.parametrize("text", ["NaN", ": NaN", "to Infinity, and", "1e999", "[1e999]", "x: 1e999,"])
 def test_words_are_no_numbers(text):
     assert recorded("chat", "whole", [whole({"content": text})]).finish == "stop"
+
+
+@pytest.mark.parametrize("body", [b"\n %b\r\n", b"\xef\xbb\xbf%b"])
+def test_blanks_and_a_mark_of_the_encoding_are_no_fault(body):
+    assert recorded("chat", "whole", [body % whole({"content": "a"})]).finish == "stop"
 
 
 @pytest.mark.parametrize("number", ["1e10", "1e-999", "0.5", "1e100"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,8 +58,6 @@ WORDS: Mapping[str, str] = {
 }
 # Calls are as good as words: an answer that has neither is empty, however much it thought, drew or sang.
 _CALLS = ("tool_calls", "function_call")
-# What could be a number that is not finite, where JSON has a value: the names, or an exponent of three digits.
-_ODD_NUMBER = re.compile(rb"[:\[,\s]-?(?:NaN|Infinity|\d[\d.]*[eE]\+?\d{3})")
 
 
 def recorded(endpoint: Endpoint, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
@@ -103,13 +100,13 @@ class _Index:
         self.choices: dict[int, _Choice] = {}
 
     def add(self, payload: bytes) -> None:
-        value = parsed(payload)
+        value, finite = _read(payload)
         if not isinstance(value, dict):
             self._broken = True
             return
         # Nearly every chunk has choices and no word of an error, which then needs no closer look.
         told = value.get("choices") and b'"error"' not in payload
-        if _has_odd_number(payload) or (not told and error_in(value)):
+        if not finite or (not told and error_in(value)):
             self._broken = True
         if isinstance(model := value.get("model"), str):
             self.model = model or self.model
@@ -164,10 +161,21 @@ class _Choice:
         self.tells = self.tells or bool(text.strip())
 
 
+def _read(payload: bytes) -> tuple[object, bool]:
+    """Its JSON value, None where it is not JSON; and whether all its numbers are finite. The client's `[DONE]` waits
+    for this: a reader that is made once takes half of the time of `json.loads`, which reads what this one refuses."""
+    try:
+        text = payload.strip(b" \t\r\n").decode()
+        value, end = _FINITE.raw_decode(text)
+        if end == len(text):
+            return value, True
+    except (ValueError, RecursionError):
+        pass
+    return parsed(payload), not _has_odd_number(payload)
+
+
 def _has_odd_number(payload: bytes) -> bool:
     """Whether a number in it is not finite. JSON has none; Python's reader, and so some servers, know them."""
-    if not _ODD_NUMBER.search(payload):
-        return False
     try:
         json.loads(payload, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -184,3 +192,6 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(digits)
     return number
+
+
+_FINITE = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
