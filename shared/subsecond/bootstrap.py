@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,25 @@ from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
 from subsecond.cache.key_fields import left_out, read_changes
 from subsecond.config import Settings
+from subsecond.errors import Unavailable
+from subsecond.model import Done, Prompt, Request, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.setting_values import SETTINGS, check_choice, module_of
 from subsecond.stages.embeddings import Embeddings
 from subsecond.stages.flight import Sharing
 from subsecond.stages.optimise import Optimising
 from subsecond.stages.upstream import Models
+from subsecond.stats.trace import Trace
 from subsecond.stores.memory.embeddings import EmbeddingMemory
 from subsecond.upstreams.admission import Admission, Limits
 from subsecond.upstreams.kind import kind_of
 
 if TYPE_CHECKING:
+    from subsecond.model import Call, Recording
     from subsecond.optimiser import Optimiser
     from subsecond.ports import Upstream
+    from subsecond.semantic.verification.checker import Checker
+    from subsecond.semantic.verification.checks import Checks
     from subsecond.stages.route import Routed
     from subsecond.stages.semantic import SemanticCache
     from subsecond.upstreams.list_prompts import Lists
@@ -33,6 +40,10 @@ if TYPE_CHECKING:
 # The adapters that the gateway itself is made of, and those of the semantic stage, which is made later.
 PARTS = ("keys", "exact", "ledger", "hits")
 SEMANTIC = ("embedder", "semantic", "objects")
+# The policies whose hits are checked.
+CHECKED = ("verified", "shadow")
+# Who asks the judge, for admission and the catalogue.
+JUDGE = Tenant("subsecond", "checks", "judge")
 
 
 def adapter(port: str, settings: Settings) -> Any:
@@ -62,6 +73,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
     rules = Rules(adapter("invalidations", settings), longest_life(settings))
     models = _models(settings)
     keying = _key_policy(settings, models)
+    checks = _checks(settings)
     return Gateway(
         settings=settings,
         **parts,
@@ -70,8 +82,9 @@ def gateway(settings: Settings | None = None) -> Gateway:
         embeddings=Embeddings(models, rules, settings, EmbeddingMemory(settings.embeddings_bytes), keying),
         rules=rules,
         sharing=Sharing.of(None if settings.flights == "off" else adapter("flights", settings), rules, settings),
-        semantic=_lazy_semantic_cache(settings, rules),
+        semantic=_lazy_semantic_cache(settings, rules, checks),
         keying=keying,
+        checks=checks,
     )
 
 
@@ -142,13 +155,22 @@ def _routed(settings: Settings, upstream: Upstream, admission: Admission) -> Rou
     return Routed(router, upstreams, terms, speculation, lists)
 
 
-def _lazy_semantic_cache(settings: Settings, rules: Rules) -> Lazy[SemanticCache] | None:
+def _checks(settings: Settings) -> Checks | None:
+    """A function without the semantic cache that knows the judge shows what was learned, or checks."""
+    if not settings.judge and settings.semantic not in CHECKED:
+        return None
+    from subsecond.semantic.verification.checks import Checks
+
+    return Checks(partial(adapter, "objects", settings))
+
+
+def _lazy_semantic_cache(settings: Settings, rules: Rules, checks: Checks | None) -> Lazy[SemanticCache] | None:
     """Wrong names are told now; numpy and the embedder's table are loaded when a request first needs them."""
     if settings.semantic == "off":
         return None
     for setting in (*SEMANTIC, "caution"):
         check_choice(setting, getattr(settings, setting))
-    return Lazy(partial(semantic_cache, settings, rules))
+    return Lazy(partial(semantic_cache, settings, rules, checks))
 
 
 async def settle(gateway: Gateway) -> None:
@@ -163,6 +185,8 @@ async def close(gateway: Gateway) -> None:
     semantic = gateway.semantic and gateway.semantic.made
     if semantic:
         await semantic.reader.close()
+        if semantic.bounds:
+            await semantic.bounds.close()
     routed = gateway.models.routed
     servers = routed.upstreams.values() if routed else [gateway.models.upstream]
     for part in (*servers, semantic and semantic.embedder):
@@ -177,14 +201,55 @@ def optimiser(settings: Settings) -> Optimiser:
     return Optimiser(settings)
 
 
-def semantic_cache(settings: Settings, rules: Rules | None = None) -> SemanticCache:
+def semantic_cache(settings: Settings, rules: Rules | None = None, checks: Checks | None = None) -> SemanticCache:
     """The semantic stage. It loads numpy and the embedder's table."""
     from subsecond.semantic.index.reader import Reader, ReaderLimits
+    from subsecond.semantic.verification.sampling import Sampling
     from subsecond.semantic.verification.verified import Bounds
     from subsecond.stages.semantic import SemanticCache
 
-    embedder = adapter("embedder", settings)
-    reader = Reader(adapter("objects", settings), embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
-    policy, tools = adapter("semantic", settings), settings.semantic_tools == "text"
-    bounds = Bounds(settings.max_error, policy.cut, embedder.dim) if settings.semantic == "verified" else None
-    return SemanticCache(embedder, reader, policy, settings.semantic_timeout, rules, tools, bounds)
+    embedder, policy = adapter("embedder", settings), adapter("semantic", settings)
+    objects = checks.objects if checks else adapter("objects", settings)
+    reader = Reader(objects, embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
+    bound, kind = settings.max_error, settings.semantic
+    checked = settings.judge and settings.check_texts == "on" and kind in CHECKED
+    return SemanticCache(
+        embedder,
+        reader,
+        policy,
+        settings.semantic_timeout,
+        rules,
+        tools=settings.semantic_tools == "text",
+        bounds=Bounds(bound, policy.cut, embedder.dim, embedder.id, checks) if kind == "verified" else None,
+        sampling=Sampling(settings.check_share, bound, policy.cut) if checked else None,
+        shadow=kind == "shadow",
+    )
+
+
+def checker(gateway: Gateway) -> Checker | None:
+    """What checks the hits that wait for it; None where no judge is named."""
+    settings, checks = gateway.settings, gateway.checks
+    if not settings.judge or checks is None:
+        return None
+    from subsecond.semantic.verification.budget import Budget
+    from subsecond.semantic.verification.checker import Checker
+    from subsecond.semantic.verification.checks import Checks
+    from subsecond.semantic.verification.judge import Judge
+
+    assert isinstance(checks, Checks)
+    budget = Budget(checks, settings.check_calls, settings.check_tokens)
+    return Checker(checks, Judge(settings.judge, partial(_judged, gateway)), budget)
+
+
+async def _judged(gateway: Gateway, call: Call) -> Recording:
+    """The judge's answer: by the gateway's own way to its models, past its cache and its figures."""
+    trace = Trace(partition=JUDGE.partition, model=call.model)
+    request = Request(JUDGE, call, Prompt("", "", ""), trace)
+    routed = gateway.models.routed
+    chosen = routed.choose(request, call) if routed else None
+    events = gateway.models.ask_chosen(chosen, gateway.optimising) if chosen else gateway.models.ask(request, call)
+    async with aclosing(events) as told:
+        async for event in told:
+            if isinstance(event, Done):
+                return event.recording
+    raise Unavailable("The judge's answer has no end.")

@@ -104,8 +104,9 @@ class Settings:
     # Of embeddings, which are kept in memory alone; 0: none are.
     embeddings_bytes: int = 32 * 1024 * 1024
 
-    # The semantic cache: `off`, or the policy that says when a neighbour may answer: `guarded`, or `threshold`, which
-    # answers wrong questions too ("not", another number); `similarity` is the cosine that it wants.
+    # The semantic cache: `off`, or the policy that says when a neighbour may answer: `guarded`, `verified` (the same
+    # behind a bound), `shadow` (the same, but nothing is served), or `threshold`, which answers wrong questions too
+    # ("not", another number); `similarity` is the cosine that it wants.
     semantic: str = "guarded"
     similarity: float = 0.9
     # How sure the policy `guarded` must be: strict, balanced or bold (docs/guards.md has what each one gets wrong).
@@ -113,9 +114,15 @@ class Settings:
     # `text`: requests with tools attached take part too, among those with the same tools, and are served text answers
     # alone. Forced tools never take part.
     semantic_tools: str = "off"
-    # With `verified`: the share of semantic hits that may be wrong, and the share of them that a judge checks later.
+    # With `verified`: the share of semantic hits that may be wrong. With it and with `shadow` (docs/verified.md): the
+    # model that checks hits later, empty for none; the share of them that it checks; whether the texts that it needs
+    # may be kept until then (`on`, `off`), without which there are no checks; what it may spend in a day.
     max_error: float = 0.05
+    judge: str = ""
     check_share: float = 0.8
+    check_texts: str = "off"
+    check_calls: int = 500
+    check_tokens: int = 500_000
     # What turns a text into a vector (docs/embedders.md).
     embedder: str = "static"
     # Seconds for the search and for what it waits for; past it the stage is a counted miss.

@@ -18,7 +18,7 @@ from subsecond.cache.key import KeyPolicy
 from subsecond.config import Settings
 from subsecond.errors import NotCached
 from subsecond.model import Call, Done, Entry, Head, Request, Tenant
-from subsecond.ports import ExactStore, HitLog, Keys, Ledger
+from subsecond.ports import CheckLog, ExactStore, HitLog, Keys, Ledger
 from subsecond.single_flight.lease import LeaderRole, NoLease
 from subsecond.stages.authenticate import Claim, authenticate
 from subsecond.stages.embed import embed
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One environment's gateway: what `bootstrap` chose. semantic: None where that cache is off."""
+    """One environment's gateway: what `bootstrap` chose. semantic, checks: None where these are off."""
 
     settings: Settings
     keys: Keys
@@ -54,6 +54,7 @@ class Gateway:
     sharing: Sharing
     keying: KeyPolicy
     semantic: Lazy[SemanticCache] | None = None
+    checks: CheckLog | None = None
 
     async def authenticate(self, token: str | None, trace: Trace) -> Tenant:
         return await authenticate(self.keys, token, trace)
@@ -75,7 +76,7 @@ class Gateway:
             async with aclosing(answer) as events:
                 async for event in events:
                     yield event
-            await note(self.hits, self.exact, self.keying, request, self.settings.store_timeout)
+            await note(self.hits, self.exact, self.checks, self.keying, request, self.settings.store_timeout)
         except BaseException as error:
             trace.fail(error)
             raise
@@ -92,8 +93,7 @@ class Gateway:
                     yield event
 
     async def _led(self, request: Request, call: Call, lease: LeaderRole) -> Events:
-        """Everything after an exact miss; runs once for all who ask the same at the same time. call: the request's,
-        without its deadline where others share it."""
+        """Everything after an exact miss, once for all who ask the same at a time: `call` then has no deadline."""
         async with lease:
             similar, vector = await self._near(request)
             if call.rules.only_if_cached and not similar:

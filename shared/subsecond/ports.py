@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from subsecond.model import Call, Chunk, Entry, Form, Headers, Hit, Rule, Tenant
+    from subsecond.semantic.verification.checks import Version
+    from subsecond.semantic.verification.samples import Sample
     from subsecond.stats.trace import Trace
 
 
@@ -84,6 +86,16 @@ class HitLog(Protocol):
 
     async def find(self, partition: str, request_id: str) -> Hit | None:
         """None when that request was no semantic hit, or is too long ago."""
+
+
+class CheckLog(Protocol):
+    """Hits that wait for a check, and what was learned from checks (`semantic/verification/checks.py`)."""
+
+    async def add(self, sample: Sample) -> None:
+        """Keep it until it is checked, for days at the longest."""
+
+    async def learned(self, partition: str, known: str | None = None) -> Version:
+        """What the partition has learned. known: the version that the caller has."""
 
 
 @dataclass(frozen=True, slots=True)

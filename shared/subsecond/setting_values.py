@@ -42,6 +42,7 @@ CHOICES = {
     "stores": tuple(STORES),
     "caution": ("strict", "balanced", "bold"),
     "semantic_tools": ("off", "text"),
+    "check_texts": ("off", "on"),
     "optimise": ("off", "lossless", "dedupe", "fit", "select"),
     "cache_markers": ("off", "openai", "anthropic", "bedrock"),
     "prefer": ("latency", "price"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond_local.simulator.names import Profile, header_faults, profile, refusal
 from subsecond_local.simulator.simulated_answer import Choice, SimulatedAnswer, as_json, encode
+from subsecond_local.simulator.simulated_judge import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,6 +194,8 @@ def _choice(body: Mapping[str, Any], seed: bytes, model: Profile, faults: Mappin
         return Choice(tuple(text[at : at + 6] for at in range(0, len(text), 6)), "tool_calls", tool["name"])
     if "empty" in faults:
         return Choice((), "stop")
+    if "judge" in faults:
+        return Choice((verdict(body),), "stop")
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or model.tokens
     size = min(model.tokens, limit)
     finish = "stop" if size == model.tokens else "length"

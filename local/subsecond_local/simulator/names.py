@@ -25,6 +25,8 @@ Faults, as they stand in the server's request header `x-sim-fault: truncate=3, o
     nolist          refuse a list of several prompts, as servers do that take none
     poison          refuse a request that has the word `poison` in a prompt
     short=<k>       leave the last k prompts of a list unanswered (default 1)
+    judge           answer yes or no to the gateway's checks of its semantic hits: whether both questions have the same
+                    numbers, negations and opposites
     sameindex       number all choices of an answer 0
 
 Answers depend on the seed and on every field of the request but `stream` and `stream_options`. Each prompt of a list
@@ -47,7 +49,20 @@ if TYPE_CHECKING:
 # Long enough for "never": uvloop's timers cannot take infinity.
 FOREVER = 86_400.0
 _DEFAULTS = {"status": 500, "after": 1, "once": 1, "slow": 1, "filter": 10**6, "short": 1} | dict.fromkeys(
-    ("stall", "truncate", "malformed", "errorevent", "nodone", "empty", "unicode", "nolist", "poison", "sameindex"), 0
+    (
+        "stall",
+        "truncate",
+        "malformed",
+        "errorevent",
+        "nodone",
+        "empty",
+        "unicode",
+        "nolist",
+        "poison",
+        "judge",
+        "sameindex",
+    ),
+    0,
 )
 _NAME = re.compile(r"sim-t([0-9]{1,6})-i([0-9]{1,6})-n([0-9]{1,5})((?:-[A-Za-z0-9_.]+)*)")
 _NUMBER = re.compile(r"([jd])([0-9]{1,4})")

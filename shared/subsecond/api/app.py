@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -38,7 +39,10 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
         # A server that starts once need not begin cold, as a function must: no miss of it goes without the search.
         if served.semantic:
             await fail_open(Trace(), "embed", served.semantic.get(), served.settings.loading_timeout)
+        checking = _checking(served)
         yield
+        if checking:
+            checking.cancel()
         await bootstrap.close(served)
 
     app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
@@ -67,6 +71,12 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/cache/invalidate", invalidate)
     app.add_route("/health", _health, methods=["GET"])
     return app
+
+
+def _checking(served: Gateway) -> asyncio.Task[None] | None:
+    """Checks beside the requests of a plain server. Functions run no lifespan: there `Verify` checks."""
+    checker = bootstrap.checker(served) if served.semantic else None
+    return asyncio.create_task(checker.forever()) if checker else None
 
 
 def _fastapi(lifespan: Lifespan) -> Starlette:

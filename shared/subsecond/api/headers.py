@@ -31,13 +31,16 @@ def _seconds(text: str) -> float:
     return float(min(int(text[:12]), 2**31))
 
 
-def cache_status(head: Head, *, asked: bool, joined: bool = False) -> str:
+def cache_status(head: Head, *, asked: bool, joined: bool = False, retreated: bool = False) -> str:
     """What the Cache-Status header says (RFC 9211). asked: the cache was allowed to answer. joined: the call was in
-    flight already, for another request. An age beside an upstream's answer: parts of it are from the cache."""
+    flight already, for another request. retreated: a similar question's answer was not served, because too many were
+    found wrong. An age beside an upstream's answer: parts of it are from the cache."""
     if head.source == "upstream" and head.age is not None:
         return "subsecond; fwd=partial"
     if joined and head.source == "upstream":
         return "subsecond; fwd=miss; collapsed"
+    if head.source == "upstream" and retreated:
+        return "subsecond; fwd=miss; detail=exact-only"
     if head.source == "upstream":
         return "subsecond; fwd=miss" if asked else "subsecond; fwd=bypass"
     # The key names the entry, to explain, report or invalidate it.
@@ -46,9 +49,11 @@ def cache_status(head: Head, *, asked: bool, joined: bool = False) -> str:
 
 
 def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
+    joined = trace.source == "coalesced"
+    status = cache_status(head, asked=trace.cacheable, joined=joined, retreated=trace.retreated)
     headers = [
         (b"x-request-id", trace.request_id.encode()),
-        (b"cache-status", cache_status(head, asked=trace.cacheable, joined=trace.source == "coalesced").encode()),
+        (b"cache-status", status.encode()),
         (b"server-timing", trace.server_timing().encode()),
     ]
     if head.route:

@@ -7,10 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+from subsecond.api.cache_operations import sure
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.cache.clock_misses import told
 from subsecond.errors import InvalidRequest
+from subsecond.pipeline import Gateway
 from subsecond.resending import counted_in
 from subsecond.routing.prices import money, prices_of
 from subsecond.stages.upstream import Models
@@ -81,12 +83,24 @@ def statistics(context: RequestContext) -> Response:
         if of == "tenant":
             return JSON, dump(found)
         found["health"] = _health(context.gateway.models)
+        found["semantic"] = {"accuracy": await _accuracy(context.gateway, tenant.partition)}
         if (lazy := context.gateway.semantic) and (semantic := lazy.made):
             index = semantic.reader.figures(tenant.partition)
             found |= {"semantic_index": dict(index), "semantic_cache_size": index["rows"]}
         return JSON, dump(found)
 
     return JsonReply(context, make)
+
+
+async def _accuracy(gateway: Gateway, partition: str) -> dict[str, Any] | None:
+    """What the checks of semantic hits have taught; None where none are made."""
+    if gateway.checks is None:
+        return None
+    from subsecond.semantic.verification.accuracy import Accuracy  # noqa: PLC0415 -- only where hits are checked
+    from subsecond.semantic.verification.learned import Learned, public  # noqa: PLC0415
+
+    version = await sure(gateway.checks.learned(partition))
+    return public(version.learned or Learned(Accuracy.begin(gateway.settings.max_error, 0.0)))
 
 
 def reported(found: Mapping[str, Any]) -> dict[str, Any]:

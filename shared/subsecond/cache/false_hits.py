@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from subsecond.cache.normal_form import normal
+from subsecond.cache.normal_form import sounds_like
 from subsecond.model import Entry
 
 # With so many, an entry answers nobody but its own question: it is near to too much. 64 digests are 2 KB of its item.
@@ -14,7 +14,7 @@ DIGEST = 32
 
 def digest(partition: str, text: str) -> str:
     """Of the text as it sounds: neither case, blanks nor the mark at its end make it another one."""
-    said = " ".join(normal("NFKC", text).casefold().split()).rstrip(" .!?")
+    said = sounds_like(text)
     # The partition, so that equal digests tell nothing across tenants. A lone surrogate is no UTF-8.
     return sha256(f"{partition}\n{said}".encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
 

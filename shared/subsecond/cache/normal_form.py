@@ -25,6 +25,11 @@ def normal(form: Literal["NFC", "NFKC"], text: str) -> str:
     return normalize(form, text)
 
 
+def sounds_like(text: str) -> str:
+    """The text as it sounds: neither case, blanks nor the mark at its end make it another one."""
+    return " ".join(normal("NFKC", text).casefold().split()).rstrip(" .!?")
+
+
 def _is_stacked(text: str) -> bool:
     # By the decomposition: there are letters for Unicode (U+0F73) that come apart into marks.
     marks = {char for char in set(text) if not char.isascii() and combining(normalize("NFKD", char)[0])}

@@ -13,18 +13,23 @@ from subsecond.cache.false_hits import digest
 from subsecond.cache.key import KeyPolicy, KeyTerms, prepare
 from subsecond.cache.system_text import may_have_clock, system_texts
 from subsecond.model import Hit, Request
-from subsecond.ports import ExactStore, HitLog, Ledger
+from subsecond.ports import CheckLog, ExactStore, HitLog, Ledger
 from subsecond.stats.trace import Step, Trace
 
 if TYPE_CHECKING:
     from subsecond.stages.upstream import Models
 
 
-async def note(log: HitLog, store: ExactStore, keying: KeyPolicy, request: Request, box: float) -> None:
+async def note(
+    log: HitLog, store: ExactStore, checks: CheckLog | None, keying: KeyPolicy, request: Request, box: float
+) -> None:
     """A semantic hit, after the answer's last byte: its request id is then all that it takes to explain it and to
-    report it, and an index that runs full keeps what is hit. Other hits explain themselves. A miss: what it owes to a
-    time in its system text. `box` in seconds."""
+    report it, and an index that runs full keeps what is hit. Other hits explain themselves. A hit that was chosen for a
+    check is kept for it, served or not. A miss: what it owes to a time in its system text. `box` in seconds."""
     trace, partition = request.trace, request.tenant.partition
+    if checks and trace.sample:
+        with trace.step(Step.RECORD):
+            await fail_open(trace, "check", checks.add(trace.sample), box)
     if trace.source == "upstream" and trace.cacheable:
         _note_clock(keying, request)
     if trace.source != "semantic" or trace.neighbour is None:

@@ -18,7 +18,8 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
 from subsecond.cache.invalidation import Rules
-from subsecond.model import Call, Entry, Form, Prompt, Request, Tenant
+from subsecond.cache.normal_form import sounds_like
+from subsecond.model import Call, Entry, Form, Prompt, Recording, Request, Tenant
 from subsecond.ports import TOO_LONG, Embedder, ExactStore, Policy, StoredQuestion, Verdict
 from subsecond.semantic.index.reader import Reader
 from subsecond.semantic.index.vectors import SCALE, pack, unpack
@@ -27,7 +28,9 @@ from subsecond.stages.exact import in_form, young_enough
 if TYPE_CHECKING:
     from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
+    from subsecond.semantic.verification.sampling import Sampling
     from subsecond.semantic.verification.verified import Bounds
+    from subsecond.stats.trace import Trace
 
 # 1-tuple: `(None,)` is a missing entry. None in its place is a failed read.
 Read = tuple[Entry | None]
@@ -50,7 +53,7 @@ COUNTED = 10_000
 class SemanticCache:
     """The stage's parts. timeout_s: of a refresh of the index; others are multiples of it. rules None: nothing is ever
     invalidated. tools: whether they may be attached. bounds: what was learned from checks, where the owner has set a
-    bound of wrong hits."""
+    bound of wrong hits. sampling: which hits are checked, None for none. shadow: nothing is served, only decided."""
 
     embedder: Embedder
     reader: Reader
@@ -59,11 +62,16 @@ class SemanticCache:
     rules: Rules | None = None
     tools: bool = False
     bounds: Bounds | None = None
+    sampling: Sampling | None = None
+    shadow: bool = False
 
     def begin(self, tenant: Tenant) -> None:
-        """Start to load the index, where nothing of it is there yet, beside what else the request waits for."""
+        """Start to load the index, where nothing of it is there yet, and to read what was learned, beside what else the
+        request waits for."""
         if not self.reader.has(tenant.partition):
             self.reader.begin(tenant.partition)
+        if self.bounds:
+            self.bounds.begin(tenant.partition)
 
     def takes(self, call: Call, prompt: Prompt) -> bool:
         """Whether the request takes part in similarity."""
@@ -79,7 +87,7 @@ class SemanticCache:
             self.reader.begin(tenant.partition)
         else:
             await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
-        if self.rules and not await self.rules.ready(tenant.partition, trace):
+        if not await self._knows(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
         near = [
@@ -99,10 +107,19 @@ class SemanticCache:
                 trace.counts["semantic_unjudged"] += 1
                 continue
             chars += pair
-            if self._may_answer(entry, request, vector, neighbour) and (told := in_form(entry, request)):
+            if not self._may_answer(entry, request, vector, neighbour):
+                continue
+            if told := in_form(entry, request):
                 trace.neighbour, trace.similarity = neighbour.key, neighbour.similarity
                 return told
+            trace.sample = None  # it was not served after all
         return None
+
+    async def _knows(self, partition: str, trace: Trace) -> bool:
+        """Whether it is known what was invalidated, and what was learned of wrong hits."""
+        if self.rules and not await self.rules.ready(partition, trace):
+            return False
+        return self.bounds is None or await self.bounds.ready(partition, trace, self.timeout_s)
 
     async def nearest(self, partition: str, scope: str, vector: Vector, *, alone: bool = False) -> list[Neighbour]:
         """The nearest entries of the scope, without those that a rule for namespace, scope or entry covers. alone: not
@@ -149,18 +166,39 @@ class SemanticCache:
         """Whether the policy, and the bound where there is one, let the entry answer. The trace keeps the verdict."""
         trace = request.trace
         candidate, verdict = self.judge(request.prompt.text, entry, neighbour.similarity)
-        if verdict.decision == "hit" and (reason := self._bound_refuses(entry, request.tenant, vector, verdict)):
-            verdict = Verdict("unsure", (reason, *verdict.reasons), verdict.score)
+        if verdict.decision == "hit":
+            if reason := self._withheld(entry, request, vector, verdict):
+                verdict = Verdict("unsure", (reason, *verdict.reasons), verdict.score)
+            elif self.sampling:
+                trace.sample = self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=False)
         trace.verdicts.append(explained(neighbour.key, candidate, verdict))
         if TOO_LONG in verdict.reasons:
             trace.counts["semantic_too_long"] += 1
         return verdict.decision == "hit"
 
-    def _bound_refuses(self, entry: Entry, tenant: Tenant, vector: Vector, verdict: Verdict) -> str:
-        if self.bounds is None:
-            return ""
-        stored = unpack(entry.vector).astype(np.float32) / np.float32(SCALE)
-        return self.bounds.of(tenant.partition).refusal(vector, stored, verdict.score)
+    def _withheld(self, entry: Entry, request: Request, vector: Vector, verdict: Verdict) -> str:
+        """Why a hit of the policy is not served; empty where it is. What no hit at all is served for goes on in shadow:
+        it is compared with what the model says, and checked."""
+        trace = request.trace
+        reason, serves = ("decided in shadow, not served", False) if self.shadow else ("", True)
+        if self.bounds:
+            known = self.bounds.of(request.tenant.partition)
+            stored = unpack(entry.vector).astype(np.float32) / np.float32(SCALE)
+            reason, serves = known.refusal(vector, stored, verdict.score), known.accuracy.served
+        if not serves and trace.shadow is None:
+            trace.shadow = entry
+            trace.counts["shadow_hits"] += 1
+            trace.retreated = not self.shadow
+            if self.sampling:
+                trace.sample = self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=True)
+        return reason
+
+    def compare(self, trace: Trace, said: Recording) -> None:
+        """What the model said where `trace.shadow` would have answered."""
+        assert trace.shadow is not None
+        trace.counts["shadow_same"] += sounds_like(trace.shadow.recording.text) == sounds_like(said.text)
+        if trace.sample:
+            trace.sample = replace(trace.sample, said=said.text)
 
     def judge(self, asked: str, entry: Entry, similarity: float) -> tuple[StoredQuestion, Verdict]:
         """The policy's verdict; a miss where this text was reported as a false hit of the entry."""

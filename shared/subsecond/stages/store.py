@@ -31,6 +31,8 @@ async def store(
 ) -> bool:
     """Whether it was stored. lazy: None where the semantic cache is off."""
     trace = request.trace
+    if lazy and lazy.made and trace.shadow:
+        lazy.made.compare(trace, recording)
     entry = entry_of(settings, request, recording)
     if entry is None:
         return False

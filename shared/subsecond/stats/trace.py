@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from subsecond.model import Entry
     from subsecond.optimiser.report import OptimiserReport
+    from subsecond.semantic.verification.samples import Sample
 
 
 class Step(StrEnum):
@@ -79,6 +81,11 @@ class Trace:
     similarity: float | None = None
     # The semantic stage's candidates, each with the policy's verdict and its reasons.
     verdicts: list[dict[str, object]] = field(default_factory=list)
+    # The entry that would have answered where nothing is served in these days, and the hit as it waits for a check.
+    shadow: Entry | None = None
+    sample: Sample | None = None
+    # Whether it was not served because the owner's bound could not be kept.
+    retreated: bool = False
     stored_expiry: float | None = None
     # The calls of models in their order, the optional stages that the deadline left no time for, and what became of
     # asking a fast model first.

@@ -2,7 +2,7 @@
 
 The cut begins stricter than the policy's, and only ever rises: by a step whenever what was checked since the last step
 says that the owner's bound would be broken. Behind the last step nothing is served but exact hits, and hits that would
-have been served go on being checked. Only a person turns that back (`reset`).
+have been served go on being checked. Only a person turns that back, who deletes what was learned.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class Check:
 class Accuracy:
     """bound: the share of semantic hits that may be wrong. cut: the policy's score from which a candidate is served.
     epoch: counts the steps up. checked: all hits that were served and checked, and how many of them the judge called
-    wrong; since: the same since the last step or window began; scores: of those. served: whether any hit is."""
+    wrong; since: the same since the last step or window began; scores: of those. served: whether any hit is. shadow:
+    hits that were not served and checked all the same, which say nothing of those that were."""
 
     bound: float
     cut: float
@@ -58,6 +59,7 @@ class Accuracy:
     scores: tuple[float, ...] = ()
     judge: JudgeErrors = UNKNOWN
     served: bool = True
+    shadow: Counted = NONE
 
     @classmethod
     def begin(cls, bound: float, cut: float) -> Accuracy:
@@ -69,6 +71,11 @@ class Accuracy:
     def told(self) -> Interval:
         """The share of wrong ones among all hits that were served, with 95 % at all times."""
         return wrong_share(self.checked, self.judge, ALPHA)
+
+    @property
+    def told_of_shadow(self) -> Interval:
+        """The same of hits that would have been served."""
+        return wrong_share(self.shadow, self.judge, ALPHA)
 
     @property
     def estimate(self) -> float:
@@ -99,7 +106,7 @@ class Accuracy:
 def checked(accuracy: Accuracy, check: Check) -> Accuracy:
     """What is known after one more check."""
     if check.shadow:
-        return accuracy
+        return replace(accuracy, shadow=accuracy.shadow.with_one(check.wrong))
     accuracy = replace(
         accuracy,
         checked=accuracy.checked.with_one(check.wrong),

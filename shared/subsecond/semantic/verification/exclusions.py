@@ -32,9 +32,14 @@ class Exclusions:
 
     def add(self, asked: Vector, stored: Vector) -> None:
         """A hit of `stored` for `asked` was wrong. Both L2-normalised (dim,)."""
+        self.add_all(asked.reshape(1, -1), stored.reshape(1, -1))
+
+    def add_all(self, asked: Vector, stored: Vector) -> None:
+        """As `add`, for rows (n, dim)."""
         self._asked = np.vstack([self._asked, asked])[-MOST:]
         self._stored = np.vstack([self._stored, stored])[-MOST:]
-        self._least = np.append(self._least, np.float32(asked @ stored - REACH))[-MOST:]
+        least = np.einsum("ij,ij->i", asked, stored) - np.float32(REACH)
+        self._least = np.append(self._least, least.astype(np.float32))[-MOST:]
 
     def cover(self, asked: Vector, stored: Vector) -> bool:
         """Whether a hit of `stored` for `asked` would be one of a kind that was found wrong, in either direction."""

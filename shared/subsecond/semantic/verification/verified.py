@@ -1,19 +1,34 @@
 """What stands between the policy and a served hit where the owner has set a bound (`SUBSECOND_SEMANTIC=verified`).
 
-The semantic stage asks it for each candidate that the policy would let answer; what checks teach comes in by `learn`.
-Nothing here widens: it takes hits away from the policy and never adds one.
+The semantic stage asks it for each candidate that the policy would let answer. What checks teach comes in by `learn`,
+or is read from where the checker has noted it (`Bounds`). Nothing here widens: it takes hits away from the policy and
+never adds one.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from subsecond.aio.fail_open import fail_open
+from subsecond.aio.shared_refresh import SharedRefresh
+from subsecond.semantic.index.vectors import DTYPE, SCALE
 from subsecond.semantic.verification.accuracy import Accuracy, Check, checked, seeded
+from subsecond.semantic.verification.checks import Checks
 from subsecond.semantic.verification.exclusions import Exclusions
 
 if TYPE_CHECKING:
+    import asyncio
+
     from subsecond.semantic.index.vectors import Vector
+    from subsecond.semantic.verification.learned import Learned
+    from subsecond.stats.trace import Trace
 
 
 class Verified:
@@ -23,6 +38,17 @@ class Verified:
     def __init__(self, bound: float, cut: float, dim: int) -> None:
         self.accuracy = Accuracy.begin(bound, cut)
         self._exclusions = Exclusions(dim)
+
+    def take_over(self, learned: Learned, embedder: str) -> None:
+        """Know what a checker has noted. What another embedder's vectors excluded is not known here."""
+        least = self.accuracy
+        self.accuracy = replace(learned.accuracy, bound=least.bound, cut=max(least.cut, learned.accuracy.cut))
+        if learned.embedder == embedder and learned.wrong:
+            asked, stored = (
+                np.stack([np.frombuffer(row, DTYPE) for row in rows]).astype(np.float32) / np.float32(SCALE)
+                for rows in zip(*learned.wrong, strict=True)
+            )
+            self._exclusions.add_all(asked, stored)
 
     def refusal(self, asked: Vector, stored: Vector, score: float) -> str:
         """Why the hit is not served; empty where it is."""
@@ -45,20 +71,81 @@ class Verified:
 
 # Partitions of which an environment remembers what was learned; the one unused for longest goes first.
 MOST = 256
+# Seconds between two looks at what a partition has learned.
+EVERY = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """One partition. read: whether it was ever read what it has learned."""
+
+    verified: Verified
+    refresh: SharedRefresh
+    etag: str | None = None
+    read: bool = False
 
 
 class Bounds:
-    """What each partition has learned. bound, cut, dim: as of `Verified`."""
+    """What each partition has learned. bound, cut, dim: as of `Verified`; embedder: whose vectors they are. checks:
+    where it is noted; None: nowhere but here. `ticks`: seconds."""
 
-    def __init__(self, bound: float, cut: float, dim: int) -> None:
-        self._made = bound, cut, dim
-        self._known: OrderedDict[str, Verified] = OrderedDict()
+    def __init__(
+        self,
+        bound: float,
+        cut: float,
+        dim: int,
+        embedder: str = "",
+        checks: Checks | None = None,
+        *,
+        ticks: Callable[[], float] = time.time,
+    ) -> None:
+        self._make = partial(Verified, bound, cut, dim)
+        self._embedder = embedder
+        self._checks = checks
+        self._ticks = ticks
+        self._partitions: OrderedDict[str, _Known] = OrderedDict()
+
+    def begin(self, partition: str) -> asyncio.Task[None] | None:
+        """Start to read what is new, unless that was done within EVERY: `SharedRefresh.begin`."""
+        return self._known(partition).refresh.begin()
+
+    async def ready(self, partition: str, trace: Trace, timeout_s: float) -> bool:
+        """Whether it is known what was learned: without that an environment would serve what others have given up. It
+        is waited for once; later a refresh goes on beside the requests."""
+        known = self._known(partition)
+        known.refresh.begin()
+        if not known.read:
+            await fail_open(trace, "accuracy", known.refresh.wait(), timeout_s)
+        return known.read
 
     def of(self, partition: str) -> Verified:
-        known = self._known.get(partition)
+        return self._known(partition).verified
+
+    async def close(self) -> None:
+        """Cancel the refreshes that still run."""
+        for known in self._partitions.values():
+            known.refresh.cancel()
+
+    def _known(self, partition: str) -> _Known:
+        known = self._partitions.get(partition)
         if known is None:
-            known = self._known[partition] = Verified(*self._made)
-        self._known.move_to_end(partition)
-        while len(self._known) > MOST:
-            self._known.popitem(last=False)
+            refresh = SharedRefresh(partial(self._read, partition), EVERY, self._ticks)
+            known = self._partitions[partition] = _Known(self._make(), refresh)
+        self._partitions.move_to_end(partition)
+        while len(self._partitions) > MOST:
+            self._partitions.popitem(last=False)
         return known
+
+    async def _read(self, partition: str) -> None:
+        """Raises ObjectsFailed, and ValueError where it is damaged; what was known before stays."""
+        known = self._known(partition)
+        if self._checks is None:
+            known.read = True
+            return
+        version = await self._checks.learned(partition, known.etag)
+        if not version.unchanged:
+            verified = self._make()
+            if version.learned:
+                verified.take_over(version.learned, self._embedder)
+            known.verified, known.etag = verified, version.etag
+        known.read = True

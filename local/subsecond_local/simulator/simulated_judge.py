@@ -1,0 +1,28 @@
+"""The fault `judge`: a model that answers the gateway's checks of semantic hits, or anything, with yes or no."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from subsecond.semantic.verification.seeding import TURNED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TELLING = {*TURNED, "not", "never", "no"}
+
+
+def verdict(body: Mapping[str, Any]) -> str:
+    """Yes, unless the questions of the check differ in a number, a negation, or a word that has an opposite."""
+    try:
+        asked = json.loads(body["messages"][-1]["content"])
+        return "yes" if _telling(asked["new_question"]) == _telling(asked["stored_question"]) else "no"
+    except (KeyError, TypeError, ValueError):
+        return "yes"
+
+
+def _telling(text: str) -> set[str]:
+    words = re.findall(r"\w+", text.lower())
+    return {word for word in words if word in TELLING or word.isdigit()}
