@@ -64,7 +64,7 @@ def test_names_of_other_programs_are_none_of_our_business(caplog, other):
         ("CACHE_MARKERS", "off, openai, anthropic, bedrock"),
         ("PREFER", "latency, price"),
         ("DIFFICULTY", "off, default, file:PATH"),
-        ("SEMANTIC", "off, guarded, threshold"),
+        ("SEMANTIC", "off, guarded, shadow, threshold, verified"),
         ("FLIGHTS", "off, dynamodb, memory"),
         ("EXACT", "dynamodb, layered, memory"),
         ("EMBEDDER", "bedrock, hashing, minilm, openai, static"),

@@ -82,12 +82,7 @@ class SemanticCache:
         tenant, call, prompt, trace = request.tenant, request.call, request.prompt, request.trace
         if vector is None or not may_read(call):
             return None
-        if self.reader.has(tenant.partition):
-            # What others have stored meanwhile is found by the next request: no answer waits for the bucket.
-            self.reader.begin(tenant.partition)
-        else:
-            await fail_open(trace, "index", self.reader.refresh(tenant.partition), self.timeout_s)
-        if not await self._knows(tenant.partition, trace):
+        if not await self._is_ready(tenant.partition, trace):
             return None
         least = max(self.policy.floor, call.rules.similarity)
         near = [
@@ -115,8 +110,14 @@ class SemanticCache:
             trace.sample = None  # it was not served after all
         return None
 
-    async def _knows(self, partition: str, trace: Trace) -> bool:
-        """Whether it is known what was invalidated, and what was learned of wrong hits."""
+    async def _is_ready(self, partition: str, trace: Trace) -> bool:
+        """The index is there as far as it can be; whether it is known what was invalidated, and what was learned of
+        wrong hits."""
+        if self.reader.has(partition):
+            # What others have stored meanwhile is found by the next request: no answer waits for the bucket.
+            self.reader.begin(partition)
+        else:
+            await fail_open(trace, "index", self.reader.refresh(partition), self.timeout_s)
         if self.rules and not await self.rules.ready(partition, trace):
             return False
         return self.bounds is None or await self.bounds.ready(partition, trace, self.timeout_s)

@@ -97,7 +97,7 @@ class Accuracy:
         never, at this rate."""
         share = self.checked.share(self.bound / 2, STRENGTH)
         for n in _sizes(max(self.checked.n, STEP)):
-            judged = JudgeErrors(_grown(self.judge.wrong, n), _grown(self.judge.right, n))
+            judged = JudgeErrors(_grown(self.judge.wrong, n, 1 - JUDGE_ERRS), _grown(self.judge.right, n, JUDGE_ERRS))
             if wrong_share(Counted(n, round(share * n)), judged, ALPHA).high <= self.bound:
                 return n - self.checked.n
         return None
@@ -147,8 +147,9 @@ def _sizes(least: int) -> list[int]:
     return [round(least * 1.25**power) for power in range(40)]
 
 
-def _grown(counted: Counted, n: int) -> Counted:
-    """The judge's counts as they would be with a seeded pair of each kind for every tenth check."""
+def _grown(counted: Counted, n: int, expected: float) -> Counted:
+    """The judge's counts as they would be with a seeded pair of each kind for every tenth check. expected: its share
+    where none was judged yet."""
     size = max(counted.n, n // 10)
-    expected = counted.yes / counted.n if counted.n else 0.0
-    return Counted(size, round(expected * size))
+    share = counted.yes / counted.n if counted.n else expected
+    return Counted(size, round(share * size))
