@@ -319,6 +319,19 @@ async def test_who_asks_for_the_same_meanwhile_waits_for_that_call():
     assert made._aloft == {}
 
 
+@pytest.mark.parametrize("rules", [{"write": False}, {"coalesce": False}, {"read": False}])
+async def test_who_shares_nothing_neither_joins_nor_is_joined(rules):
+    server = Server()
+    server.gate.clear()
+    made = stage(server)
+    tasks = [asyncio.create_task(ask(made, body("a"), **one)) for one in (rules, {}, rules)]
+    for _ in range(3):
+        await server.asked.acquire()
+    server.gate.set()
+    assert [one.trace.source for one in await asyncio.gather(*tasks)] == ["upstream"] * 3
+    assert made._aloft == {}
+
+
 async def test_where_that_call_fails_everybody_asks_for_themselves():
     server = Server(failing=[UpstreamError("No.", status=500)])
     server.gate.clear()

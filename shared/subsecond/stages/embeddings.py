@@ -151,6 +151,8 @@ class Embeddings:
             _, late = await asyncio.wait(theirs.values(), timeout=left)
         if late:
             raise DeadlineExceeded("The time limit of this request is used up.")
+        if not await self.rules.ready(asking.partition, asking.trace):
+            return {}
         told = {key: one for key, future in theirs.items() if (one := future.result())}
         return {key: one for key, one in told.items() if self._may_serve(asking, one)}
 
@@ -159,7 +161,7 @@ class Embeddings:
         for, or where the parts of it cannot be told apart: then the request is asked as it came."""
         whole = len(keys) == len(asking.keys)
         loop, where = asyncio.get_running_loop(), asking.where
-        flights: Aloft = {key: loop.create_future() for key in keys}
+        flights: Aloft = {key: loop.create_future() for key in keys} if may_coalesce(asking.call) else {}
         aloft = self._aloft.setdefault(where, {})
         aloft |= flights
         made: Found = {}
