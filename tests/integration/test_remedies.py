@@ -104,3 +104,41 @@ async def test_a_value_that_is_none_of_its_kind_is_told_what_is_wanted(served, b
     assert (error["param"], error["code"]) == ("value", "invalid_value")
     assert error["message"].startswith(f"'value' is no {by}: ")
     assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "remedy"),
+    [
+        ("Agents/Python 0.20", "set_default_openai_api"),
+        ("pydantic-ai/1.9 python", "OpenAIChatModel"),
+        ("ai-sdk/openai/3.1 runtime/node", "openai.chat(MODEL)"),
+        ("langchain-openai/1.7", "use_responses_api=False"),
+        ("OpenAI/Python 3.54.0", "client.chat.completions.create"),
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/responses"), ("GET", "/v1/responses/resp_1")])
+async def test_a_client_of_responses_is_told_its_own_way_to_chat_completions(served, agent, remedy, method, path):
+    client = await served()
+    seen = await client.send(method, path, content={"model": "m", "input": "hi"}, user_agent=agent)
+    assert (seen.status, seen.json["error"]["code"]) == (404, "api_not_served")
+    assert remedy in seen.json["error"]["message"]
+    assert seen.json["error"]["message"].count("Use ") == 1
+    assert "model" not in seen.json["error"]["message"].split("Use")[0]
+
+
+async def test_an_unknown_client_of_responses_is_told_all_ways(served):
+    seen = await (await served()).post("/v1/responses", {"model": "m", "input": "hi"}, user_agent="curl/8")
+    assert all(word in seen.json["error"]["message"] for word in ("Agents SDK", "pydantic-ai", "Vercel", "LangChain"))
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_a_client_of_messages_is_told_in_anthropics_shape(served, path):
+    seen = await (await served()).post(path, {"model": "m", "messages": []}, user_agent="Anthropic/Python 0.70")
+    assert (seen.status, seen.json["type"], seen.json["error"]["type"]) == (404, "error", "not_found_error")
+    assert "chat completions are" in seen.json["error"]["message"]
+    assert seen.json["request_id"] == seen.headers["x-request-id"]
+
+
+async def test_the_gateways_address_leads_to_the_page(served):
+    seen = await (await served()).send("GET", "/", host="elsewhere.example")
+    assert (seen.status, seen.headers["location"]) == (307, "/dashboard")

@@ -100,7 +100,8 @@ def _told(found: Mapping[str, Any]) -> str:
     if not found["changed"]:
         return f"Nothing has changed: the entry has {found['negatives']} reports already."
     what = "answers that question no more" if found["verdict"] == "wrong" else "may answer that question again"
-    return f"The entry {what}, in any environment. It has {found['negatives']} reports."
+    reports = "1 report" if found["negatives"] == 1 else f"{found['negatives']} reports"
+    return f"The entry {what}, in any environment. It has {reports}."
 
 
 def _counted(found: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ def shown(call: Call, sent: Call, report: OptimiserReport, counted: tuple[int, i
     share = f" ({(after - before) / before:+.1%})" if before else ""
     yield f"level {report.level}: {before:,} -> {after:,} tokens{share}, {Tokens().counter(call.model).name}"
     for rule in report.rules:
-        yield f"  {rule.name}: {rule.edits} places, {rule.chars:,} characters"
+        yield f"  {rule.name}: {rule.edits} {'place' if rule.edits == 1 else 'places'}, {rule.chars:,} characters"
     if report.skipped:
         yield f"  text left alone: the request has a {report.skipped}"
     if report.pinned:

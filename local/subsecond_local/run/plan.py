@@ -83,6 +83,7 @@ class RunPlan:
             stores.note_run(self._config.data, self._stores, base_url)
             self._cleaning.callback(stores.forget_run, self._config.data)
         how = f"upstream: {self._upstream.name}, mode: {self._config.mode}, stores: {self._config.stores}"
+        how += f", page: http://{HOST}:{self._config.port}/, logs: {self._config.data / 'logs'}"
         return f"Subsecond is ready: {base_url}  key: {self._key}  ({how})"
 
     def _find_stores(self) -> Stores | None:

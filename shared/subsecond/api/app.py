@@ -15,6 +15,7 @@ from subsecond import bootstrap
 from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
 from subsecond.api.cache_routes import explain, explain_question, feedback, invalidate
+from subsecond.api.dialects_not_served import dialect_of, refusal
 from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
@@ -48,7 +49,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
     # A redirect would name the host that the client claims to have asked.
     app.router.redirect_slashes = False
-    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(HTTPException, _on_http_exception)
 
     def route(method: str, path: str, handle: Handle) -> None:
         async def endpoint(request: Request) -> Response:
@@ -70,6 +71,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/cache/feedback", feedback)
     route("POST", "/v1/cache/invalidate", invalidate)
     app.add_route("/health", _health, methods=["GET"])
+    app.add_route("/", _to_the_page, methods=["GET"])
     return app
 
 
@@ -84,6 +86,17 @@ def _fastapi(lifespan: Lifespan) -> Starlette:
 
     # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
     return FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    if dialect := dialect_of(request.url.path):
+        return refusal(dialect, request.headers.get("user-agent", ""), Trace().request_id)
+    return await on_http_exception(request, error)
+
+
+async def _to_the_page(_request: Request) -> Response:
+    """Who opens the gateway's address in a browser sees the page. The path alone: no host that a client claims."""
+    return Response(status_code=307, headers={"location": "/dashboard"})
 
 
 async def _health(_request: Request) -> Response:
