@@ -27,7 +27,7 @@ BODY = "{'model': 'm', 'messages': [{'role': 'user', 'content': 'x'}]}"
 COLD: dict[str, dict[str, str]] = {
     "JSON": {"json": "import json", "orjson": "import orjson", "msgspec": "import msgspec"},
     "body check, with the first check": {
-        "pydantic": f"from subsecond.api.wire import ChatBody, check; check(ChatBody, {BODY})",
+        "pydantic": f"from subsecond.api.bodies import ChatBody, check; check(ChatBody, {BODY})",
         "msgspec": f"from tests.benchmarks.msgspec_check import check; check({BODY})",
         "own check": "import subsecond.errors",
     },

@@ -12,8 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from subsecond.api.bodies import BatchBody, ChatBody, Common, EmbeddingsBody, TextBody, check
 from subsecond.api.request import ZLIB, inflated
-from subsecond.api.wire import Asked, BatchBody, ChatBody, Common, EmbeddingsBody, TextBody, check, parse, to_call
+from subsecond.api.wire import Asked, parse, to_call
 from subsecond.bootstrap import gateway
 from subsecond.cache.cacheability import lifetime, may_coalesce, may_compare
 from subsecond.cache.codec import pack, unpack

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.api.wire import Asked, ChatBody, check, to_call
+from subsecond.api.bodies import ChatBody, check
+from subsecond.api.wire import Asked, to_call
 from subsecond.bootstrap import gateway
 from subsecond.errors import InvalidRequest
 from subsecond.stats.trace import Step, Trace

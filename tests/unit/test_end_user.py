@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.api.wire import TAG
+from subsecond.api.bodies import TAG
 from subsecond.cache.end_user import end_user, tags_of, user_tag
 from subsecond.cache.key import KeyPolicy, KeyTerms, prepare
 from subsecond.cache.key_fields import left_out

@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 from subsecond import bootstrap
 from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
-from subsecond.api.cache_routes import explain, explain_question, feedback, invalidate
 from subsecond.api.dialects_not_served import dialect_of, refusal
 from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
@@ -66,10 +65,10 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("GET", "/v1/models/{name:path}", model)
     route("GET", "/v1/cache/stats", statistics)
     route("GET", "/dashboard", page)
-    route("GET", "/v1/cache/explain", explain)
-    route("POST", "/v1/cache/explain", explain_question)
-    route("POST", "/v1/cache/feedback", feedback)
-    route("POST", "/v1/cache/invalidate", invalidate)
+    route("GET", "/v1/cache/explain", _control("explain"))
+    route("POST", "/v1/cache/explain", _control("explain_question"))
+    route("POST", "/v1/cache/feedback", _control("feedback"))
+    route("POST", "/v1/cache/invalidate", _control("invalidate"))
     app.add_route("/health", _health, methods=["GET"])
     app.add_route("/", _to_the_page, methods=["GET"])
     return app
@@ -79,6 +78,16 @@ def _checking(served: Gateway) -> asyncio.Task[None] | None:
     """Checks beside the requests of a plain server. Functions run no lifespan: there `Verify` checks."""
     checker = bootstrap.checker(served) if served.semantic else None
     return asyncio.create_task(checker.forever()) if checker else None
+
+
+def _control(name: str) -> Handle:
+    def handle(context: RequestContext) -> Response:
+        from subsecond.api import cache_routes  # noqa: PLC0415 -- pydantic, which no completion needs
+
+        reply: Response = getattr(cache_routes, name)(context)
+        return reply
+
+    return handle
 
 
 def _fastapi(lifespan: Lifespan) -> Starlette:

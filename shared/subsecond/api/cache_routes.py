@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from subsecond.api import cache_operations as control
 from subsecond.api import plans
+from subsecond.api.bodies import TAG, Message, check
 from subsecond.api.passthrough import JSON
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
-from subsecond.api.wire import TAG, Message, check
 from subsecond.cache.end_user import user_tag
 from subsecond.cache.false_hits import digest
 from subsecond.config import Settings

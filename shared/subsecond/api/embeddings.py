@@ -7,7 +7,7 @@ from starlette.types import Send
 from subsecond.api.headers import response_headers
 from subsecond.api.request import RequestContext
 from subsecond.api.response import GuardedResponse, with_fields, write
-from subsecond.api.wire import EmbeddingsBody, check, to_embeddings
+from subsecond.api.wire import to_embeddings
 from subsecond.model import Call, Tenant
 
 
@@ -45,6 +45,8 @@ class EmbeddingsResponse(GuardedResponse):
 
 
 def _call(context: RequestContext, body: dict[str, object]) -> Call:
+    from subsecond.api.bodies import EmbeddingsBody, check  # noqa: PLC0415 -- pydantic, which completions do without
+
     checked = check(EmbeddingsBody, body)
     cache_control = context.headers.get("cache-control", "")
     return to_embeddings(body, checked, cache_control, context.deadline(checked.max_latency_ms))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from subsecond.api.request import RequestContext
 from subsecond.api.response import Plan
-from subsecond.api.wire import Asked, BatchBody, ChatBody, Common, DeliveryOptions, TextBody, check, to_call
+from subsecond.api.usual_body import UsualBody, usual_chat, usual_text
+from subsecond.api.wire import Asked, DeliveryOptions, to_call
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint
+
+if TYPE_CHECKING:
+    from subsecond.api.bodies import ChatBody, Common, TextBody
 
 OPTIMISE = "x-subsecond-optimise"
 GRANULARITIES = ("token", "sentence")
@@ -17,7 +21,7 @@ GRANULARITIES = ("token", "sentence")
 
 def chat(context: RequestContext) -> Plan:
     def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
-        checked = check(ChatBody, body)
+        checked = usual_chat(body) or _checked_chat(body)
         return _call(context, "chat", Asked(body, context.raw), checked), delivery(context, checked)
 
     return plan
@@ -26,7 +30,7 @@ def chat(context: RequestContext) -> Plan:
 def texts(context: RequestContext, body: dict[str, Any], *, streamed: bool) -> tuple[list[Call], DeliveryOptions]:
     """One call for each prompt. Token arrays are one prompt each, and passed through."""
     filled = _with_default_model(context, body)
-    checked = check(TextBody, filled)
+    checked = usual_text(filled) or _checked_text(filled)
     how, prompt = delivery(context, checked), checked.prompt
     if not isinstance(prompt, list) or not prompt or isinstance(prompt[0], int):
         raw = context.raw if "model" in body else None
@@ -38,6 +42,8 @@ def texts(context: RequestContext, body: dict[str, Any], *, streamed: bool) -> t
 
 def batch(context: RequestContext, body: dict[str, Any]) -> list[Call]:
     body = _with_default_model(context, body)
+    from subsecond.api.bodies import BatchBody, check  # noqa: PLC0415 -- pydantic, which most requests do without
+
     checked = check(BatchBody, body)
     _bounded(context, len(checked.prompts), "prompts")
     rest = {name: value for name, value in body.items() if name not in ("prompts", "stream", "stream_options")}
@@ -46,7 +52,19 @@ def batch(context: RequestContext, body: dict[str, Any]) -> list[Call]:
     return _alike([replace(_call(context, "text", one, checked), form="whole") for one in each], context)
 
 
-def delivery(context: RequestContext, checked: Common) -> DeliveryOptions:
+def _checked_chat(body: dict[str, Any]) -> ChatBody:
+    from subsecond.api.bodies import ChatBody, check  # noqa: PLC0415 -- as in `batch`
+
+    return check(ChatBody, body)
+
+
+def _checked_text(body: dict[str, Any]) -> TextBody:
+    from subsecond.api.bodies import TextBody, check  # noqa: PLC0415 -- as in `batch`
+
+    return check(TextBody, body)
+
+
+def delivery(context: RequestContext, checked: Common | UsualBody) -> DeliveryOptions:
     granularity = context.headers.get("x-subsecond-granularity", "token")
     if granularity not in GRANULARITIES:
         wanted = " or ".join(GRANULARITIES)
@@ -61,7 +79,7 @@ def delivery(context: RequestContext, checked: Common) -> DeliveryOptions:
     )
 
 
-def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Common) -> Call:
+def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Common | UsualBody) -> Call:
     cache_control = context.headers.get("cache-control", "")
     call = to_call(endpoint, asked, checked, cache_control, context.deadline(checked.max_latency_ms))
     level = context.headers.get(OPTIMISE, "")
