@@ -64,7 +64,7 @@ async def measure(ours: Mapping[str, str], progress: Callable[[str], None], roun
     ours: the gateway's settings and the way to a stand-in with delays."""
     stores = stores_from_env(ours, ours["AWS_ENDPOINT_URL"], emulated=True)
     key, _ = KeyTable(stores.dynamodb(), stores.state_table).create("as-on-aws", "default", "default")
-    function = _function(ours)
+    function = function_of(ours)
     async with AsyncExitStack() as stack:
         author = await stack.enter_async_context(_host(replace(function, core_share=0.0, freeze=False, maximum=2)))
         asker = Asker(author, key)
@@ -147,7 +147,8 @@ class Asker:
         return sample
 
 
-def _function(ours: Mapping[str, str]) -> Function:
+def function_of(ours: Mapping[str, str]) -> Function:
+    """The streaming function in one environment as AWS gives it. ours: as in `measure`."""
     settings = {name: value for name, value in ours.items() if name != "SUBSECOND_API_KEY"}
     return Function(
         "streaming",

@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# Seconds: some turns of the loop. A thread that imports takes the interpreter for 5 ms at a time.
+MOMENT = 0.005
+
 
 class Lazy(Generic[T]):
     """`made` is None until `get` has ended for the first time."""
@@ -15,6 +18,7 @@ class Lazy(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._making: asyncio.Future[T] | None = None
+        self._due = False
         self.made: T | None = None
 
     async def get(self) -> T:
@@ -25,7 +29,13 @@ class Lazy(Generic[T]):
         return self.made
 
     def begin(self) -> None:
-        """Make it beside what goes on, unless it is made, or being made."""
+        """Make it beside what goes on, unless it is made: a moment later, so that what is said now leaves first."""
+        if self.made is None and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(MOMENT, self._when_due)
+
+    def _when_due(self) -> None:
+        self._due = False
         if self.made is None:
             self._begun()
 
