@@ -20,6 +20,8 @@ QUESTION = {"messages": [{"role": "user", "content": "Is anybody there?"}]}
 PARAPHRASE = {"messages": [{"role": "user", "content": "is anybody there"}]}
 # Slow enough to tell a real stream from one delivered in one piece.
 MODEL = "sim-t50-i20-n16"
+# One that the template lets the functions ask where it is told no others.
+NOVA = "amazon.nova-lite-v1:0"
 # Seconds that the table's stream may take.
 PATIENCE = 60.0
 
@@ -175,12 +177,48 @@ class Deployed:
 
         log: where its output goes.
         """
+        function = self._streaming(python, built, {})
+        with log.open("wb") as output:
+            cold, warm = asyncio.run(self._stream_through(function, output))
+        print(f"  a stream through the built function: first byte {cold * 1000:.0f} ms cold, {warm * 1000:.0f} ms warm")
+
+    def check_bedrock(self, python: Path, built: Path, log: Path, address: str) -> None:
+        """The built function with the stack's settings for Bedrock, against the stand-in at that address: an answer,
+        whole and streamed, signed with what the layer holds of botocore."""
+        expect("the policy for models", self.physical("AskModels") != "", expected=True)
+        function = self._streaming(python, built, {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": address})
+        with log.open("wb") as output:
+            asyncio.run(self._ask_bedrock(function, output))
+
+    async def _ask_bedrock(self, function: Function, log: IO[bytes]) -> None:
+        async with LambdaHost([function], [UrlRoute("/", function.name)], output=log) as host:
+            place = urlsplit(host.url).netloc
+            for body in ({"stream": False}, {"stream": True}):
+                said = await asyncio.to_thread(self._bedrock_says, place, {**QUESTION, "model": NOVA, **body})
+                expect("status of Bedrock's answer", said[0], 200)
+                expect("its end", b'"finish_reason":"stop"' in said[1], expected=True)
+
+    def _bedrock_says(self, netloc: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
+        connection = HTTPConnection(netloc, timeout=60)
+        headers = {
+            "authorization": f"Bearer {self.key}",
+            "content-type": "application/json",
+            "cache-control": "no-store",
+        }
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _streaming(self, python: Path, built: Path, more: Mapping[str, str]) -> Function:
         deployed = self.client("lambda").get_function_configuration(FunctionName=self.physical("Streaming"))
         layer = built / "Shared"
-        function = Function(
+        return Function(
             name="streaming",
             directory=built / "Streaming",
-            environment={**deployed["Environment"]["Variables"], **self._aws},
+            environment={**deployed["Environment"]["Variables"], **self._aws, **more},
             layers=(layer / "python",),
             mode="RESPONSE_STREAM",
             timeout=float(deployed["Timeout"]),
@@ -189,9 +227,6 @@ class Deployed:
             python=python,
             version=deploy_tools.VERSION,
         )
-        with log.open("wb") as output:
-            cold, warm = asyncio.run(self._stream_through(function, output))
-        print(f"  a stream through the built function: first byte {cold * 1000:.0f} ms cold, {warm * 1000:.0f} ms warm")
 
     async def _stream_through(self, function: Function, log: IO[bytes]) -> tuple[float, float]:
         """Seconds to the first byte, from an environment that starts for it and from the same one again."""

@@ -2,8 +2,9 @@
 
 Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
 in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
-ask it in other words, delete. Without a Python of the functions' version it fails, because imports must come from the
-built layer; with ALLOW_SKIP=1 it says so and does nothing.
+ask it in other words, deploy once more with Bedrock as the upstream and ask a stand-in of it, delete. Without a Python
+of the functions' version it fails, because imports must come from the built layer; with ALLOW_SKIP=1 it says so and
+does nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,10 +105,11 @@ def build(bench: Bench, architecture: str, folder: Path) -> None:
 def prove(bench: Bench, cleaning: ExitStack) -> None:
     timed("sam validate --lint", bench.sam, "validate", "--lint")
     build(bench, deploy_tools.architecture(), bench.built.relative_to(bench.sam.project))
+    deploy_tools.decide_conditions(bench.built / "template.yaml")
     supervisor = Supervisor(bench.scratch / "logs", StopFlag(), say)
     supervisor.stop.listen()
     cleaning.callback(supervisor.end)
-    simulator, key = start(supervisor, bench)
+    simulator, bedrock, key = start(supervisor, bench)
     deployed = Deployed(STACK, bench.aws)
     deployed.store_secret(SECRET, key)
     stack = {
@@ -128,29 +130,36 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
     deployed.check_schedules()
     deploy(bench, **stack, MemorySize="1536")
     deployed.check_update(memory=1536)
-    stream(bench, deployed)
+    log = bench.scratch / "streaming.log"
+    with log_of_failure(log):
+        deployed.check_streaming(bench.python, bench.built, log)
+    deploy(bench, **{**stack, "Upstream": "bedrock"}, MemorySize="1536")
+    with log_of_failure(log):
+        deployed.check_bedrock(bench.python, bench.built, log, f"http://{HOST}:{bedrock}")
     # Only after success: after a failure ministack ends with this process anyway.
     timed("sam delete", bench.sam, "delete", "--stack-name", STACK, "--no-prompts")
     deployed.check_deleted()
 
 
-def stream(bench: Bench, deployed: Deployed) -> None:
-    log = bench.scratch / "streaming.log"
+@contextmanager
+def log_of_failure(log: Path) -> Generator[None]:
+    """What the function has said goes with the LocalError of a check."""
     try:
-        deployed.check_streaming(bench.python, bench.built, log)
+        yield
     except LocalError as error:
         raise LocalError(f"{error}\nThe end of the function's log:\n{tail(log)}") from error
 
 
-def start(supervisor: Supervisor, bench: Bench) -> tuple[int, str]:
-    """Start ministack under the functions' Python, and the simulator; the simulator's port and key."""
+def start(supervisor: Supervisor, bench: Bench) -> tuple[int, int, str]:
+    """Start ministack under the functions' Python, the simulator and the stand-in for Bedrock; the latter two's ports,
+    and the simulator's key."""
     port = int(bench.aws["AWS_ENDPOINT_URL"].rpartition(":")[2])
     data = bench.scratch / "ministack"
     data.mkdir()
     lock = aws_emulator.lock_state(data)
     ministack = aws_emulator.ministack(port, data, bench.sam.environ, lock)
     ministack = replace(ministack, command=(str(bench.pythons / "python"), "-c", aws_emulator.UNINSTALLED))
-    [simulator], key = free_ports(1), "sim-key"
+    (simulator, bedrock), key = free_ports(2), "sim-key"
     upstream = Child(
         name="simulator",
         purpose="the simulator",
@@ -158,11 +167,24 @@ def start(supervisor: Supervisor, bench: Bench) -> tuple[int, str]:
         environ=dict(os.environ),
         health=f"http://{HOST}:{simulator}/health",
     )
-    for child in (ministack, upstream):
+    models = replace(
+        upstream,
+        name="bedrock",
+        purpose="the stand-in for Bedrock",
+        command=(sys.executable, "-m", "subsecond_local.bedrock.server", f"--port={bedrock}", *_keys(bench.aws)),
+        health=f"http://{HOST}:{bedrock}/health",
+    )
+    children = (ministack, upstream, models)
+    for child in children:
         supervisor.start(child)
-    for child in (ministack, upstream):
+    for child in children:
         supervisor.await_ready(child)
-    return simulator, key
+    return simulator, bedrock, key
+
+
+def _keys(aws: Mapping[str, str]) -> tuple[str, str]:
+    """With which the functions sign."""
+    return f"--key-id={aws['AWS_ACCESS_KEY_ID']}", f"--secret={aws['AWS_SECRET_ACCESS_KEY']}"
 
 
 def deploy(bench: Bench, **values: str) -> None:

@@ -110,7 +110,7 @@ class BedrockUpstream:
         return Reply(embeddings_reply(body, await _all([one(request) for request in requests])))
 
     async def warm(self) -> None:
-        """What the first call would pay for: botocore's signer, a connection. Raises UpstreamError."""
+        """What the first call would pay for: the signer, a connection. Raises UpstreamError."""
         await self._client.warm()
 
     async def hang_up(self) -> None:

@@ -31,7 +31,7 @@ class SignedWire:
         self._lazy = Lazy(self._made)
 
     async def load(self) -> None:
-        """Botocore's signer, the endpoint of the region, the system's trust: in a thread."""
+        """The signer, the region's address, the system's trust: in a thread."""
         if self._lazy.made is None:
             await self._get()
 

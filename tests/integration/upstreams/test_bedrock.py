@@ -64,6 +64,12 @@ async def test_the_path_is_botocore_s_and_the_signature_holds(bedrock, server, m
     assert sent_by_botocore("Converse", model, asked["body"])["body"] == asked["body"]
 
 
+async def test_the_request_id_of_aws_is_passed_on(bedrock):
+    reply = await bedrock().ask(call())
+    identity = dict(reply.headers)[b"x-upstream-request-id"].decode()
+    assert json.loads(reply.body)["id"] == f"chatcmpl-{identity}"
+
+
 async def test_a_region_of_its_own(bedrock, server):
     await said(bedrock(bedrock_region="eu-west-1"), call())
     assert server.asked()[0]["region"] == "eu-west-1"

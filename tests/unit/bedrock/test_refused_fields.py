@@ -38,6 +38,10 @@ ROWS = [
     (CLAUDE, {"reasoning_effort": "immense"}, "reasoning_effort"),
     (LLAMA, {"reasoning_effort": "low"}, "reasoning_effort"),
     (OLD_CLAUDE, {"reasoning_effort": "low", "max_tokens": 1024}, "reasoning_effort"),
+    (CLAUDE, {"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}, "tool_choice"),
+    (OLD_CLAUDE, {"reasoning_effort": "low", "response_format": {
+        "type": "json_schema", "json_schema": {"schema": {"type": "object"}}}}, "response_format"),
+    (CLAUDE, {"service_tier": "scale"}, "service_tier"),
     (LLAMA, {"thinking": {"type": "enabled"}}, "thinking"),
     (LLAMA, {"top_k": 3}, "top_k"),
     (LLAMA, {"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),

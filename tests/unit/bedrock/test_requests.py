@@ -172,12 +172,20 @@ FIELDS = {
     "effort of a Claude that adapts": (
         NEW_CLAUDE,
         {"reasoning_effort": "high"},
-        {"additionalModelRequestFields": {"thinking": {"type": "adaptive"}}, "outputConfig": {"effort": "high"}},
+        {
+            "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+            "outputConfig": {"effort": "high"},
+            "inferenceConfig": {"maxTokens": 4096 + 16_384},
+        },
     ),
     "the least effort": (
         NEW_CLAUDE,
         {"reasoning_effort": "minimal"},
-        {"additionalModelRequestFields": {"thinking": {"type": "adaptive"}}, "outputConfig": {"effort": "low"}},
+        {
+            "additionalModelRequestFields": {"thinking": {"type": "adaptive"}},
+            "outputConfig": {"effort": "low"},
+            "inferenceConfig": {"maxTokens": 4096 + 1024},
+        },
     ),
     "effort of an older Claude is a budget beside the answer": (
         OLD_CLAUDE,

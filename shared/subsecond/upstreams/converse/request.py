@@ -54,7 +54,8 @@ LEAST: Final = {"max_tokens": 1, "max_completion_tokens": 1, "temperature": 0, "
 BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384, "xhigh": 32_768}
 _LEVELS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high"}
 LEAST_BUDGET: Final = 1024
-TIERS: Final = {"priority": "priority", "flex": "flex", "default": "default"}
+# None: Bedrock's own choice.
+TIERS: Final = {"auto": None, "default": "default", "flex": "flex", "priority": "priority"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def converse_request(call: Call, family: Family, terms: Terms) -> Asked:
     conversation = Conversation(messages, caches=family.caches, thinks=family.thinks)
     tools, schema_tool = tool_fields(body, family, used=conversation.uses_tools)
     thinking, effort, budget = _reasoning(body, family)
+    if "thinking" in thinking:
+        _check_unforced(tools, schema_tool)
     content: dict[str, Any] = {"messages": conversation.messages, "inferenceConfig": _inference(body, terms, budget)}
     if conversation.system:
         content["system"] = conversation.system
@@ -93,9 +96,22 @@ def converse_request(call: Call, family: Family, terms: Terms) -> Asked:
     if terms.guardrail:
         identifier, version = terms.guardrail
         content["guardrailConfig"] = {"guardrailIdentifier": identifier, "guardrailVersion": version}
-    if tier := TIERS.get(str(body.get("service_tier"))):
+    if tier := _tier(body.get("service_tier") or "auto"):
         content["serviceTier"] = {"type": tier}
     return Asked(content, schema_tool)
+
+
+def _check_unforced(tools: Mapping[str, Any], schema_tool: str | None) -> None:
+    """A Claude that thinks cannot be made to use a tool."""
+    if {"any", "tool"} & tools.get("toolConfig", {}).get("toolChoice", {}).keys():
+        param = "response_format" if schema_tool else "tool_choice"
+        raise unsupported(param, "while it thinks this model cannot be made to use a tool.")
+
+
+def _tier(name: str) -> str | None:
+    if name not in TIERS:
+        raise unsupported("service_tier", f"it is one of {', '.join(TIERS)}.")
+    return TIERS[name]
 
 
 def _check(body: Mapping[str, Any]) -> None:
@@ -146,7 +162,7 @@ def _reasoning(body: Mapping[str, Any], family: Family) -> tuple[dict[str, Any],
     if not family.thinks:
         raise unsupported("reasoning_effort", "this model has no such dial.")
     if family.adapts:
-        return {"thinking": {"type": "adaptive"}}, "low" if effort == "minimal" else effort, 0
+        return {"thinking": {"type": "adaptive"}}, "low" if effort == "minimal" else effort, BUDGETS[effort]
     budget = _budget(body, effort)
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}, "", budget
 
