@@ -30,7 +30,7 @@ def test_a_text_is_shown_as_a_diff_with_its_figures(ran):
     assert "-You are a helper for the team and you must answer with care.\u00b7\u00b7\u00b7" in out
     assert "+You are a helper for the team and you must answer with care.\n" in out
     assert "level lossless: " in out
-    assert "lossless: 1 places" in out
+    assert "lossless: 1 place," in out
     assert "\033[" not in out
 
 
