@@ -8,7 +8,7 @@ next one: one at a time, because the others join that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -150,8 +150,8 @@ class Led:
     watcher: Watcher
     trace: Trace
 
-    async def next(self) -> Event | None:
-        return await self.watcher.next()
+    def next(self) -> Awaitable[Event | None]:
+        return self.watcher.next()
 
     async def leave(self) -> None:
         # The leader's trace is recorded now: what the call comes to cost later is not in it.
