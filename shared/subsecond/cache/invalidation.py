@@ -122,7 +122,10 @@ class Rules:
     def _invalid(self, partition: str, created: float, places: Iterable[Place]) -> bool:
         if created <= self._clock() - self.life:
             return True
-        return any(created <= self.date(partition, *place) for place in places)
+        rules = self._known(partition).rules
+        if not rules:  # of most partitions, and a request asks for each of its candidates
+            return False
+        return any(created <= rule.before for place in places if (rule := rules.get(place)))
 
     def _known(self, partition: str) -> _Known:
         known = self._partitions.get(partition)
