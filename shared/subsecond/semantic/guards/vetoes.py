@@ -21,7 +21,18 @@ _EXCLUSIVE = frozenset(
 
 
 # "How do I cancel" does not ask when, nor does "how many" ask how.
-_APART = tuple({kind, other} for kind, other in (("<how>", "<when>"), ("<how>", "<howmany>"), ("<where>", "<what>")))
+_APART = (
+    {"<how>", "<when>"},
+    {"<how>", "<howmany>"},
+    {"<how>", "<howmuch>"},
+    {"<how>", "<must>"},
+    {"<how>", "<is>"},
+    {"<where>", "<what>"},
+    {"<why>", "<what>"},
+    {"<manner>", "<what>"},
+    {"<howmany>", "<can>"},
+    {"<howmany>", "<want>"},
+)
 
 
 def identifiers(a: Reading, b: Reading) -> str:
