@@ -22,9 +22,9 @@ _FOR = frozenset(
     (
         "similarity", "similarity over .7", "similarity over .85", "cover, lesser side", "cover, larger side",
         "words in common", "nothing left", "alignment, worst", "alignment, mean", "function words in common",
-        "same kind of question", "neighbours in common", "length ratio", "same first word", "same last word",
+        "same kind of question", "neighbours in common", "length ratio", "same last word",
         "likeness of contents", "similarity and cover", "similarity and alignment", "cover and alignment",
-        "high similarity and nothing left", "similarity and kind",
+        "similarity and kind",
     )
 )  # fmt: skip
 _EITHER = frozenset(

@@ -113,7 +113,9 @@ def _rows(
 def _judged(asked: str, stored: str, similarity: float) -> tuple[list[float], str]:
     """As `semantic/policies/guarded.py` judges, but that what is refused is scored too."""
     a, b, nothing = read(asked), read(stored), [0.0] * len(features.NAMES)
-    if not (language.english(asked) and language.english(stored)) or sameness.coded(asked) or sameness.coded(stored):
+    if sameness.coded(asked) or sameness.coded(stored):
+        return nothing, "same words" if sameness.same_around_code(asked, stored) else "code"
+    if not (language.english(asked) and language.english(stored)):
         return nothing, "same words" if abroad.same(asked, stored) else "not English"
     if sameness.same_words(a, b):
         return nothing, "same words"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 BRAND = 1
 # The share of words inside of sentences with a capital beyond which capitals say nothing.
 MOST = 0.6
+# Words of a text in capitals that may be an acronym.
+FEW = 2
 
 
 class Case(NamedTuple):
@@ -45,15 +47,18 @@ def differ(one: Case, other: Case) -> bool:
 
 def case(found: Sequence[Token]) -> Case:
     units = tuple(
-        unit for at, token in enumerate(found) if (unit := _unit(token, found[at + 1] if at + 1 < len(found) else None))
+        unit
+        for at, token in enumerate(found)
+        if (token.sort == "number" or token.written in _BITS)
+        and (unit := _unit(token, found[at + 1] if at + 1 < len(found) else None))
     )
-    capital = any(token.capital for token in found)
-    if not capital:
-        return Case(units) if units else _LOWER
     words = [token for token in found if token.sort == "word"]
-    if len(words) > 2 and all(token.written.isupper() for token in words if token.written):  # noqa: PLR2004
+    capitals = [token for token in words if token.capital]
+    if not capitals:
+        return Case(units) if units else _LOWER
+    if len(words) > FEW and all(token.written.isupper() for token in words if token.written):
         return Case(units, manner="upper")
-    marked = sorted(token.written for token in words if token.capital and _means_else(token.written))
+    marked = sorted(token.written for token in capitals if _means_else(token.written))
     inside = [token.capital for token in words if not token.first]
     if sum(inside) > MOST * len(inside):
         return Case(units, tuple(marked), manner="title")

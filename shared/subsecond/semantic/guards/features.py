@@ -43,7 +43,6 @@ NAMES = (
     "moved",
     "length ratio",
     "neighbours in common",
-    "same first word",
     "same last word",
     "few words",
     "many words",
@@ -57,7 +56,6 @@ NAMES = (
     "similarity and alignment",
     "cover and alignment",
     "similarity and length",
-    "high similarity and nothing left",
     "similarity and kind",
 )
 # Words with a content of a text that counts as one of few.
@@ -70,8 +68,8 @@ _MODALS = frozenset(
     )
 )  # fmt: skip
 PLAIN_WEIGHT = 0.35
-_COVER, _WORST, _MANY, _NOTHING, _KIND = map(
-    NAMES.index, ("cover, lesser side", "alignment, worst", "many words", "nothing left", "same kind of question")
+_COVER, _WORST, _MANY, _KIND = map(
+    NAMES.index, ("cover, lesser side", "alignment, worst", "many words", "same kind of question")
 )
 
 
@@ -87,14 +85,13 @@ def features(a: Reading, b: Reading, matching: Matching, similarity: float) -> l
 
 def _together(found: Sequence[float]) -> list[float]:
     """Products: words in common mean more where the vectors agree."""
-    similarity, over, high = found[:3]
+    similarity, over = found[:2]
     cover, worst = found[_COVER], found[_WORST]
     return [
         similarity * cover,
         similarity * worst,
         cover * worst,
         similarity * found[_MANY],
-        high * found[_NOTHING],
         over * found[_KIND],
     ]
 
@@ -160,7 +157,6 @@ def _places(a: Reading, b: Reading, matching: Matching) -> list[float]:
         min(order.blocks([j for _, j in pairs]) - 1, 3) / 3 if pairs else 0.0,
         (lengths[0] + 1) / (lengths[1] + 1),
         near / max(1, lengths[1] - 1),
-        float(bool(pairs) and pairs[0] == (0, 0)),
         float(bool(pairs) and (len(a.words) - 1, len(b.words) - 1) in pairs[-2:]),
         float(lengths[1] <= FEW_WORDS),
         min(lengths[1], 20) / 20,
