@@ -14,7 +14,7 @@ def swapped(a: Reading, b: Reading, matching: Matching) -> str:
     """The reason "order" or "direction" where the shared words mean something else by their order, else ""."""
     if _directions(a, b, matching):
         return "direction"
-    pairs = [(i, j) for i, j in matching.pairs if a.words[i].key != "not"]
+    pairs = [(i, j) for i, j in matching.pairs if a.words[i].key not in _FREE]
     positions = [j for _, j in pairs]
     return "order" if positions != sorted(positions) and _means_else(a, b, matching, pairs) else ""
 
@@ -23,6 +23,8 @@ def _means_else(a: Reading, b: Reading, matching: Matching, pairs: list[tuple[in
     """Whether another order of the words makes another question."""
     if ("be" in a.plain) == ("be" in b.plain) and _compound(a, b, pairs):
         return True
+    if _joined_by_preposition(a, b, pairs):
+        return False
     runs = blocks([j for _, j in pairs])
     if matching.left or matching.right:
         return runs > MOST_BLOCKS and not _joined(a, b, matching)
@@ -31,6 +33,8 @@ def _means_else(a: Reading, b: Reading, matching: Matching, pairs: list[tuple[in
     return _objects(a) != _objects(b) or not (runs <= ONE_MOVED or _joined(a, b, matching))
 
 
+# Words whose place says nothing: "which is the best X", "which X is the best".
+_FREE = frozenset(("not", "best"))
 # Runs of neighbours where one phrase has moved; and beyond which even texts that differ in words are in another order.
 ONE_MOVED, MOST_BLOCKS = 2, 4
 # Words that change places.
@@ -58,13 +62,28 @@ def _directions(a: Reading, b: Reading, matching: Matching) -> bool:
     return False
 
 
+def _exchanged(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The two pairs of words that changed places with each other, where no other word has moved."""
+    moved = [(i, j) for (i, j), k in zip(pairs, sorted(j for _, j in pairs), strict=True) if j != k]
+    return moved if len(moved) == PAIR else []
+
+
 def _compound(a: Reading, b: Reading, pairs: list[tuple[int, int]]) -> bool:
     """Whether two words side by side changed places, and nothing else: a house boat is no boat house."""
-    moved = [(i, j) for (i, j), k in zip(pairs, sorted(j for _, j in pairs), strict=True) if j != k]
-    if len(moved) != PAIR:
+    if not (moved := _exchanged(pairs)):
         return False
     (i, j), (k, m) = moved
     return a.words[k].at - a.words[i].at == 1 and b.words[j].at - b.words[m].at == 1
+
+
+def _joined_by_preposition(a: Reading, b: Reading, pairs: list[tuple[int, int]]) -> bool:
+    """Whether two words side by side here have a preposition between them there: "work stress", "stress at work"."""
+    if not (moved := _exchanged(pairs)):
+        return False
+    (i, j), (k, m) = moved
+    one, other = (a.words[i].at, a.words[k].at), (b.words[m].at, b.words[j].at)
+    between = {*a.plain[one[0] + 1 : one[1]], *b.plain[other[0] + 1 : other[1]]}
+    return 1 in (one[1] - one[0], other[1] - other[0]) and bool(between & (tables().cues["place"] | {"of"}))
 
 
 def _phrases(reading: Reading) -> tuple[tuple[str, ...], ...]:
@@ -73,7 +92,7 @@ def _phrases(reading: Reading) -> tuple[tuple[str, ...], ...]:
     for word in reading.words:
         if word.place:
             found.append([word.place])
-        if word.key != "not":
+        if word.key not in _FREE:
             found[-1].append(word.key)
     head, *rest = (tuple(some) for some in found)
     return head, *sorted(rest)

@@ -19,7 +19,7 @@ Sort = Literal["word", "number", "code", "quote", "sign", "stop"]
 _TOKEN = re.compile(
     r"""
     (?P<plain>[A-Za-z]+(?=[\s?!,;]|[.:]\s|[.:]?$))\x20?     # most words, with the blank, at which all else would fail
-  | (?P<quote>(?<!\w)"[^"\n]{1,200}"|`[^`\n]{1,200}`|(?<!\w)'[^'\n]{1,200}'(?!\w))
+  | (?P<quote>(?<!\w)"{1,2}[^"\n]{1,200}"{1,2}|`[^`\n]{1,200}`|(?<!\w)'[^'\n]{1,200}'(?!\w))
   # A name begins where no letter, digit or "_" stands before it: each run of those is gone through once, and not again
   # for each "_" in it.
   | (?P<code>(?:https?://|www\.)[^\s<>"]+                  # an address
@@ -38,7 +38,7 @@ _TOKEN = re.compile(
   | (?P<and>(?<=\w\w\s)&(?=\s\w\w))                       # between two letters it may be an operator
   # What ends a sentence stands at a word, or by itself at the end. Elsewhere it means something: "rm .".
   | (?P<stop>(?<=[\w"')\]}%])(?:[.,;:!?\u2026]{1,9}(?=[\s"']|$)|[.!?](?=\)))|[?!]{1,3}(?=\s{0,3}$)
-      |(?<=\s)[:;]-?[()](?=\s|$)|\n|(?<=[^\W\d_]{2})/(?=[^\W\d_]{2})
+      |(?<=\s)[:;]-?[()](?=\s|$)|\n|(?<=[^\W\d_]{2}\s)[-/]\s(?=[^\W\d_]{2})|(?<=[^\W\d_]{2})/(?=[^\W\d_]{2})|\(e?s\)
       |[\u00bf\u00a1\u3001\u3002\uff0c\uff01\uff1f\uff1a\uff1b\u060c\u061b\u061f\u0964\u300c\u300d])
   | (?P<hyphen>(?<=[^\W\d_])-(?=[^\W_])|(?<=\d)-(?=[^\W\d_]))
   | (?P<call>(?<=\w)\()
@@ -49,6 +49,8 @@ _TOKEN = re.compile(
 _STRAIGHT = str.maketrans(
     "\u2018\u2019\u02bc\u00b4\u201c\u201d\u201e\u00ab\u00bb\u2010\u2011\u2013\u2014", '\'\'\'\'"""""----'
 )
+# Tokens of a sentence in which a comma at a word's side may turn the sense: "Eat, grandma". "In Lima, Peru" is longer.
+SHORTEST, LONGEST = 3, 6
 # "iphone15", "covid19": the word and its number.
 _NUMBERED = re.compile(r"([a-z]{3,})([0-9]+)")
 _ORDINALS = {"1st": "first", "2nd": "second"}
@@ -90,7 +92,8 @@ def _scan(plain: str, found: list[Token], *, first: bool) -> None:
             continue
         before = len(found)
         if sort == "stop":
-            first = piece[-1] not in ",;()"
+            piece = piece.strip(" ") or piece
+            first = piece[-1] not in ",;()/-"
             found.append(Token("stop", piece))
             continue
         if sort in ("plain", "word", "short"):
@@ -150,7 +153,7 @@ def _literals(sort: str | None, piece: str) -> list[Token]:
 
 def _quoted(piece: str, found: list[Token], *, first: bool) -> None:
     """Append the quotation as a whole, and its words. Code keeps its case, and one character its quotation marks."""
-    inside = piece[1:-1]
+    inside = piece.strip('"') if piece[0] == '"' else piece[1:-1]
     whole = inside if piece[0] == "`" else inside.casefold()
     found.append(Token("quote", piece if len(inside) == 1 else whole))
     _scan(inside, found, first=first)
@@ -173,7 +176,7 @@ def _with_vocatives(found: list[Token]) -> list[Token]:
 
 def _lonely(found: list[Token], sentence: list[int]) -> list[int]:
     """The commas of a sentence behind its first word, or before its last one; not beside a greeting."""
-    if len(sentence) < 3:  # noqa: PLR2004 -- a word, a comma, a word
+    if not SHORTEST <= len(sentence) <= LONGEST:
         return []
     ends = {sentence[1]: sentence[0], sentence[-2]: sentence[-1]}
     return [
