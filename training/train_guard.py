@@ -37,7 +37,7 @@ CAUTIONS = {
 }
 # Of 0, 2, 4, 8, 16 and 40 the one with the most hits of the stream at 1.5 % errors, while more than half of the right
 # fow pairs pass at 1.25 % of the traps.
-TRUST = {"static": 2.0, "minilm": 16.0}
+TRUST = {"static": 2.0, "minilm": 32.0}
 # The share of the cut from which a model is worth asking. And the similarity below which no pair is looked at: of the
 # right pairs with a good score this share lies below it.
 MAYBE, GOOD, BELOW = 0.6, 0.8, 0.001

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BRAND = 1
 # The share of words inside of sentences with a capital beyond which capitals say nothing.
 MOST = 0.6
-# Words of a text in capitals that may be an acronym.
+# Words of a text in capitals that may be an acronym; and letters of one that is hardly another word.
 FEW = 2
 
 
@@ -74,20 +74,34 @@ def _unit(token: Token, behind: Token | None) -> str:
     unit = token.written.lstrip("0123456789., ")
     if not unit and behind is not None and behind.sort == "word" and behind.written not in _BITS:
         unit = behind.written
+        if unit.casefold() in tables().cues["cased_letters"]:
+            return unit
     return unit if unit.casefold() in tables().cues["cased_units"] or unit in _BITS else ""
 
 
 # Where "b" stands behind a prefix in its right case it is a bit: "mb" and "MB" are mostly the same.
-_BITS = frozenset(("Kb", "kb", "Mb", "Gb", "Tb", "mHz"))
+_BITS = frozenset(("Kb", "kb", "Mb", "Gb", "Tb", "mHz", "kBps", "MBps", "GBps"))
 
 
 @lru_cache(1_024)
 def _means_else(written: str) -> bool:
     """Whether the capitals of the word make another one of it: an acronym that is a word too, or an identifier."""
     if written.isupper():
-        return written.casefold() in tables().cues["acronyms"]
+        return _is_a_word_too(written.casefold())
     inner = next((at for at, letter in enumerate(written) if at and letter.isupper()), 0)
     return inner > BRAND and written[0].islower() and not lexicon.known(written.casefold())
+
+
+def _is_a_word_too(acronym: str) -> bool:
+    cues = tables().cues
+    if acronym in cues["acronyms"]:
+        return True
+    if len(acronym) <= FEW or acronym in cues["abbreviations"] or acronym in cues["function"] | cues["negation"]:
+        return False
+    return not _VOWELS.isdisjoint(acronym) and lexicon.known(acronym) and lexicon.known(f"{acronym}s")
+
+
+_VOWELS = frozenset("aeiou")
 
 
 def _names(words: Sequence[Token]) -> list[str]:
@@ -95,9 +109,15 @@ def _names(words: Sequence[Token]) -> list[str]:
     for at, token in enumerate(words):
         written = token.written
         if len(written) == 1:
-            joined = token.hyphen or (at + 1 < len(words) and words[at + 1].hyphen)
+            joined = (token.hyphen and len(words[at - 1].written) > 1) or _hyphen_behind(words, at)
             if written not in "aIil" and written.isalpha() and not joined and not (token.first and token.capital):
                 found.append(written)
         elif token.capital and not token.first and token.text in names:
             found.append(token.text)
     return found
+
+
+def _hyphen_behind(words: Sequence[Token], at: int) -> bool:
+    """Whether the letter begins a compound, as in "t-shirt"; "a-z" is none."""
+    behind = words[at + 1] if at + 1 < len(words) else None
+    return behind is not None and behind.hyphen and len(behind.written) > 1

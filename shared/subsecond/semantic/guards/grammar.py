@@ -32,7 +32,8 @@ _BEFORE_AMOUNTS = (
     "too",
 )
 # What one of two texts may not have alone.
-_ALONE = frozenset(("only", "few", "half"))
+_ALONE = frozenset(("only", "few", "half", "nearly"))
+_QUANTITIES = ("all", "some", "only", "half", "both", "either", "nearly")
 
 
 def small_words(a: Reading, b: Reading) -> str:
@@ -67,7 +68,7 @@ def _quantifiers(a: Reading, b: Reading) -> str:
 def _amounts(reading: Reading) -> frozenset[str]:
     cues = tables().cues
     words = reading.function | reading.keys
-    found = {name for name in ("all", "some", "only", "half") if cues[f"quantity_{name}"] & words}
+    found = {name for name in _QUANTITIES if cues[f"quantity_{name}"] & words}
     if "most" in words or "few" in words or "least" in words:
         follows = set(pairwise(("", *reading.plain)))
         found |= {name for name in ("least", "most") if ("at", name) in follows}

@@ -59,7 +59,21 @@ def _directions(a: Reading, b: Reading, matching: Matching) -> bool:
             return True
         if "than" in (one, other) and a.function >= {"than"} and b.function >= {"than"}:
             return True
-    return False
+    return _turned(a, b, matching)
+
+
+# Prepositions whose two sides make another question when they change places: "a swim before lunch".
+_SIDED = frozenset(("before", "after", "over", "under", "without", "into", "for", "by"))
+
+
+def _turned(a: Reading, b: Reading, matching: Matching) -> bool:
+    """Whether such a preposition stands before one shared word here, and before another one there."""
+    mine, theirs = ({} for _ in range(2))
+    for i, j in matching.pairs:
+        one, other = a.words[i].place, b.words[j].place
+        if one != other and (one in _SIDED or other in _SIDED):
+            mine[one], theirs[other] = j, i
+    return any(sided in theirs for sided in mine if sided in _SIDED)
 
 
 def _exchanged(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

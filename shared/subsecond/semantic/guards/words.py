@@ -51,6 +51,8 @@ _STRAIGHT = str.maketrans(
 )
 # Tokens of a sentence in which a comma at a word's side may turn the sense: "Eat, grandma". "In Lima, Peru" is longer.
 SHORTEST, LONGEST = 3, 6
+# What a quotation of prose has not.
+_MARKED = re.compile(r"[^\w\s.,;:!?'-]")
 # "iphone15", "covid19": the word and its number.
 _NUMBERED = re.compile(r"([a-z]{3,})([0-9]+)")
 _ORDINALS = {"1st": "first", "2nd": "second"}
@@ -152,10 +154,11 @@ def _literals(sort: str | None, piece: str) -> list[Token]:
 
 
 def _quoted(piece: str, found: list[Token], *, first: bool) -> None:
-    """Append the quotation as a whole, and its words. Code keeps its case, and one character its quotation marks."""
+    """Append the quotation as a whole, and its words. Code keeps its case; one character, or signs, their marks."""
     inside = piece.strip('"') if piece[0] == '"' else piece[1:-1]
     whole = inside if piece[0] == "`" else inside.casefold()
-    found.append(Token("quote", piece if len(inside) == 1 else whole))
+    marked = len(inside) == 1 or _MARKED.search(inside) is not None
+    found.append(Token("quote", piece[0] + whole if marked else whole))
     _scan(inside, found, first=first)
 
 
