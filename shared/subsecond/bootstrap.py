@@ -212,7 +212,7 @@ def semantic_cache(settings: Settings, rules: Rules | None = None, checks: Check
     objects = checks.objects if checks else adapter("objects", settings)
     reader = Reader(objects, embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
     bound, kind = settings.max_error, settings.semantic
-    checked = settings.judge and settings.check_texts == "on" and kind in CHECKED
+    checked = settings.check_texts == "on" and kind in CHECKED
     return SemanticCache(
         embedder,
         reader,
@@ -235,10 +235,12 @@ def checker(gateway: Gateway) -> Checker | None:
     from subsecond.semantic.verification.checker import Checker
     from subsecond.semantic.verification.checks import Checks
     from subsecond.semantic.verification.judge import Judge
+    from subsecond.semantic.verification.queue import Queue
 
     assert isinstance(checks, Checks)
-    budget = Budget(checks, settings.check_calls, settings.check_tokens)
-    return Checker(checks, Judge(settings.judge, partial(_judged, gateway)), budget)
+    queue = Queue(partial(getattr, checks, "objects"))
+    budget = Budget(queue, settings.check_calls, settings.check_tokens)
+    return Checker(queue, Judge(settings.judge, partial(_judged, gateway)), budget)
 
 
 async def _judged(gateway: Gateway, call: Call) -> Recording:

@@ -116,7 +116,8 @@ class Settings:
     semantic_tools: str = "off"
     # With `verified`: the share of semantic hits that may be wrong. With it and with `shadow` (docs/verified.md): the
     # model that checks hits later, empty for none; the share of them that it checks; whether the texts that it needs
-    # may be kept until then (`on`, `off`), without which there are no checks; what it may spend in a day.
+    # may be kept until then, for three days at the most (`on`, `off`), without which there are no checks; what it may
+    # spend in a day.
     max_error: float = 0.05
     judge: str = ""
     check_share: float = 0.8

@@ -81,6 +81,8 @@ OF_THE_STACK: Mapping[str, str] = {
     "bedrock_models": "BedrockModels",
     "semantic": "SemanticCache",
     "embedder": "Embedder",
+    "judge": "Judge",
+    "check_texts": "CheckTexts",
     "warm_environments": "WarmEnvironments",
     "warm_prompts": "PrewarmPrompts",
     **dict.fromkeys(("stores", "keys", "exact", "ledger", "invalidations", "hits", "healths", "objects"), ""),

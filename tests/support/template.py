@@ -14,6 +14,7 @@ FOLDERS = {
     "CacheStats": "cache_stats",
     "Prewarm": "prewarm",
     "Indexer": "indexer",
+    "Verify": "verify",
 }
 ANSWERING = ("Streaming", "Completion")
 WITH_URL = (*ANSWERING, "CacheStats")

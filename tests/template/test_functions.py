@@ -10,6 +10,8 @@ import pytest
 from moto import mock_aws
 
 from subsecond.config import Settings
+from subsecond.semantic.verification.checks import WAITING
+from subsecond.semantic.verification.queue import LIFE
 from subsecond.setting_values import PREFIX
 from subsecond_local.emulator.aws_emulator import create_stores
 from subsecond_local.run.stores import Stores
@@ -86,7 +88,7 @@ def test_every_variable_is_a_setting_and_fits(function, template):
     assert {name for name in variables if name.startswith(PREFIX)} <= fields
     settings = settings_of(template, function)
     assert settings.keys == "dynamodb"
-    assert settings.ledger == ("memory" if function == "Prewarm" else "dynamodb")
+    assert settings.ledger == ("memory" if function in ("Prewarm", "Verify") else "dynamodb")
     assert settings.state_table == "State"
     assert template.variables(function)["OPENBLAS_NUM_THREADS"] == "1"
 
@@ -101,7 +103,7 @@ def test_answering_functions_use_the_stores_of_the_stack(function, template):
 
 def test_statistics_know_neither_an_upstream_nor_the_answers(template):
     names = template.variables("CacheStats")
-    assert not [name for name in names if "UPSTREAM" in name or "ANSWERS" in name or "BUCKET" in name]
+    assert not [name for name in names if "UPSTREAM" in name or "ANSWERS" in name]
 
 
 @pytest.mark.parametrize("function", FOLDERS)
@@ -136,7 +138,14 @@ def test_objects_outlive_the_items_that_point_to_them(template):
     rules = template.of_type("AWS::S3::Bucket")["Bucket"]["LifecycleConfiguration"]["Rules"]
     assert rules[0]["Prefix"] == "answers/"
     assert 'f"answers/{' in (SHIPPED / "stores" / "dynamodb" / "answers.py").read_text()
-    assert rules[1]["AbortIncompleteMultipartUpload"]
+    assert rules[2]["AbortIncompleteMultipartUpload"]
+
+
+def test_texts_that_wait_for_a_check_are_gone_within_days(template):
+    rules = template.of_type("AWS::S3::Bucket")["Bucket"]["LifecycleConfiguration"]["Rules"]
+    [rule] = [rule for rule in rules if rule.get("Prefix") == WAITING]
+    # The lifecycle's days begin at midnight.
+    assert rule["ExpirationInDays"] == LIFE / 86_400 + 1
 
 
 def test_the_tables_are_those_that_make_run_creates(template):

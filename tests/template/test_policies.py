@@ -55,7 +55,8 @@ INVOKE = {("bedrock:InvokeModel", "amazon.titan-embed-text-v2:0", "")}
 # The models that answer: those of the parameter, or Nova, by themselves or through a profile.
 MODELS = ("BedrockModels", "inference-profile", "application-inference-profile")
 ASK = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
-INVOKE |= {(action, model, "") for action in ASK for model in MODELS} | {("bedrock:ApplyGuardrail", "guardrail", "")}
+CONVERSE = {(action, model, "") for action in ASK for model in MODELS} | {("bedrock:ApplyGuardrail", "guardrail", "")}
+INVOKE |= CONVERSE
 MAINTAIN = {(f"s3:{action}", "index/*", "") for action in ("GetObject", "PutObject", "DeleteObject")} | LIST
 STREAM = {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("DescribeStream", "GetRecords")}
 STREAM |= {("dynamodb:" + action, "Answers.StreamArn", "") for action in ("GetShardIterator", "ListStreams")}
@@ -67,13 +68,18 @@ WARM = {("lambda:InvokeFunction", name, "") for name in ("Streaming", "${Streami
 WARM |= {("s3:GetObject", "prewarm/*", "")} | LIST
 # No answer, but an answer that nobody has.
 WARM |= {("dynamodb:GetItem", "Answers", f"{NOBODY}#{NOBODY}"), ("s3:GetObject", f"answers/{NOBODY}", "")}
-ANSWER = AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | CATALOGUE | OTHERS | SEARCH | INVOKE
+# Hits that wait for a check, and what checks have taught.
+SAMPLE = {("s3:PutObject", "checks/*", ""), ("s3:GetObject", "accuracy/*", "")}
+CHECK = {(f"s3:{action}Object", "accuracy/*", "") for action in ("Get", "Put")}
+CHECK |= {(f"s3:{action}Object", "checks/*", "") for action in ("Get", "Delete")} | LIST
+ANSWER = SAMPLE | AUTHENTICATE | MEET | COUNT | READ | STORE | AGREE | SECRET | CATALOGUE | OTHERS | SEARCH | INVOKE
 ALLOWED = {
     "Streaming": ANSWER,
     "Completion": ANSWER,
-    "CacheStats": AUTHENTICATE | COUNT | CATALOGUE,
+    "CacheStats": AUTHENTICATE | COUNT | CATALOGUE | LIST | {("s3:GetObject", "accuracy/*", "")},
     "Prewarm": AUTHENTICATE | SECRET | WARM,
     "Indexer": MAINTAIN | FEED | {("dynamodb:Scan", "Answers", "")},
+    "Verify": CHECK | SECRET | CATALOGUE | OTHERS | CONVERSE,
 }
 # What boto3 calls a method, IAM calls an action.
 METHODS = {
@@ -128,7 +134,7 @@ def place(resource) -> str:
     # The models: see test_the_models_of_bedrock_are_named. Beside them all profiles, and guardrails.
     if found := re.search(r"BedrockModels|(?<=AccountId\}:)[a-z-]+(?=/\*)", text):
         return found[0]
-    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm)/[^\"]+)", text):
+    if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm|checks|accuracy)/[^\"]+)", text):
         return found[1]
     assert "*" not in text.replace("??????", "")
     if resource in ({"Ref": "SecretArns"}, {"Ref": "KmsKeyArn"}):
@@ -207,8 +213,11 @@ def imported(path: Path) -> set[str]:
 PORTS = {
     "Indexer": {"objects"},
     "CacheStats": {"keys", "exact", "ledger", "upstream"},
+    "Verify": {"upstream"},
     "Prewarm": {"keys", "exact", "ledger", "upstream", "hits", "invalidations"},
 }
+# Of the semantic cache, what those have to do with it that have it not.
+CHECKS = {"CacheStats": {"checks", "learned"}, "Verify": {"checks", "queue", "checker", "budget"}}
 # What an object store is asked for, as IAM calls it.
 OBJECTS = {
     "get": "s3:GetObject",
@@ -230,6 +239,10 @@ def reached(function: str, settings: Settings) -> set[Path]:
     while waiting:
         path = SHIPPED.parent / (waiting.pop().replace(".", "/") + ".py")
         off = settings.semantic == "off" and path.is_relative_to(SHIPPED / "semantic")
+        if function in CHECKS:
+            off = off and path.stem not in CHECKS[function]
+        elif path.stem == "queue":  # plain servers check, and `Verify`
+            off = True
         if path.is_file() and path not in found and (function == "Indexer" or not off):
             found.add(path)
             waiting |= imported(path)
@@ -256,13 +269,16 @@ def calls(files: set[Path]) -> set[str]:
 @pytest.mark.parametrize("function", FOLDERS)
 def test_a_function_may_do_just_what_its_code_calls(function, template):
     chosen = {"SemanticCache": "threshold", "Embedder": "bedrock", "Upstream": "bedrock"}
-    parameters = chosen if function in ANSWERING else {}
+    parameters = chosen if function in (*ANSWERING, "Verify") else {}
     called = calls(reached(function, settings_of(template, function, **parameters)))
     allowed = {action for action, _, _ in ALLOWED[function] - SECRET - CATALOGUE - SETTINGS - OTHERS - FEED}
     if function == "Prewarm":
         # It only touches: the writing half of the stores' files is never called there. It may list, so that S3
         # says 404 of what is not there.
         assert allowed - {"s3:ListBucket"} < called
+    elif function == "CacheStats":
+        # Samples are written by those that answer. It may list, as above.
+        assert allowed - {"s3:ListBucket"} == called - {"s3:PutObject"}
     elif function == "Indexer":
         # To embed anew is the command line's.
         assert allowed == called - {"dynamodb:UpdateItem"}
@@ -298,7 +314,7 @@ def test_the_models_of_bedrock_are_named(template):
         "arn:aws:bedrock:*::foundation-model/amazon.nova-*",
     ]
     usual = [one["Fn::Sub"].rpartition("/")[2] for one in template.resolve(first["Resource"], {})]
-    for function in (*ANSWERING, "Prewarm"):
+    for function in (*ANSWERING, "Prewarm", "Verify"):
         told = template.variables(function, Upstream="bedrock")
         assert told["SUBSECOND_BEDROCK_MODELS"].split(",") == usual
         assert template.variables(function, **chosen)["SUBSECOND_BEDROCK_MODELS"] == chosen["BedrockModels"]

@@ -52,11 +52,13 @@ def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(temp
         "IndexerSchedule": {"UpkeepState": "ENABLED"},
         "PrewarmSchedule": {"WarmMode": "Ping"},
         "PrewarmLists": {"PrewarmPrompts": "default:default"},
+        "VerifySchedule": {"Judge": "gpt-4o-mini"},
     }
     events = {
         "IndexerSchedule": "indexer-schedule",
         "PrewarmSchedule": "prewarm-schedule",
         "PrewarmLists": "prewarm-prompts",
+        "VerifySchedule": "verify-schedule",
     }
     assert set(schedules) == set(states)
     for name, schedule in schedules.items():

@@ -38,7 +38,7 @@ def board(template):
 
 def test_they_cost_nothing_until_they_are_asked_for(template):
     made = watching(template)
-    assert len(made) == 10
+    assert len(made) == 11
     for resource in made.values():
         assert resource["Condition"] in KINDS[resource["Type"]]
     alarms = ("HasAlarms", "AlarmState"), ("HasRollbackAlarms", "AlarmState")

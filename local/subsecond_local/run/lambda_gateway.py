@@ -29,6 +29,7 @@ FUNCTIONS = ROOT / "functions"
 # As in the template: seconds that a stream may take, and megabytes.
 TIMEOUT = 630.0
 INDEXER_TIMEOUT = 300.0
+VERIFY_TIMEOUT = 900.0
 SHORT_TIMEOUT = 60.0
 MEMORY = 1024
 # What prewarming warms. The template names the other answering function as well.
@@ -36,6 +37,9 @@ WARMED = "streaming"
 # The template's PrewarmRate.
 PREWARM_SECONDS = 300.0
 PREWARM = {"prewarm": True}
+# As a plain server does it: on a laptop one wants to see what was just asked.
+VERIFY_SECONDS = 5.0
+VERIFY = {"verify": True}
 
 # The statistics too: figures that an environment has not merged yet are known to itself alone, and a laptop's one user
 # wants to see the request that was just made.
@@ -59,6 +63,7 @@ FUNCTION_SPECS = (
     FunctionSpec("completion", TIMEOUT),
     FunctionSpec("cache_stats"),
     FunctionSpec("prewarm"),
+    FunctionSpec("verify", VERIFY_TIMEOUT, environments=1),
     # One, because the batches of a shard follow each other. It starts with the first record.
     FunctionSpec(indexing.FUNCTION, INDEXER_TIMEOUT, environments=1, settings={"SUBSECOND_STORE_TIMEOUT": "10"}),
 )
@@ -93,9 +98,12 @@ async def serve(port: int, environ: Mapping[str, str], follow: Follow) -> None:
     stop = asyncio.ensure_future(_asked_to_stop().wait())
     host = LambdaHost(functions(environ, port), ROUTES, port=port, access_keys=access_keys(environ))
     async with host, indexing.indexed(host, environ, follow):
-        schedule, broken = asyncio.create_task(_schedule(host)), asyncio.create_task(host.broken())
+        schedules = [asyncio.create_task(_every(host, PREWARM_SECONDS, "prewarm", PREWARM))]
+        if environ.get("SUBSECOND_JUDGE"):
+            schedules.append(asyncio.create_task(_every(host, VERIFY_SECONDS, "verify", VERIFY)))
+        broken = asyncio.create_task(host.broken())
         await asyncio.wait((stop, broken), return_when=asyncio.FIRST_COMPLETED)
-        for task in (schedule, stop, broken):
+        for task in (*schedules, stop, broken):
             task.cancel()
     if broken.done() and not broken.cancelled():
         raise LocalError(f"The function {broken.result()} cannot start.")
@@ -124,11 +132,11 @@ def _asked_to_stop() -> asyncio.Event:
     return stop
 
 
-async def _schedule(host: LambdaHost) -> None:
+async def _every(host: LambdaHost, seconds: float, function: str, event: Mapping[str, object]) -> None:
     """What EventBridge does on AWS."""
     while True:
-        await asyncio.sleep(PREWARM_SECONDS)
-        await asyncio.gather(host.invoke("prewarm", PREWARM), return_exceptions=True)
+        await asyncio.sleep(seconds)
+        await asyncio.gather(host.invoke(function, event), return_exceptions=True)
 
 
 def main() -> None:

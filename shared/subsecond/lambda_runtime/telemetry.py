@@ -113,6 +113,8 @@ def _metrics(trace: Trace) -> list[tuple[str, MetricUnit, float]]:
         ("Errors", count, float(trace.error is not None)),
         ("FailedOpen", count, float(sum(n for name, n in trace.counts.items() if name.endswith("_failed")))),
     ]
+    if trace.retreated:
+        found.append(("Retreated", count, 1.0))
     if trace.first is not None:
         found.append(("TimeToFirstByte", time, trace.first * 1000))
     if trace.total is not None:

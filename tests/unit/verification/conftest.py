@@ -11,8 +11,8 @@ import pytest
 from subsecond.semantic.index.vectors import pack
 from subsecond.semantic.verification.budget import Budget
 from subsecond.semantic.verification.checker import Checker
-from subsecond.semantic.verification.checks import Checks
 from subsecond.semantic.verification.judge import Said
+from subsecond.semantic.verification.queue import Queue
 from subsecond.semantic.verification.samples import Sample
 from subsecond.stores.memory.objects import MemoryObjects
 from tests.support.clock import Clock
@@ -101,7 +101,7 @@ def parts():
 
 
 def checker_of(objects, judge, clock, *, calls=1_000, tokens=1_000_000):
-    checks = Checks(lambda: objects)
+    checks = Queue(lambda: objects)
     return Checker(checks, judge, Budget(checks, calls, tokens, clock), clock)
 
 
@@ -127,7 +127,7 @@ def judge():
 
 @pytest.fixture
 def checks(objects):
-    return Checks(lambda: objects)
+    return Queue(lambda: objects)
 
 
 @pytest.fixture

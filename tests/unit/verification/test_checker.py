@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from subsecond.errors import UpstreamError
 from subsecond.semantic.verification.budget import TURN
-from subsecond.semantic.verification.checks import LIFE, Checks
 from subsecond.semantic.verification.judge import most_tokens, question
+from subsecond.semantic.verification.queue import LIFE, Queue
 from subsecond.semantic.verification.sampling import seeds_are_due
 
 PARTITION = "acme:prod"
@@ -165,7 +165,7 @@ async def test_a_bound_of_the_owners_own_counts_from_the_next_check(checks, chec
 def test_kills_at_any_point_lose_no_check_and_count_none_twice(parts, sample, deaths, wrong):
     clock, judge = parts.clock(), parts.judge()
     objects = parts.objects(clock)
-    checks = Checks(lambda: objects)
+    checks = Queue(lambda: objects)
 
     async def scenario():
         for number, is_wrong in enumerate(wrong):

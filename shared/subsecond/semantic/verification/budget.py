@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from subsecond.semantic.verification.checks import Checks
+from subsecond.semantic.verification.queue import Queue
 
 # Seconds for which a checker that says nothing keeps its turn: longer than a check with its seeded pairs may take.
 TURN = 240.0
@@ -31,7 +31,7 @@ class Spent:
 class Budget:
     """One checker's view. calls, tokens: of a day. `clock`: epoch seconds."""
 
-    def __init__(self, checks: Checks, calls: int, tokens: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, checks: Queue, calls: int, tokens: int, clock: Callable[[], float] = time.time) -> None:
         self._checks = checks
         self._calls = calls
         self._tokens = tokens

@@ -17,10 +17,10 @@ from subsecond.errors import SubsecondError
 from subsecond.ports import ObjectsFailed
 from subsecond.semantic.verification.accuracy import Accuracy
 from subsecond.semantic.verification.budget import Budget
-from subsecond.semantic.verification.checks import Checks
 from subsecond.semantic.verification.judge import Judge, Said, most_tokens, question
 from subsecond.semantic.verification.judge import seeded as in_place_of
 from subsecond.semantic.verification.learned import Judged, begun, with_check
+from subsecond.semantic.verification.queue import Queue
 from subsecond.semantic.verification.samples import Sample
 from subsecond.semantic.verification.sampling import seeds_are_due
 from subsecond.semantic.verification.seeding import right_pair, wrong_pair
@@ -38,7 +38,7 @@ EVERY, LONGEST = 5.0, 600.0
 class Checker:
     """`clock`: epoch seconds. counts: of all runs."""
 
-    def __init__(self, checks: Checks, judge: Judge, budget: Budget, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, checks: Queue, judge: Judge, budget: Budget, clock: Callable[[], float] = time.time) -> None:
         self._checks = checks
         self._judge = judge
         self._budget = budget
