@@ -58,7 +58,8 @@ def from_environment() -> Settings:
 
     def fetch(reference: str) -> str:
         try:
-            return secret_at_start(reference)
+            # As a stack names it: a parameter's name begins so, and nothing else does.
+            return secret_at_start(f"ssm:{reference}" if reference.startswith("/") else reference)
         except ValueError as error:
             raise ValueError(f"{SETTINGS}: {error}") from None
 

@@ -101,13 +101,49 @@ def test_every_environment_of_samconfig_sets_parameters_that_there_are(template)
 def test_any_other_setting_is_json_or_lies_in_a_parameter(template):
     pattern = template.source["Parameters"]["Settings"]["AllowedPattern"]
     told = '{"max_batch": 128, "ttl_rules": "model:a/b=60"}'
-    for text, value in (("", ""), (told, told), ("/subsecond/settings", "ssm:/subsecond/settings")):
+    for text in ("", told, "/subsecond/settings"):
         assert re.fullmatch(pattern, text)
         for function in FOLDERS:
-            assert template.variables(function, Settings=text)["SUBSECOND_SETTINGS"] == value
-        assert template.holds("HasSettingsParameter", {"Settings": text}) is value.startswith("ssm:")
+            assert template.variables(function, Settings=text)["SUBSECOND_SETTINGS"] == text
+    # A role may read what is named, and of JSON nothing.
+    [statement] = template.of_type("AWS::IAM::Policy")["ReadSettings"]["PolicyDocument"]["Statement"]
+    name = statement["Resource"]["Fn::Sub"][1]["Name"]
+    assert [template.resolve(name, {"Settings": one}) for one in ("", told, "/subsecond/settings")] == [
+        "",
+        "",
+        "/subsecond/settings",
+    ]
     assert settings_of(template, "Streaming", Settings=told).max_batch == 128
     assert not re.fullmatch(pattern, "subsecond/settings")
+
+
+def test_the_catalogues_other_keys_are_named_by_whole_arns(template):
+    pattern = template.source["Parameters"]["SecretArns"]["AllowedPattern"]
+    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:groq-??????"
+    for text in ("", secret, "arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys/*", f"{secret},{secret}"):
+        assert re.fullmatch(pattern, text), text
+    assert re.fullmatch(pattern, "arn:aws:ssm:eu-west-1:123456789012:parameter/keys/groq")
+    for text in (
+        "*",
+        "groq",
+        f"{secret},",
+        f"{secret},*",
+        "arn:aws:s3:::bucket",
+        "arn:aws:secretsmanager:*:*:secret:*",
+    ):
+        assert not re.fullmatch(pattern, text), text
+
+
+def test_conditions_ask_what_the_emulator_and_the_documentation_know(template):
+    """Of a parameter's value, or of other conditions: CloudFormation documents no more (and takes it all the same)."""
+    asked = json.dumps(template.source["Conditions"])
+    assert set(re.findall(r'"(Fn::\w+|Ref|Condition)"', asked)) <= {
+        "Fn::Equals",
+        "Fn::Not",
+        "Fn::Or",
+        "Ref",
+        "Condition",
+    }
 
 
 def test_what_a_parameter_says_is_not_said_by_the_settings_as_well(template):

@@ -137,13 +137,12 @@ def place(resource) -> str:
     if found := re.search(r"\$\{Bucket\.Arn\}/((?:answers|index|prewarm|checks|accuracy)/[^\"]+)", text):
         return found[1]
     assert "*" not in text.replace("??????", "")
-    if resource in ({"Ref": "SecretArns"}, {"Ref": "KmsKeyArn"}):
-        return resource["Ref"]
+    if resource in ({"Fn::Split": [",", {"Ref": "SecretArns"}]}, {"Ref": "KmsKeyArn"}):
+        return "SecretArns" if "Fn::Split" in resource else "KmsKeyArn"
     if resource.get("Fn::Sub") == "${Streaming.Arn}:live":
         return "${Streaming.Arn}:live"
-    [name] = re.findall(
-        r"(?:Upstream|Catalogue)(?:Secret|Parameter)|(?<=parameter\$\{)Settings|(?<=foundation-model/)[\w.:-]+", text
-    )
+    named = r"(?:Upstream|Catalogue)(?:Secret|Parameter)|(?<=Ref.: .)Settings|(?<=foundation-model/)[\w.:-]+"
+    [name] = re.findall(named, text)
     return name
 
 

@@ -1,9 +1,11 @@
 """SUBSECOND_SETTINGS: any setting, in one text or where that lies."""
 
 import json
+import time
 
 import pytest
 
+from subsecond.aws import secrets
 from subsecond.bootstrap import from_environment
 from subsecond.config import Settings
 
@@ -69,6 +71,12 @@ def test_it_may_lie_elsewhere_and_hold_secrets_there():
     assert asked == ["ssm:/subsecond/settings"]
     assert Settings.from_env({"SUBSECOND_SETTINGS": '{"ttl": 5}'}, fetch).ttl == 5
     assert len(asked) == 1
+
+
+def test_a_stacks_name_of_a_parameter_is_one(monkeypatch):
+    monkeypatch.setitem(secrets._known, "ssm:/subsecond/settings", ('{"max_batch": 7}', time.time(), 60.0))
+    monkeypatch.setenv("SUBSECOND_SETTINGS", "/subsecond/settings")
+    assert from_environment().max_batch == 7
 
 
 def test_a_place_that_is_none_ends_the_start(monkeypatch):
