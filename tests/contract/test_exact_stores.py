@@ -151,23 +151,30 @@ async def test_a_text_with_a_lone_surrogate_does_no_harm(store, entry):
 async def test_what_an_entry_carries_comes_back(store, entry):
     now = time.time()
     put = replace(
-        entry(created=now, expires=now + 60), vector=b"\x01\x02", embedder="e", tags=("b", "a"), model="alias"
+        entry(created=now, expires=now + 60),
+        vector=b"\x01\x02",
+        embedder="e",
+        tags=("b", "a"),
+        model="alias",
+        fields="a1b2c3 model",
     )
     await store.put(put)
     for got in (await store.get("acme:prod", "k", "whole"), await store.fresh("acme:prod", "k", "whole")):
         assert (got.vector, got.embedder, set(got.tags), got.model) == (b"\x01\x02", "e", {"a", "b"}, "alias")
+        assert got.fields == "a1b2c3 model"
 
 
 async def test_a_newer_answer_has_nothing_of_the_older_one_but_what_was_reported(store, entry):
     now = time.time()
     old = entry(created=now, expires=now + 60)
     big = entry(created=now + 1, expires=now + 61, body=random.Random(2).randbytes(600_000))
-    await store.put(replace(old, vector=b"\x01\x02", embedder="e", tags=("a",), model="alias"))
+    await store.put(replace(old, vector=b"\x01\x02", embedder="e", tags=("a",), model="alias", fields="a1b2c3 m"))
     await store.report("acme:prod", "k", "d1", wrong=True)
     for newer in (big, entry(created=now + 2, expires=now + 62)):
         await store.put(newer)
         got = await store.fresh("acme:prod", "k", "whole")
         assert (got.recording, got.vector, got.embedder, got.tags, got.model) == (newer.recording, b"", "", (), "")
+        assert got.fields == ""
         assert got.false_hits == {"d1"}
 
 

@@ -70,6 +70,27 @@ def test_nothing_is_found_in_another_scope(partition_index, block, change):
     assert found(partition_index, rows[0], scope=b"\xff" * 32) == []
 
 
+def test_everything_is_found_anywhere_but_what_is_hidden(partition_index, block, change, clock):
+    """In two segments and among own writes, each time the row whose vector it is; the nearest first."""
+    one, two = (
+        [change(f"r{n}", scope=f"s{n % 3}") for n in range(9)],
+        [change(f"q{n}", scope=f"s{n}") for n in range(5)],
+    )
+    mine = [change(f"own{n}", scope=f"s{n}") for n in range(4)]
+    load(partition_index, block("1", one), block("2", two))
+    for row in mine:
+        partition_index.add(own(row), floats(row))
+    for row in (*one, *two, *mine):
+        assert row.key.hex() in partition_index.anywhere(floats(row), 3)
+    partition_index.forget(deletion_of(one[4].key.hex(), one[4].scope.hex(), 1e6))
+    gone = {one[4].key.hex()}
+    assert set(partition_index.anywhere(floats(one[4]), 99)) == {row.key.hex() for row in (*one, *two, *mine)} - gone
+
+
+def test_an_empty_index_has_nothing_anywhere(partition_index, change):
+    assert partition_index.anywhere(floats(change("a")), 3) == []
+
+
 def test_a_scope_that_ends_in_zeros_is_a_scope_of_its_own(partition_index):
     vector = quantise(np.eye(DIM, dtype=np.float32)[0])
     scopes = [b"\1" * 31 + b"\0", b"\1" * 32, b"\1" * 30 + b"\0\0"]
