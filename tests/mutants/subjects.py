@@ -41,9 +41,8 @@ SUBJECTS = (
         "index commit",
         ("semantic.index.writer", "semantic.index.indexer"),
         (
-            *_in("integration/semantic", "indexer", "compaction"),
-            *_in("unit/semantic", "partition_index", "records"),
-            *_in("integration/semantic", "machine"),
+            *_in("unit/semantic", "writer", "records"),
+            *_in("integration/semantic", "indexer", "compaction", "machine"),
         ),
         most=40,
     ),
