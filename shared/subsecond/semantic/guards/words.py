@@ -228,7 +228,7 @@ def _apart(word: str) -> tuple[str, str]:
     if word in ("can't", "won't", "shan't", "ain't"):
         return {"can't": "can", "won't": "will", "shan't": "shall", "ain't": "be"}[word], "not"
     for ending, meant in _ENDINGS.items():
-        if word.endswith(ending):
+        if word.endswith(ending) and word != ending:
             return word.removesuffix(ending), meant
     if word.endswith("'s"):
         root = word.removesuffix("'s")
