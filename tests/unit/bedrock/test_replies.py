@@ -6,7 +6,9 @@ from base64 import b64encode
 import pytest
 
 from subsecond.errors import UpstreamError
+from subsecond.routing.failures import worth_another
 from subsecond.streaming.convert import to_stream, to_whole
+from subsecond.streaming.disguise import error_in_event
 from subsecond.upstreams.converse.answer import Frame, usage, whole_reply
 from subsecond.upstreams.converse.stream import ConverseSplitter
 from subsecond_local.bedrock.frames import exception
@@ -180,6 +182,10 @@ def test_an_exception_is_a_status_first_and_an_event_later(kind):
     *_, error, done = streamed(framed(START, said(0, text="a")) + data)
     assert json.loads(error)["error"] == caught.value.body()["error"]
     assert json.loads(error)["error"]["message"] == "Sorry."
+    # Of the event alone, before any text, the router can still tell whether another region may do better.
+    told = error_in_event(error)
+    assert told.status == caught.value.status or min(told.status, caught.value.status) >= 500
+    assert worth_another(told) == worth_another(caught.value)
     assert done == b"[DONE]"
 
 

@@ -26,8 +26,8 @@ ERRORS: Final[Mapping[str, tuple[int, str, str | None]]] = {
     "ModelStreamErrorException": (502, "server_error", "model_error"),
     "InternalServerException": (500, "server_error", None),
     "InternalFailure": (500, "server_error", None),
-    "ServiceUnavailableException": (503, "server_error", None),
-    "ServiceUnavailable": (503, "server_error", None),
+    "ServiceUnavailableException": (503, "server_error", "service_unavailable"),
+    "ServiceUnavailable": (503, "server_error", "service_unavailable"),
 }
 # What speaks of the gateway's own role: the client can do nothing, and the text names account and role.
 OURS: Final = frozenset({
