@@ -105,7 +105,6 @@ def build(bench: Bench, architecture: str, folder: Path) -> None:
 def prove(bench: Bench, cleaning: ExitStack) -> None:
     timed("sam validate --lint", bench.sam, "validate", "--lint")
     build(bench, deploy_tools.architecture(), bench.built.relative_to(bench.sam.project))
-    deploy_tools.decide_conditions(bench.built / "template.yaml")
     supervisor = Supervisor(bench.scratch / "logs", StopFlag(), say)
     supervisor.stop.listen()
     cleaning.callback(supervisor.end)

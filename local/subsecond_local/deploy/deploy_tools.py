@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -94,21 +93,6 @@ def sam_environ(environ: Mapping[str, str], pythons: Path, aws: Mapping[str, str
     path = os.pathsep.join([str(pythons), environ.get("PATH", os.defpath)])
     kept = {name: value for name, value in environ.items() if not name.startswith(("AWS_", "SAM_"))}
     return {**kept, **aws, "PATH": path, "SAM_CLI_TELEMETRY": "0"}
-
-
-def decide_conditions(template: Path) -> None:
-    """Rewrite a built template for the emulator: ministack 1.5.33 fails on a condition that splits a parameter, so
-    those are set to what they are for the parameters' defaults, which is what is deployed here: that they do not hold.
-    Nothing else is changed. LocalError where there is none any more, and this can go."""
-    from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]  # noqa: PLC0415 -- this once
-
-    found = yaml_parse(template.read_text(encoding="utf-8"))
-    conditions = found["Conditions"]
-    splitting = [name for name, condition in conditions.items() if "Fn::Split" in json.dumps(condition)]
-    if not splitting:
-        raise LocalError("No condition of the template splits a parameter: drop decide_conditions.")
-    conditions.update({name: {"Fn::Equals": ["", "never"]} for name in splitting})
-    template.write_text(json.dumps(found), encoding="utf-8")  # JSON is YAML
 
 
 def check_layer(layer: Path, machine: str, limit: int = LAYER_LIMIT) -> int:
