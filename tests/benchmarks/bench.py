@@ -31,7 +31,8 @@ import as_on_aws
 import cold
 import uvloop
 from figures import summary
-from report import BASE, markdown
+from pages import write
+from report import BASE, markdown, on_aws
 from rival_report import section
 from scenarios import SCENARIOS, SLOW, Scenario, run
 from scripts import sections
@@ -143,6 +144,7 @@ def machine() -> dict[str, Any]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what Subsecond adds to a call.")
     parser.add_argument("--out", type=Path, help="the JSON file for all figures")
+    parser.add_argument("--page", type=Path, help="write what is `as on AWS` into this page: docs/operations.md")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--quick", action="store_true", help="two rounds: does it run at all?")
     parser.add_argument("--only", default="", help="scenarios whose name holds this word, or `cold starts`")
@@ -197,6 +199,8 @@ def main() -> None:
     }
     if options.out:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
+    if options.page:
+        write(options.page, on_aws(found))
     print(markdown(found))
     if found[GPTCACHE]:
         print(section(found[GPTCACHE]))

@@ -1,6 +1,6 @@
 """One miss that meets no environment, as on AWS: what ran when, and what waited for what.
 
-    python tests/benchmarks/cold_miss.py
+    python tests/benchmarks/cold_miss.py [docs/operations.md]
 
 The lines are ordered by their beginning. What is noted costs time itself (the modules of the wire and of the transport
 are loaded for it), so the whole takes longer than `bench.py` says.
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from as_on_aws import CORE_SHARE, DELAYS, function_of
+from as_on_aws import DELAYS, function_of
+from pages import commit, write
 from raw_client import Connection, request
 from servers import KEY, PATH, simulator
 from stores import emulator
@@ -70,7 +73,12 @@ def main() -> None:
     with simulator() as upstream, emulator(DELAYS) as tables:
         ours = {"SUBSECOND_UPSTREAM_URL": upstream.base_url, "SUBSECOND_UPSTREAM_KEY": KEY}
         lines = asyncio.run(timeline(ours | tables))
-    print(f"One cold miss, streamed, {CORE_SHARE} of a core, {DELAYS} (medians, ms), {MODEL}\n\n{drawn(lines)}")
+    picture = f"    one cold miss, streamed, at {commit()}\n\n" + "\n".join(
+        f"    {line}" for line in drawn(lines).splitlines()
+    )
+    if len(sys.argv) > 1:
+        write(Path(sys.argv[1]), {"one cold miss": picture})
+    print(picture)
 
 
 if __name__ == "__main__":

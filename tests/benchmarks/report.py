@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from figures import per_chunk
+from pages import commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,17 @@ def _cold(starts: Mapping[str, Any]) -> str:
         "a hit is compared with the floor without openai, a miss with the one with it; the second request is a miss, "
         f"which after a hit loads what a miss needs)\n\n{table(heads, rows)}"
     )
+
+
+def on_aws(run: Mapping[str, Any]) -> dict[str, str]:
+    """The tables of docs/operations.md, each with what it was measured on."""
+    machine = run["machine"]
+    told = (
+        f"Measured {run['date'][:10]} at {commit()} on {machine['cores']} cores of {machine['cpu']}, "
+        f"Python {machine['python']}, load average {run['load'][0]:.1f} before and {run['load'][1]:.1f} after."
+    )
+    parts = {"requests": _as_on_aws(run["as_on_aws"]), "cold starts": _cold(run["cold_starts"])}
+    return {name: f"{told} {part}" for name, part in parts.items() if part}
 
 
 def _as_on_aws(found: Mapping[str, Any]) -> str:

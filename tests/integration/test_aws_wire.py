@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 from contextlib import closing, contextmanager
 
 import boto3
@@ -12,7 +13,7 @@ from subsecond.aws.access import Access, WireError, access_of
 from subsecond.aws.client import Aws, code_of
 from subsecond.aws.dynamodb_wire import DynamoWire
 from subsecond.aws.signing import Credentials
-from subsecond.aws.wire import Wire
+from subsecond.aws.wire import KEEP, Answer, Wire
 from subsecond.config import Settings
 
 FUNCTION = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "k"}
@@ -194,6 +195,21 @@ def test_a_connection_is_kept_until_it_is_closed():
         wire.close()
         wire.ask("POST", "/", {}, b"3")
     assert len({address for address, _ in server.seen}) == 2
+
+
+def test_a_connection_that_was_long_unused_is_not_trusted():
+    server = Server(200, 200)
+    with server.wire() as wire:
+        wire.ask("POST", "/", {}, b"1")
+        wire._idle[0] = (wire._idle[0][0], time.time() - KEEP)
+        wire.ask("POST", "/", {}, b"2")
+    assert len({address for address, _ in server.seen}) == 2
+
+
+def test_what_an_object_says_is_no_refusal():
+    with Server(200).wire() as wire:
+        assert not wire.passes(Answer(200, None, b"ThrottlingException"))
+        assert wire.passes(Answer(400, None, b"ThrottlingException"))
 
 
 def test_a_server_that_is_away_is_an_error_with_a_code():

@@ -7,6 +7,7 @@ import pytest
 
 from subsecond.aws.client import aws_of
 from subsecond.bootstrap import gateway
+from subsecond.stores.dynamodb.answers import DynamoStore
 
 MODEL = "sim-t20-i0-n4"
 
@@ -72,6 +73,20 @@ async def test_all_keys_of_a_batch_are_looked_up_in_one_call_to_the_table(served
         events.unregister("before-call.dynamodb.*", unique_id="count")
     assert [result["cached"] for result in seen.json["results"]] == [True] * 12
     assert asked == ["BatchGetItem"]
+
+
+async def test_the_candidates_of_one_question_are_read_consistently_in_one_call_to_the_table(settings, aws_tables):
+    aws = aws_of(settings)
+    store, asked = DynamoStore(aws, settings.answers_table, settings.bucket), []
+    events = aws.dynamodb.meta.events
+    events.register("provide-client-params.dynamodb.*", lambda params, **_: asked.append(params), unique_id="count")
+    try:
+        assert await asyncio.gather(*(store.fresh("a:n", key, "whole") for key in "abc")) == [None] * 3
+    finally:
+        events.unregister("provide-client-params.dynamodb.*", unique_id="count")
+    [call] = asked
+    [batch] = call["RequestItems"].values()
+    assert (len(batch["Keys"]), batch["ConsistentRead"]) == (3, True)
 
 
 async def test_similar_prompts_of_a_batch_are_searched_for_together(settings):

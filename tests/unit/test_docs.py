@@ -20,7 +20,7 @@ OURS = ("shared", "local", "functions", "training", "tests")
 # No paths of this repository: GPTCache's file, and a prefix in the bucket.
 ELSEWHERE = {"examples/benchmark/mock_data.json", "answers/"}
 # Read by nothing of ours: a variable of an example's shell.
-NO_SETTINGS = {"SUBSECOND_URL"}
+NO_SETTINGS = {"SUBSECOND_LOCAL_DELAYS", "SUBSECOND_URL"}
 FILES = re.compile(r"`((?:[\w.*-]+/)+(?:[\w*.-]+\.\w+)?|[\w*]+\.py)`")
 NAMES = re.compile(r"\bSUBSECOND_[A-Z_]*[A-Z]\b")
 TESTS = re.compile(r"`((?:\w+/)+test_\w+)::(test_\w+)`")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import re
 import select
 import ssl
 import time
@@ -20,12 +21,15 @@ from urllib.parse import urlsplit
 
 from subsecond.aws.access import Access, WireError
 from subsecond.aws.signing import Signer
+from subsecond.clock import within
 
 # As boto3 has it here: one more attempt, after a pause of up to so many seconds.
 ATTEMPTS = 2
 PAUSE = 0.05
-THROTTLED = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"})
-FAULTS = 500
+THROTTLED = re.compile(rb"ThrottlingException|ProvisionedThroughputExceededException|RequestLimitExceeded|SlowDown")
+REFUSED, FAULTS = 400, 500
+# Seconds that an unused connection is kept, by the wall clock: see `upstreams/http/transport.py`.
+KEEP = 55.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,11 @@ class Wire:
         self._host = parts.netloc
         self._address = parts.hostname or "", parts.port
         self._timeout = timeout
-        # 20 ms of CPU, once.
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._secure = parts.scheme == "https"
+        self._tls: ssl.SSLContext | None = None
         self._signer = Signer(access.credentials, url, service, access.region)
-        # The last one used is used first: the likeliest to live.
-        self._idle: deque[http.client.HTTPConnection] = deque()
+        # Each with when it was last used. That one is used first: the likeliest to live.
+        self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
 
     def ask(self, method: str, path: str, fields: Mapping[str, str], content: bytes = b"") -> Answer:
         """The answer, whatever its status. Raises WireError when none came. Sent twice at the most, as boto3 does it:
@@ -66,18 +70,18 @@ class Wire:
 
     def passes(self, answer: Answer) -> bool:
         """Whether the same call may be answered otherwise in a moment."""
-        return answer.status >= FAULTS or any(code.encode() in answer.body[:200] for code in THROTTLED)
+        return answer.status >= FAULTS or (answer.status >= REFUSED and bool(THROTTLED.search(answer.body)))
 
     def open(self) -> None:
         """A connection for a call to come. Raises OSError."""
         connection = self._new()
         connection.connect()
-        self._idle.append(connection)
+        self._keep(connection)
 
     def close(self) -> None:
         """Every connection that is not in use; the next call opens a new one."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     def _asked(self, method: str, path: str, fields: Mapping[str, str], content: bytes) -> Answer:
         connection = self._kept() or self._new()
@@ -92,24 +96,30 @@ class Wire:
         if response.will_close:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._keep(connection)
         return answer
 
+    def _keep(self, connection: http.client.HTTPConnection) -> None:
+        self._idle.append((connection, time.time()))
+
     def _new(self) -> http.client.HTTPConnection:
-        if self._tls is None:
+        if not self._secure:
             return http.client.HTTPConnection(*self._address, timeout=self._timeout)
+        # 20 ms of CPU, once: in the thread that opens the first connection.
+        self._tls = self._tls or ssl.create_default_context()
         return http.client.HTTPSConnection(*self._address, timeout=self._timeout, context=self._tls)
 
     def _kept(self) -> http.client.HTTPConnection | None:
-        """One that still lives: an end, or bytes that nobody asked for, show as readable."""
+        """One that still lives: an end, or bytes that nobody asked for, show as readable. One that was long unused may
+        be dead without a sign, and would cost a time limit."""
         while self._idle:
             try:
-                connection = self._idle.pop()
+                connection, used = self._idle.pop()
             except IndexError:  # another thread was quicker
                 return None
             poll = select.poll()
             poll.register(connection.sock, select.POLLIN)
-            if not poll.poll(0):
+            if within(used, KEEP, time.time()) and not poll.poll(0):
                 return connection
             connection.close()
         return None
