@@ -96,12 +96,13 @@ def _place(before: int, after: int, whole: int) -> str:
 
 def without_clocks(body: dict[str, Any], arrival: float) -> dict[str, Any]:
     """The body with these times masked; itself where there are none."""
-    masked = {clock.message for clock in clocks_in(body, arrival)}
-    if not masked:
+    clocks = clocks_in(body, arrival)
+    if not clocks:
         return body
+    masked = {clock.message for clock in clocks}
     messages = [_masked(one, arrival) if at in masked else one for at, one in enumerate(body["messages"])]
     # Counted: a text that has the mask in it is another one.
-    return {**body, "messages": messages, MASKED: len(clocks_in(body, arrival))}
+    return {**body, "messages": messages, MASKED: len(clocks)}
 
 
 def _masked(message: Mapping[str, Any], arrival: float) -> dict[str, Any]:
