@@ -1,5 +1,6 @@
 """Hits that are checked by a judge behind the gateway, and what follows from it, through the face."""
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -28,7 +29,15 @@ def started(served):
     async def start(chosen):
         made = gateway(chosen)
         found = checker(made)
-        return await served(chosen, gateway=made), made, found and found.run
+
+        async def run():
+            """Until a check was made: its sample is written after the answer's last byte."""
+            checked = found.counts["checked"]
+            async with asyncio.timeout(20):
+                while found.counts["checked"] == checked:
+                    await found.run()
+
+        return await served(chosen, gateway=made), made, found and run
 
     return start
 

@@ -273,6 +273,41 @@ function hitNode(hit) {
   return make("div", { class: "hit" }, make("div", {}, make("p", {}, `${clock(hit.at)} \u00b7 ${hit.model || ""} \u00b7 similarity ${hit.similarity} \u00b7 first byte ${ms(hit.first_ms)} `, make("code", {}, hit.request_id)),
     verdicts(hit.judged || []), question), make("div", { class: "row" }, show, report, said));
 }
+// What checks have taught (docs/verified.md): over time, and the pairs that the judge called wrong.
+function promise(one) {
+  const range = `${percent(one.interval[0])} to ${percent(one.interval[1])}`, left = one.checks_left;
+  if (one.state === "held") return `Kept: ${range} of the semantic hits are wrong, at most ${percent(one.bound)} may be.`;
+  if (one.state === "exact only") return `At most ${percent(one.bound)} may be wrong, and that could not be kept: exact hits only.`;
+  return `Of ${number(one.checked)} checked, ${number(one.wrong)} were called wrong: ${range}. ${left === null
+    ? `At this rate ${percent(one.bound)} cannot be promised.` : `About ${number(left)} checks until ${percent(one.bound)} can be promised.`}`;
+}
+function accuracy(found) {
+  const one = (found.semantic || {}).accuracy;
+  $("checked").hidden = !one;
+  if (!one) return;
+  $("promise").textContent = promise(one) + (one.shadow.checked ? ` In shadow: ${number(one.shadow.wrong)} of ${number(one.shadow.checked)} called wrong.` : "");
+  const node = $("accuracy"), height = 150, points = one.history, high = Math.max(2 * one.bound, ...points.map((point) => point.checked ? point.wrong / point.checked : 0));
+  const at = scales(node, height, 0, high), x = (n) => at.x((n + .5) / points.length);
+  const line = (value) => points.map((point, n) => `${n ? "L" : "M"}${x(n).toFixed(1)} ${at.y(Math.min(high, value(point))).toFixed(1)}`).join("");
+  const dots = points.map((point, n) => draw("circle", { class: "first", cx: x(n), cy: at.y(point.wrong / (point.checked || 1)), r: 3 },
+    draw("title", {}, `${new Date(point.hour * 1000).toLocaleString()}: ${point.wrong} of ${point.checked}`)));
+  fill(node, points.length ? frame(at.width, height, "Share of wrong semantic hits by hour", [...grid(at, [0, one.bound, high], percent),
+    draw("path", { class: "first", d: line((point) => point.wrong / (point.checked || 1)) }), draw("path", { class: "first faint", d: line((point) => point.high) }), ...dots]) : null,
+    legend([["first", "called wrong, of all checked"], ["first faint", "at most, with 95 %"]]));
+  if (!$("wrong").contains(document.activeElement)) fill($("wrong"), one.wrong_pairs.map(wrongPair).reverse());
+}
+function wrongPair(pair) {
+  const said = make("span", { role: "status" });
+  const button = (words, verdict, then) => make("button", { type: "button", on: { click: async () => {
+    try {
+      await post("/v1/cache/feedback", { verdict, entry: pair.entry, question: pair.asked });
+      said.textContent = then;
+    } catch (error) { said.textContent = ` ${error.message}`; }
+  } } }, words);
+  return make("div", { class: "hit" }, make("div", {}, make("p", {}, "Asked: ", make("q", {}, pair.asked)), make("p", {}, "Answered from: ", make("q", {}, pair.stored)),
+    make("p", { class: "hint" }, `${clock(pair.at)} \u00b7 score ${pair.score.toFixed(3)}`)), make("div", { class: "row" },
+    button("Wrong, indeed", "wrong", " Reported: it answers that question no more."), button("It was right", "right", " No report stands against it."), said));
+}
 const questions = new Map();
 function top(found) {
   const rows = (found.top_entries || []).map((one) => {
@@ -294,7 +329,7 @@ function errors(found) {
 }
 
 function show(found) {
-  tiles(found); rateChart(found); latencyChart(found); liveChart(); stepTables(found); models(found); recent(found); top(found); errors(found);
+  tiles(found); rateChart(found); latencyChart(found); liveChart(); stepTables(found); models(found); recent(found); accuracy(found); top(found); errors(found);
   $("state").textContent = `${found.complete ? "" : "Not complete: the shared table could not be read. "}The last ${found.hours} hours, as of ${new Date().toLocaleTimeString()}.`;
 }
 async function look() {

@@ -186,9 +186,10 @@ async def started(folder):
 
 
 @asynccontextmanager
-async def listening(settings: Settings):
-    """The gateway with these settings on a free loopback port; gives its origin."""
-    config = uvicorn.Config(create_app(gateway(settings)), host="127.0.0.1", port=0, log_level="error", lifespan="on")
+async def listening(settings: Settings, made=None):
+    """The gateway with these settings (or `made`) on a free loopback port; gives its origin."""
+    app = create_app(made or gateway(settings))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
+from subsecond.bootstrap import checker, gateway
 from subsecond.config import Settings
 
 # One loop for the module, and one browser; each test has a tab with a storage of its own.
@@ -76,6 +78,28 @@ async def test_the_page_shows_true_figures_and_asks_nobody_else(page, serve):
         await page.until("document.querySelectorAll('#live path').length")
         assert len(page.requests) > before
         assert {url.split("/", 3)[2] for url in page.requests if not url.startswith("data:")} == {base.split("/")[2]}
+        assert page.complaints == []
+
+
+async def test_wrong_pairs_stand_side_by_side_with_a_button_each_way(page, serve):
+    chosen = replace(SETTINGS, semantic="verified", embedder="static", judge="sim-t0-i0-n1", check_texts="on")
+    chosen = replace(chosen, max_error=0.3, check_share=1.0)
+    stored, asked_as = "How do I reset my password?", "How can I reset my password?"
+    made = gateway(chosen)
+    async with serve(chosen, made) as base:
+        await asked(base, "Does anybody load the stage?", stored, asked_as)
+        found = checker(made)
+        while not found.counts["checked"]:  # the sample is written after the answer's last byte
+            await found.run()
+        await shown(page, base)
+        assert "Of 1 checked, 1 were called wrong" in await page.run(text("promise"))
+        pair = await page.run(text("wrong"))
+        assert stored in pair
+        assert asked_as in pair
+        assert await page.run("document.querySelectorAll('#accuracy circle').length") == 1
+        for number, words in enumerate(("Reported", "No report")):
+            await page.run(f"document.querySelectorAll('#wrong button')[{number}].click()")
+            await page.until(f"{text('wrong')}.includes({words!r})")
         assert page.complaints == []
 
 
