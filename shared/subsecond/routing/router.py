@@ -42,10 +42,11 @@ class RoutingOverrides:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The choice, and the template for each model that may answer."""
+    """The choice, and the template for each model that may answer. conversation: by which it is remembered."""
 
     choice: Choice
     alias: Alias | None
+    conversation: str = ""
 
     def sent(self, call: Call, model: Model) -> Call:
         """What is sent to the model: its name there, and the template's text where there is one."""
@@ -136,7 +137,13 @@ class Router:
         )
         if alias:
             self._keep(key, choice.model.name)
-        return Route(choice, alias)
+        return Route(choice, alias, key)
+
+    def answered(self, route: Route, name: str) -> None:
+        """The model `name` answers. Where it does so in place of another deployment of its group, the conversation
+        stays there: its prefix lies in that one's cache now."""
+        if route.alias and route.choice.model in self.catalogue.equivalents(self.catalogue.models[name]):
+            self._keep(route.conversation, name)
 
     def _wants_score(self, found: Model | Alias) -> bool:
         if not isinstance(found, Alias):

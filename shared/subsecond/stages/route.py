@@ -98,13 +98,16 @@ class Chosen:
         fast = [one for one in candidates if models[one.name].tier < choice.model.tier]
         if self.routed.speculation and fast and self.route.alias and may_double(call, tools=False):
             strong = [one for one in candidates if one not in fast]
-            return await speculate(
+            found = await speculate(
                 Attempts(fast[:1], call, trace, terms, sent, "fast"),
                 Attempts(strong, call, trace, terms, sent, "strong"),
                 trace,
                 self._judged(self.routed.speculation),
             )
-        return await answer(candidates, call, trace, terms, sent)
+        else:
+            found = await answer(candidates, call, trace, terms, sent)
+        self.routed.router.answered(self.route, found.candidate.name)
+        return found
 
     def _judged(self, speculation: Speculation) -> Speculation:
         """With a judge, where one is named. Its call is one of the request's attempts."""

@@ -168,3 +168,20 @@ def test_a_conversation_that_was_hard_is_hard_in_another_environment_too(catalog
     later = there.route(chat(*talk), TENANT).choice
     assert later.difficulty >= first.difficulty
     assert later.model.tier >= first.model.tier
+
+
+def test_a_conversation_stays_with_the_deployment_that_answered_in_anothers_place(catalogue, chat):
+    upstreams = {"us": {"region": "us-east-1"}, "eu": {"region": "eu-west-1"}}
+    models = [{"name": "claude", "upstream": ["us", "eu"], "tier": "fast"}, {"name": "other", "tier": "fast"}]
+    router = Router(catalogue(models, upstreams=upstreams), RoutingPolicy(), None)
+    turn = chat("Hi, I am Ann.", "Hello Ann", "Who am I?", model="claude")
+    first = router.route(turn, TENANT)
+    home = first.choice.model
+    other = next(iter(router.catalogue.equivalents(home)))
+    assert router.route(turn, TENANT).choice.model is home
+    router.answered(first, home.name)
+    assert router.route(turn, TENANT).choice.model is home
+    router.answered(first, other.name)  # home was throttled: the prefix lies in the other's cache now
+    assert router.route(turn, TENANT).choice.model is other
+    router.answered(first, "other")  # a fallback of another kind is no home
+    assert router.route(turn, TENANT).choice.model is other
