@@ -149,7 +149,8 @@ class Deployed:
         found = [scheduler.get_schedule(Name=name) for name in names]
         states = sorted((one["State"], one["ScheduleExpression"]) for one in found)
         on = [("ENABLED", "rate(5 minutes)"), ("ENABLED", "rate(6 hours)")]
-        expect("schedules", states, [("DISABLED", "cron(0 4 * * ? *)"), *on])
+        off = [("DISABLED", "cron(0 4 * * ? *)"), ("DISABLED", "rate(5 minutes)")]
+        expect("schedules", states, [*off, *on])
 
     def check_update(self, *, memory: int) -> None:
         """After an update: the new memory size, the same URLs, and the answer still cached."""
