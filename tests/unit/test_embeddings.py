@@ -188,6 +188,7 @@ async def test_what_is_not_known_passes_whole_and_is_not_kept(fields):
     [
         '[{"index":0,"embedding":[1]},{"index":0,"embedding":[2]}]',
         '[{"embedding":[1]},{"embedding":[2]}]',
+        '[{"index":[0],"embedding":[1]},{"index":true,"embedding":[2]}]',
         '[{"index":0,"embedding":[1]}]',
         '[{"index":0,"embedding":[1]},{"index":1,"embedding":[NaN]}]',
         '[{"index":0,"embedding":[1]},{"index":1,"embedding":[]}]',
@@ -197,7 +198,7 @@ async def test_what_is_not_known_passes_whole_and_is_not_kept(fields):
     ],
 )
 def test_where_it_is_not_plain_whose_vector_is_which_none_is_taken(data):
-    assert taken_apart(f'{{"data":{data}}}'.encode(), ["a", "b"]) is None
+    assert taken_apart(f'{{"data":{data}}}'.encode(), ["a", "b"])[0] is None
 
 
 async def test_a_part_that_cannot_be_told_apart_is_asked_as_it_came():
@@ -217,7 +218,8 @@ async def test_a_part_that_cannot_be_told_apart_is_asked_as_it_came():
 
 def test_an_object_and_a_label_named_embedding_are_no_vectors():
     told = b'{"object":"embedding","x":"\\"embedding\\":[9]","data":[{"index":0,"embedding" : [ 1 ]}],"model":"m"}'
-    (one,) = taken_apart(told, ["a"])
+    ((one,), usage) = taken_apart(told, ["a"])
+    assert usage is None
     assert (one.value, one.tokens) == (b"[ 1 ]", None)
     assert json.loads(joined([one])) == json.loads(told)
 

@@ -96,54 +96,59 @@ def keys_of(body: Mapping[str, Any], items: Iterable[Item], ignored: Container[s
 
 def refused(body: bytes) -> UpstreamError | None:
     """Why a reply with a good status is none; None where it is one, of whatever shape."""
+    if _FIELD.search(body):
+        return None
     if not body.strip():
         return UpstreamUnreachable("The upstream answered with an empty body.")
-    told = parsed(_cut(body)[0])
-    if told is None and (told := parsed(body)) is None:
+    if (told := parsed(body)) is None:
         return UpstreamUnreachable("The upstream's answer is not JSON.")
     return None if isinstance(told, dict) and told.get("data") else error_in(told)
 
 
-def usage_of(body: bytes) -> Mapping[str, Any] | None:
-    """The reply's own count."""
-    told = parsed(_cut(body)[0])
-    usage = told.get("usage") if isinstance(told, dict) else None
-    return usage if isinstance(usage, dict) else None
-
-
-def taken_apart(body: bytes, items: Sequence[Item]) -> list[ItemEmbedding] | None:
-    """The embedding of each item of the request that the reply answers; None where it is not plain whose is which."""
+def taken_apart(body: bytes, items: Sequence[Item]) -> tuple[list[ItemEmbedding] | None, Mapping[str, Any] | None]:
+    """The embedding of each item of the request that the reply answers, None where it is not plain whose is which; and
+    the reply's own count."""
     plain, values = _cut(body)
     told = parsed(plain)
-    data = told.get("data") if isinstance(told, dict) else None
-    if not isinstance(data, list) or not len(data) == len(values) == len(items):
-        return None
-    found: dict[object, tuple[bytes, dict[str, Any]]] = {}
-    for at, one in enumerate(data):
-        if not isinstance(one, dict) or one.get("embedding") != at or not _is_vector(values[at]):
-            return None
-        beside = {name: value for name, value in one.items() if name not in ("embedding", "index")}
-        found[one.get("index")] = values[at], beside
-    if found.keys() != set(range(len(items))):
-        return None
+    if not isinstance(told, dict):
+        return None, None
+    usage = told.get("usage")
+    usage = usage if isinstance(usage, dict) else None
+    found = _by_index(told.get("data"), values)
+    if found is None or not items or found.keys() != set(range(len(items))):
+        return None, usage
     around = {name: value for name, value in told.items() if name not in ("data", "usage")}
-    shares, estimated = _shares(told.get("usage"), items)
-    return [ItemEmbedding(*found[index], around, tokens, estimated=estimated) for index, tokens in enumerate(shares)]
+    shares, estimated = _shares(usage, items)
+    return [
+        ItemEmbedding(*found[index], around, tokens, estimated=estimated) for index, tokens in enumerate(shares)
+    ], usage
+
+
+def _by_index(data: object, values: Sequence[bytes]) -> dict[int, tuple[bytes, dict[str, Any]]] | None:
+    """Each vector, and what stands beside it, by the index that it has; None where a row has none of either."""
+    if not isinstance(data, list) or len(data) != len(values):
+        return None
+    found: dict[int, tuple[bytes, dict[str, Any]]] = {}
+    for at, one in enumerate(data):
+        index = one.get("index") if isinstance(one, dict) else None
+        if type(index) is not int or one.get("embedding") != at or not _is_vector(values[at]):
+            return None
+        found[index] = values[at], {name: told for name, told in one.items() if name not in ("embedding", "index")}
+    return found if len(found) == len(data) else None
 
 
 def joined(found: Sequence[ItemEmbedding]) -> bytes:
     """One reply with these embeddings in this order. Its usage is their sum; `estimated` where shares are in it."""
-    rows = (
-        b"%b%b}" % (_opened({**one.beside, "index": index}), b'"embedding":' + one.value)
-        for index, one in enumerate(found)
-    )
+    parts = [_opened(found[-1].around), b'"data":[']
+    for index, one in enumerate(found):
+        parts += b"," if index else b"", _opened({**one.beside, "index": index}), b'"embedding":', one.value, b"}"
     counted = [one.tokens for one in found if one.tokens is not None]
-    end = b"}"
+    parts.append(b"]")
     if len(counted) == len(found):
         usage: dict[str, Any] = {"prompt_tokens": sum(counted), "total_tokens": sum(counted)}
         usage |= {"estimated": True} if any(one.estimated for one in found) else {}
-        end = b',"usage":%b}' % dump(usage)
-    return b'%b"data":[%b]%b' % (_opened(found[-1].around), b",".join(rows), end)
+        parts += b',"usage":', dump(usage)
+    return b"".join((*parts, b"}"))
 
 
 def _opened(fields: Mapping[str, Any]) -> bytes:

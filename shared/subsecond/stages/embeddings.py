@@ -14,7 +14,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from subsecond.cache.cacheability import lifetime, may_coalesce, may_read
-from subsecond.cache.embeddings import Item, KeptEmbedding, items_of, joined, keys_of, taken_apart, usage_of
+from subsecond.cache.embeddings import Item, ItemEmbedding, KeptEmbedding, items_of, joined, keys_of, taken_apart
 from subsecond.cache.end_user import tags_of, wall
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
@@ -166,8 +166,10 @@ class Embeddings:
         aloft |= flights
         made: Found = {}
         try:
-            reply = await self._fetched(asking, None if whole else keys)
-            made = self._kept(asking, keys, reply)
+            items = [asking.items[key] for key in keys]
+            call = asking.call if whole else replace(asking.call, body={**asking.call.body, "input": items})
+            reply, told = await self._fetched(asking, call, items)
+            made = self._kept(asking, keys, told)
         finally:
             for key, flight in flights.items():
                 flight.set_result(made.get(key))
@@ -182,29 +184,30 @@ class Embeddings:
 
     async def _passed(self, asking: _Asking) -> EmbeddingsReply:
         """As it came, both ways."""
-        return self._as_it_came(asking, await self._fetched(asking, None))
+        reply, _ = await self._fetched(asking, asking.call, ())
+        return self._as_it_came(asking, reply)
 
-    async def _fetched(self, asking: _Asking, keys: Sequence[bytes] | None) -> Reply:
-        """One upstream call, for these items; None: for the request as it came."""
-        call, trace = asking.call, asking.trace
-        if keys is not None:
-            call = replace(call, body={**call.body, "input": [asking.items[key] for key in keys]})
+    async def _fetched(
+        self, asking: _Asking, call: Call, items: Sequence[Item]
+    ) -> tuple[Reply, list[ItemEmbedding] | None]:
+        """One upstream call, its reply, and the embeddings of these items in it, where these can be told apart."""
+        trace = asking.trace
         trace.source = "upstream"
         with trace.step(Step.UPSTREAM):
             reply, route = await self.models.relay(call, trace)
-        asking.spend(usage_of(reply.body))
+        told, usage = taken_apart(reply.body, items)
+        asking.spend(usage)
         asking.head = Head("upstream", trace.model or call.model, headers=reply.headers, route=route)
-        return reply
+        return reply, told
 
-    def _kept(self, asking: _Asking, keys: Sequence[bytes], reply: Reply) -> Found:
-        """The reply's embeddings by their items, and in memory where they may be stored. The request's beginning dates
-        them, as it does answers (see `store.entry_of`). Nothing where it is not plain whose is which."""
+    def _kept(self, asking: _Asking, keys: Sequence[bytes], told: Sequence[ItemEmbedding] | None) -> Found:
+        """A reply's embeddings by their items, and in memory where they may be stored. The request's beginning dates
+        them, as it does answers (see `store.entry_of`)."""
         call, now = asking.call, time.time()
-        taken = taken_apart(reply.body, [asking.items[key] for key in keys])
         created = now - (perf_counter() - asking.trace.started)
         seconds = lifetime(self.settings, call, _NO_QUESTION)
         found: Found = {}
-        for key, one in zip(keys, taken or (), strict=bool(taken)):
+        for key, one in zip(keys, told or (), strict=bool(told)):
             models = dict.fromkeys((call.model, str(one.around.get("model", ""))))
             tags = (("tag", tag) for tag in asking.tags)
             places = (("namespace", ""), *(("model", name) for name in models), *tags)
