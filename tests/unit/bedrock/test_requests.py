@@ -2,6 +2,7 @@
 
 import pytest
 
+from subsecond.optimiser.markers import with_markers
 from subsecond.upstreams.converse.request import Terms
 from tests.support.bedrock import CLAUDE, LLAMA, NEW_CLAUDE, NOVA, OLD_CLAUDE, asked
 
@@ -265,6 +266,9 @@ def test_beside_other_tools_the_schema_s_is_one_that_must_be_used_at_last():
     found = asked({"messages": USER, "response_format": FORM, "tools": [WEATHER]}, NOVA).content["toolConfig"]
     assert [tool["toolSpec"]["name"] for tool in found["tools"]] == ["weather", "number"]
     assert found["toolChoice"] == {"any": {}}
+    fields = {"response_format": FORM, "tools": [WEATHER], "tool_choice": "none"}
+    found = asked({"messages": USER, **fields}, NOVA).content["toolConfig"]
+    assert [tool["toolSpec"]["name"] for tool in found["tools"]] == ["number"]
 
 
 MARKS = {
@@ -285,10 +289,19 @@ def test_cache_marks_become_cache_points(mark, point):
 
 
 def test_the_optimiser_s_marks_are_converse_s_own():
-    mark = {"cachePoint": {"type": "default"}}
-    messages = [{"role": "system", "content": [{"type": "text", "text": "Long."}, mark]}, *USER]
-    assert asked({"messages": messages}).content["system"] == [{"text": "Long."}, mark]
-    assert asked({"messages": messages}, LLAMA).content["system"] == [{"text": "Long."}]  # it would refuse the mark
+    messages = [
+        {"role": "system", "content": "Be long. " * 600},
+        *USER,
+        {"role": "assistant", "content": "Hello."},
+        *USER,
+    ]
+    marked, names = with_markers({"messages": messages}, messages, "bedrock", "acme:prod")
+    assert names == ("system", "history")
+    found = asked(marked).content
+    point = {"cachePoint": {"type": "default"}}
+    assert found["system"][-1] == found["messages"][1]["content"][-1] == point
+    plain = asked(marked, LLAMA).content  # it would refuse the marks
+    assert point not in [*plain["system"], *plain["messages"][1]["content"]]
 
 
 def test_a_text_completion_is_one_turn():

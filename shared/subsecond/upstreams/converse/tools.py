@@ -22,13 +22,15 @@ def tool_fields(body: Mapping[str, Any], family: Family, *, used: bool) -> tuple
     fields, schema = _format(body, family)
     tools = _tools(body, family)
     choice = _choice(body.get("tool_choice"), tools, used=used)
+    if choice is None:
+        tools = []
     if schema:
         tools.append(_schema_tool(schema, tools))
         choice = {"any": {}} if len(tools) > 1 else {"tool": {"name": schema["name"]}}
     if used and not tools:
         raise unsupported("tools", "Bedrock wants the tools whose calls are in the messages.")
-    if tools and not (choice is None and not used):
-        fields["toolConfig"] = {"tools": tools} | ({"toolChoice": choice} if choice else {})
+    if tools:
+        fields["toolConfig"] = {"tools": tools, "toolChoice": choice}
     return fields, schema["name"] if schema else None
 
 
@@ -87,7 +89,7 @@ def _spec(function: Mapping[str, Any], family: Family) -> dict[str, Any]:
 
 
 def _choice(choice: object, tools: list[dict[str, Any]], *, used: bool) -> dict[str, Any] | None:
-    """None: no choice is sent. "none" leaves the tools out, where no message needs them."""
+    """None: no tool may be used. Bedrock has no word for it: the tools are left out, where no message needs them."""
     if choice is None:
         return {"auto": {}} if tools else None
     if isinstance(choice, Mapping):
