@@ -30,6 +30,8 @@ _APART = (
     {"<where>", "<what>"},
     {"<why>", "<what>"},
     {"<manner>", "<what>"},
+    {"<what>", "<must>"},
+    {"<howmany>", "<what>"},
     {"<howmany>", "<can>"},
     {"<howmany>", "<want>"},
 )
