@@ -69,6 +69,17 @@ async def test_the_key_used_longest_ago_leaves_the_memory_first(world):
     assert world.table.reads == [keys[1]]
 
 
+async def test_a_key_that_was_read_again_counts_as_used(world):
+    keys = [world.table.add(f"k{number}") for number in range(REMEMBERED + 1)]
+    for key in keys[:-1]:
+        await world.keys.tenant(key)
+    world.now += 60
+    for key in (keys[0], keys[-1]):
+        await world.keys.tenant(key)
+    assert keys[0] in world.keys._known
+    assert keys[1] not in world.keys._known
+
+
 async def test_a_flood_of_guesses_reads_a_bounded_number_a_second_and_its_memory_is_bounded(world):
     seconds = 3 * REMEMBERED // WRONG
     for _ in range(seconds):
