@@ -12,11 +12,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from subsecond.api import wire
+from subsecond.api import bodies, wire
 from subsecond.api.app import create_app
+from subsecond.api.usual_body import usual_chat
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
-from subsecond.errors import InvalidRequest
 from subsecond.model import Call
 from subsecond.upstreams import openai, openai_package
 
@@ -60,36 +60,12 @@ def json_calls(raw: bytes) -> dict[str, dict[str, Callable[[], object]]]:
 
 
 def body_checks() -> dict[str, Callable[[], object]]:
-    """The route's check, the same by msgspec, and the least own check that refuses the same."""
-    found: dict[str, Callable[[], object]] = {"pydantic": lambda: wire.check(wire.ChatBody, CHAT)}
+    """The check of what is seldom, the same by msgspec, and our own that lets the usual bodies through."""
+    found: dict[str, Callable[[], object]] = {"pydantic": lambda: bodies.check(bodies.ChatBody, CHAT)}
     if find_spec("msgspec"):
         check = import_module("tests.benchmarks.msgspec_check").check
         found["msgspec"] = lambda: check(CHAT)
-    return {**found, "own check": lambda: _own_check(CHAT)}
-
-
-NULLABLE: Mapping[str, type | tuple[type, ...]] = {
-    "stream": bool, "stream_options": dict, "n": int, "use_cache": bool, "max_latency_ms": (int, float),
-    "subsecond": dict,
-}  # fmt: skip
-
-
-def _own_check(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    model, messages = body.get("model"), body.get("messages")
-    if not isinstance(model, str) or not 1 <= len(model) <= 256:
-        raise InvalidRequest("'model': a text of 1 to 256 characters.", param="model")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidRequest("'messages': a list of one or more.", param="messages")
-    for message in messages:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise InvalidRequest("'messages': objects with a role.", param="messages")
-        if not isinstance(message.get("content"), str | list | None):
-            raise InvalidRequest("'messages': content is a text or a list.", param="messages")
-    for name, kind in NULLABLE.items():
-        value = body.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise InvalidRequest(f"'{name}': of another type.", param=name)
-    return body
+    return {**found, "own check": lambda: usual_chat(CHAT)}
 
 
 def app_calls() -> dict[str, Run]:

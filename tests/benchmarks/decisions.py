@@ -29,7 +29,7 @@ COLD: dict[str, dict[str, str]] = {
     "body check, with the first check": {
         "pydantic": f"from subsecond.api.bodies import ChatBody, check; check(ChatBody, {BODY})",
         "msgspec": f"from tests.benchmarks.msgspec_check import check; check({BODY})",
-        "own check": "import subsecond.errors",
+        "own check": f"from subsecond.api.usual_body import usual_chat; usual_chat({BODY})",
     },
     "MODE=app": {
         "FastAPI": "import fastapi, starlette.applications",

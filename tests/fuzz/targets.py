@@ -14,6 +14,7 @@ from typing import Any
 
 from subsecond.api.bodies import BatchBody, ChatBody, Common, EmbeddingsBody, TextBody, check
 from subsecond.api.request import ZLIB, inflated
+from subsecond.api.usual_body import usual_chat, usual_text
 from subsecond.api.wire import Asked, parse, to_call
 from subsecond.bootstrap import gateway
 from subsecond.cache.cacheability import lifetime, may_coalesce, may_compare
@@ -69,6 +70,9 @@ def check_body(data: bytes, random: Random) -> None:
 
 
 def _check_calls(body: dict[str, Any], data: bytes) -> None:
+    for usual, kind in ((usual_chat, ChatBody), (usual_text, TextBody)):
+        if passed := usual(body):
+            assert check(kind, body).model == passed.model
     for kind, endpoint in ((ChatBody, "chat"), (TextBody, "text"), (BatchBody, "text"), (EmbeddingsBody, "text")):
         with suppress(SubsecondError):
             checked = check(kind, body)
