@@ -17,21 +17,30 @@ if TYPE_CHECKING:
     from subsecond.stages.semantic import SemanticCache
 
 
+# Counted where an environment had not loaded what the search takes.
+COLD = "semantic_cold"
+
+
 async def embed(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
     """None where the tables are not there yet: the model does not wait for them, they load behind its answer. A request
     that no model may answer waits, `box` seconds at the most."""
+    trace = request.trace
     if lazy.made is None and not request.call.rules.only_if_cached:
-        request.trace.counts["semantic_cold"] += 1
+        trace.counts[COLD] += 1
         return None
-    return await embed_late(lazy, request, box)
+    with trace.step(Step.EMBED):
+        return await _when_loaded(lazy, request, box)
 
 
 async def embed_late(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
-    """After the answer, or where there is nothing better to do: wait for the tables, within `box` seconds."""
-    trace = request.trace
-    with trace.step(Step.EMBED):
-        semantic = await fail_open(trace, "embed", lazy.get(), box)
-        return await vector_of(semantic, request) if semantic else None
+    """The vector that the model did not wait for, before the answer is stored: the tables may still be loading. No step
+    of its own: what a search costs is learned from those."""
+    return await _when_loaded(lazy, request, box) if request.trace.counts[COLD] else None
+
+
+async def _when_loaded(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
+    semantic = await fail_open(request.trace, "embed", lazy.get(), box)
+    return await vector_of(semantic, request) if semantic else None
 
 
 async def vector_of(semantic: SemanticCache, request: Request) -> Vector | None:

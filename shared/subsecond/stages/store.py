@@ -36,13 +36,12 @@ async def store(
     entry = entry_of(settings, request, recording)
     if entry is None:
         return False
-    if lazy and lazy.made is None:
-        # The environment's first miss: what its answer did not wait for has loaded behind it.
-        vector = await embed_late(lazy, request, settings.loading_timeout)
-        if lazy.made:
-            lazy.made.begin(request.tenant)
-    semantic = lazy.made if lazy else None
     with trace.step(Step.STORE):
+        if lazy and vector is None:
+            vector = await embed_late(lazy, request, settings.loading_timeout)
+        semantic = lazy.made if lazy else None
+        if semantic and vector is not None:
+            semantic.begin(request.tenant)
         entry = semantic.with_vector(entry, vector) if semantic else entry
         stored = await _kept(exact, settings, entry, trace)
     if stored and semantic:
