@@ -40,7 +40,11 @@ async def embed_late(lazy: Lazy[SemanticCache], request: Request, box: float) ->
 
 async def _when_loaded(lazy: Lazy[SemanticCache], request: Request, box: float) -> Vector | None:
     semantic = await fail_open(request.trace, "embed", lazy.get(), box)
-    return await vector_of(semantic, request) if semantic else None
+    if semantic is None:
+        return None
+    # Where nothing of the index is there yet, it loads beside the embedding.
+    semantic.begin(request.tenant)
+    return await vector_of(semantic, request)
 
 
 async def vector_of(semantic: SemanticCache, request: Request) -> Vector | None:

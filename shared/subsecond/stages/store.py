@@ -40,8 +40,6 @@ async def store(
         if lazy and vector is None:
             vector = await embed_late(lazy, request, settings.loading_timeout)
         semantic = lazy.made if lazy else None
-        if semantic and vector is not None:
-            semantic.begin(request.tenant)
         entry = semantic.with_vector(entry, vector) if semantic else entry
         stored = await _kept(exact, settings, entry, trace)
     if stored and semantic:
