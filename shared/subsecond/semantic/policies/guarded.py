@@ -49,7 +49,12 @@ class Guarded:
         return self._read(asked, candidate)
 
     def _read(self, asked: str, candidate: StoredQuestion) -> Verdict:
-        a, b = read(asked), read(candidate.text)
+        a = read(asked)
+        if len(a.words) > LONGEST and sameness.surely_other(a, candidate.text):
+            return Verdict("miss", (TOO_LONG,), 0.0)
+        return self._compared(a, read(candidate.text), asked, candidate)
+
+    def _compared(self, a: Reading, b: Reading, asked: str, candidate: StoredQuestion) -> Verdict:
         if sameness.same_words(a, b):
             return _SAME
         if not a.words or not b.words:
