@@ -92,8 +92,8 @@ class Aws:
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         """What a call raises that AWS refuses, or that does not reach it; `code_of` says why."""
-        if self._session is None:
-            return (WireError,)
+        if self._access is not None and self._session is None:
+            return (WireError,)  # nothing else was asked, and botocore's errors would take 50 ms
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as `_made`
 
         return WireError, BotoCoreError, ClientError
