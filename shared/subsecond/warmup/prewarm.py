@@ -25,6 +25,7 @@ from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
+    from subsecond.ports import Upstream
     from subsecond.stages.semantic import SemanticCache
 
 log = logging.getLogger("subsecond")
@@ -126,7 +127,6 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     key is not read, because what is in memory now will lie in a snapshot."""
     trace, upstream = Trace(), gateway.models.upstream
     took: dict[str, float] = {}
-    warm = getattr(upstream, "warm", None)
 
     async def touch(part: str, work: Awaitable[object]) -> None:
         begun = time.perf_counter()
@@ -136,7 +136,7 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
     touches = [
         touch("keys", gateway.keys.tenant(NOBODY)),
         touch("answers", gateway.exact.get(NOBODY, NOBODY, "whole")),
-        touch("upstream", warm() if keyless and warm else upstream.fetch("/models", None, None)),
+        touch("upstream", _upstream(upstream, keyless=keyless)),
     ]
     if gateway.settings.exact != "memory":
         touches.append(touch("objects", _objects(gateway.settings)))
@@ -147,6 +147,16 @@ async def prewarm(gateway: Gateway, *, keyless: bool = False) -> dict[str, Any]:
         "steps_ms": took,
         "failed": sorted(name.removesuffix("_failed") for name in trace.counts),
     }
+
+
+async def _upstream(upstream: Upstream, *, keyless: bool) -> None:
+    """A connection, and whether its server takes our key. Not every adapter asks a server for its models: Bedrock's
+    lists what it was told."""
+    warm = getattr(upstream, "warm", None)
+    if warm:
+        await warm()
+    if not (warm and keyless):
+        await upstream.fetch("/models", None, None)
 
 
 async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> dict[str, Any]:

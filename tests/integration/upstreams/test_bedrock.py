@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from subsecond import bootstrap
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound, Unavailable, UpstreamError
 from subsecond.model import Call
+from subsecond.stages.upstream import Models
+from subsecond.upstreams.admission import Admission, Limits
 from subsecond.upstreams.bedrock import build
+from subsecond.warmup.prewarm import prewarm
 from subsecond_local.bedrock.simulated_converse import THOUGHT
 from tests.support.asking import collect
 from tests.support.bedrock import CLAUDE, NEW_CLAUDE, NOVA, sent_by_botocore
@@ -211,3 +215,13 @@ async def test_the_models_that_the_operator_names_are_listed(bedrock):
     assert [one["id"] for one in found["data"]] == [CLAUDE, NOVA]
     with pytest.raises(NotFound):
         await upstream.fetch("/files", {"model": "m"}, None)
+
+
+async def test_prewarming_opens_a_connection_though_the_list_of_models_asks_nobody(bedrock, monkeypatch):
+    upstream = bedrock()
+    settings = Settings(stores="memory", semantic="off")
+    gateway = replace(bootstrap.gateway(settings), models=Models(upstream, Admission(Limits.of(settings))))
+    assert (await prewarm(gateway))["failed"] == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "http://127.0.0.1:9")
+    gateway = replace(gateway, models=Models(bedrock(bedrock_region="eu-west-1"), gateway.models.admission))
+    assert (await prewarm(gateway))["failed"] == ["upstream"]
