@@ -90,7 +90,7 @@ def recipe_of(template, name: str, **parameters: str) -> str:
 
 def test_the_layer_keeps_what_botocore_must_know_of_the_services_that_are_called():
     source = "\n".join(path.read_text() for path in (SHARED / "subsecond").rglob("*.py"))
-    called = set(re.findall(r'\b(?:_make|client)\("([\w-]+)"\)', source))
+    called = set(re.findall(r'\b(?:_boto3|client)\("([\w-]+)"\)', source))
     assert called == {"bedrock-runtime", "dynamodb", "lambda", "s3"}
     if "SecretsProvider" in source:
         called |= {"secretsmanager", "ssm"}

@@ -52,7 +52,11 @@ def test_a_command_that_is_not_known_is_exit_code_two(capsys):
         ("OPENAI_BASE_URL", "localhost:8080/v1", "http://"),
         ("SUBSECOND_TTL", "a day", "SUBSECOND_TTL"),
         ("SUBSECOND_TTL_RULES", "tag", "SUBSECOND_TTL_RULES"),
-        ("SUBSECOND_SEMANTIC", "maybe", "SUBSECOND_SEMANTIC=maybe is no choice. Choices: off, guarded, threshold"),
+        (
+            "SUBSECOND_SEMANTIC",
+            "maybe",
+            "SUBSECOND_SEMANTIC=maybe is no choice. Choices: off, guarded, shadow, threshold",
+        ),
         ("SUBSECOND_EMBEDDER", "nope", "SUBSECOND_EMBEDDER=nope is no choice. Choices: bedrock"),
         ("SUBSECOND_CATALOGUE", "file:missing.json", "SUBSECOND_CATALOGUE"),
         ("SUBSECOND_OPTIMISE", "max", "SUBSECOND_OPTIMISE=max is no choice. Choices: off, lossless"),
