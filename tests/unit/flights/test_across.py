@@ -9,6 +9,7 @@ import pytest
 
 from subsecond.errors import UpstreamTimeout
 from subsecond.model import CacheRules, Call
+from subsecond.single_flight.lease import LeaseTerms
 
 
 async def at(moment, work):
@@ -271,6 +272,7 @@ def test_who_asks_while_another_ends_looks_once_more_and_calls_nobody(worlds):
     async def story():
         world = worlds.World()
         first, second = environments(world, 2)
+        second.exact.inner = Behind(world.store)
         task = asyncio.create_task(world.ask(first))
         await asyncio.sleep(1)
         inner, release = second.sharing.leases.inner, asyncio.Event()
@@ -356,3 +358,9 @@ def test_who_finds_the_lease_free_reads_consistently_before_it_asks(worlds):
         assert "fresh" in second.exact.calls
 
     worlds.virtually(story())
+
+
+def test_gaps_double_up_to_the_longest_and_spread_by_a_quarter():
+    terms = LeaseTerms(seconds=5.0, box=0.25, first_gap=0.025, longest_gap=0.5, patience=60.0)
+    for gap, longest in zip(terms.gaps(), [0.025, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5], strict=False):
+        assert 0.75 * longest <= gap <= longest
