@@ -210,15 +210,15 @@ def test_a_failure_after_the_first_byte_is_everybodys_and_nobody_is_told_that_it
     worlds.virtually(story())
 
 
-@pytest.mark.parametrize("status", [400, 404, 429])
-def test_a_refusal_of_the_request_is_everybodys_answer(worlds, status):
+@pytest.mark.parametrize(("status", "calls"), [(400, 1), (404, 1), (429, 1), (499, 1), (500, 5), (503, 5)])
+def test_a_refusal_of_the_request_is_everybodys_answer_and_a_fault_is_not(worlds, status, calls):
     async def story():
         world = worlds.World(worlds.Model(failures=99))
         world.model.error = UpstreamError("No.", status=status)
         made, _ = world.environment()
         found = await asyncio.gather(*(world.ask(made) for _ in range(5)))
         assert {told.error.status for told in found} == {status}
-        assert world.model.calls == 1
+        assert world.model.calls == calls
 
     worlds.virtually(story())
 
