@@ -93,6 +93,18 @@ def test_an_unknown_name_is_a_404(name):
     assert (error["code"], error["type"], error["param"]) == ("model_not_found", "invalid_request_error", "model")
 
 
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [("Can I get 2 cards?", "yes"), ("Could I have 2 cards", "yes"), ("Can I get 3 cards?", "no")]
+    + [("Can I not get 2 cards?", "no"), ("no check at all", "no")],
+)
+def test_a_judge_says_yes_unless_numbers_or_negations_differ(asked, word):
+    told = json.dumps({"stored_question": "Can I get 2 cards?", "new_question": asked})
+    body = {"model": "sim-t0-i0-n1-fjudge", "messages": [{"role": "user", "content": told}]}
+    found = json.loads(Simulation().answer("chat", body).whole())
+    assert found["choices"][0]["message"]["content"] == word
+
+
 def test_the_header_says_the_same_faults():
     assert header_faults("truncate=3, once") == {"truncate": 3, "once": 1}
     assert header_faults(" status429 ,after=0,") == {"status": 429, "after": 0}

@@ -106,7 +106,9 @@ async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> 
 
     judge = verified_stream.LabelJudge(*options.judge_noise)
     bound = tried.settings.max_error if options.max_error is None else options.max_error
-    return await runs.verified(runs.Order(options.file, options.limit, None), tried, judge, bound, bars)
+    return await runs.verified(
+        runs.Order(options.file, options.limit, _picture(options, options.file)), tried, judge, bound, bars
+    )
 
 
 def _picture(options: argparse.Namespace, file: Path) -> Path | None:
@@ -118,7 +120,7 @@ def _picture(options: argparse.Namespace, file: Path) -> Path | None:
 
 
 def _drawn(report: dict[str, Any]) -> str:
-    return f"\n\nThe trade-off is drawn in {report['picture']}." if "picture" in report else ""
+    return f"\n\nThe picture is in {report['picture']}." if "picture" in report else ""
 
 
 def _count(text: str) -> int:

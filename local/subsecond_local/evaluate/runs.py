@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from subsecond_local.evaluate import decisions, rows, search, stream, sweep, verified_stream
+from subsecond_local.evaluate import decisions, rows, search, stream, sweep, verified_chart, verified_stream
 from subsecond_local.evaluate.decisions import Case, Tried
 from subsecond_local.evaluate.line_chart import write
 from subsecond_local.evaluate.progress import Bars
@@ -54,7 +54,9 @@ async def verified(order: Order, setting: Setting, judge: LabelJudge, max_error:
     async with closing(setting.embedder):
         vectors = await stream.embedded(questions, setting, bars)
         found = await verified_stream.verified(questions, setting, vectors, judge, max_error, bars)
-    return {"file": order.file.name, **setting.named(), **found.report()}
+    if order.picture:
+        write(order.picture, verified_chart.chart_of(found, order.file.name, setting.embedder.id))
+    return {"file": order.file.name, **setting.named(), **found.report(), **_drawn(order.picture)}
 
 
 async def searched(count: int, setting: Setting, bars: Bars) -> Report:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 DELAY = 20
 # The judge's calls, seeded pairs included, as a share of the requests so far: a hard budget.
 BUDGET = 0.15
+# Looks on the way, for the picture.
+LOOKS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,20 @@ class _Waiting:
     stored: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How it stood after that many requests, as shares of the semantic hits: truly wrong of all that were served,
+    called wrong of the checked ones, and wrong at the most, as the loop itself tells it."""
+
+    row: int
+    wrong: float
+    called_wrong: float
+    most: float
+
+
 @dataclass(slots=True)
 class VerifiedStream:
-    """What happened in one pass. retreats: requests before which the cut rose."""
+    """What happened in one pass. retreats: requests before which the cut rose. course: looks on the way."""
 
     n: int
     oos_rows: int
@@ -70,6 +83,7 @@ class VerifiedStream:
     judge_calls: int = 0
     retreats: list[int] = field(default_factory=list)
     accuracy: Accuracy | None = None
+    course: list[Look] = field(default_factory=list)
 
     @property
     def similar(self) -> list[Answered]:
@@ -130,6 +144,8 @@ async def verified(
             for row, one in enumerate(questions, 1):
                 loop.judge_until(row)
                 await loop.ask(row, one)
+                if row % max(1, len(questions) // LOOKS) == 0:
+                    loop.look(row)
                 bar.advance()
     finally:
         await loop.cache.close()
@@ -182,6 +198,12 @@ class _Loop:
                 self._judge_seeds(one.hit.question.text)
             if self.learned.accuracy.epoch != epoch:
                 self.found.retreats.append(row)
+
+    def look(self, row: int) -> None:
+        similar, accuracy = self.found.similar, self.learned.accuracy
+        wrong = sum(one.is_wrong for one in similar) / (len(similar) or 1)
+        called = accuracy.checked.yes / (accuracy.checked.n or 1)
+        self.found.course.append(Look(row, wrong, called, accuracy.told.high))
 
     def _says_wrong(self, hit: Answered) -> bool:
         self.found.judge_calls += 1

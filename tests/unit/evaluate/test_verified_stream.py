@@ -2,8 +2,9 @@
 
 import pytest
 
-from subsecond_local.evaluate import setting, stream, verified_stream
+from subsecond_local.evaluate import line_chart, setting, stream, verified_stream
 from subsecond_local.evaluate.rows import Question
+from subsecond_local.evaluate.verified_chart import chart_of
 from subsecond_local.evaluate.verified_stream import LabelJudge
 
 PERFECT = LabelJudge(0.0, 0.0)
@@ -60,3 +61,14 @@ async def test_the_errors_of_a_judge_are_fixed_for_a_pair(noise):
 async def test_the_report_has_every_figure_that_is_promised():
     names = {"n", "hit_rate", "error_rate", "false_hit_rate", "false_hit_interval", "judge_calls", "aliases"}
     assert names | {"retreats", "oos_answered"} <= set((await played(questions())).report())
+
+
+async def test_the_picture_shows_what_was_told_beside_the_truth():
+    found = await played(questions(wrong=True))
+    assert [look.row for look in found.course] == list(range(1, found.n + 1))
+    last = found.course[-1]
+    assert last.wrong == found.report()["false_hit_rate"] == 1.0
+    assert last.most == found.accuracy.told.high
+    drawn = line_chart.svg(chart_of(found, "cities.jsonl", "static"))
+    assert drawn.count("<polyline") == 3
+    assert "the owner's bound" in drawn

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from subsecond.errors import UpstreamError
 from subsecond.semantic.verification.budget import TURN
 from subsecond.semantic.verification.judge import most_tokens, question
-from subsecond.semantic.verification.queue import LIFE, Queue
+from subsecond.semantic.verification.queue import LIFE, MOST_WAITING, Queue
 from subsecond.semantic.verification.sampling import seeds_are_due
 
 PARTITION = "acme:prod"
@@ -138,6 +138,16 @@ async def test_what_waits_for_too_long_is_deleted_unread(checks, checker, clock,
     await checker().run()
     assert judge.asked == []
     assert await checks.waiting(0) == []
+
+
+async def test_no_more_wait_than_a_day_can_reach_and_every_partition_has_its_share(checks, clock, objects):
+    for number in range(MOST_WAITING + 100):
+        await objects.put(f"checks/a:a/req_{number:05}", b"")
+    await objects.put("checks/b:b/req_99999", b"")
+    kept = await checks.waiting(clock.now)
+    assert len(kept) == MOST_WAITING
+    assert "checks/b:b/req_99999" in kept
+    assert len(await objects.listed("checks/")) == MOST_WAITING
 
 
 async def test_a_damaged_sample_holds_nobody_up(checks, checker, judge, objects, sample):

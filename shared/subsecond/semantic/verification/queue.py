@@ -14,6 +14,9 @@ from subsecond.semantic.verification.samples import Sample
 
 # Seconds that a sample waits at the longest: it holds texts.
 LIFE = 3 * 86_400.0
+# Samples that wait at the most. What comes beyond them is never reached within a day's budget, and would be listed at
+# every run. The names decide which stay, and these are random.
+MOST_WAITING = 2_000
 # Of what is spent, and whose turn it is. No partition is called so: theirs have a colon.
 BUDGET = KEPT + "budget"
 
@@ -23,14 +26,17 @@ class Queue(Checks):
 
     async def waiting(self, now: float) -> Sequence[str]:
         """The names of the samples: of each partition in turn, so that none holds up the others, and in the order of
-        their requests' names, which are random. What waits for too long is deleted."""
+        their requests' names, which are random. What waits for too long, or is too much, is deleted."""
         found = await self.objects.listed(WAITING)
         if old := [one.name for one in found if one.modified <= now - LIFE]:
             await self.objects.delete(old)
         lines: defaultdict[str, list[str]] = defaultdict(list)
         for name in sorted(one.name for one in found if one.modified > now - LIFE):
             lines[name.rpartition("/")[0]].append(name)
-        return [name for name in chain.from_iterable(zip_longest(*lines.values())) if name]
+        names = [name for name in chain.from_iterable(zip_longest(*lines.values())) if name]
+        if len(names) > MOST_WAITING:
+            await self.objects.delete(names[MOST_WAITING:])
+        return names[:MOST_WAITING]
 
     async def sample(self, name: str) -> Sample | None:
         """None where it is gone, or cannot be read: then it is deleted."""
