@@ -95,8 +95,7 @@ def test_an_unknown_name_is_a_404(name):
 
 @pytest.mark.parametrize(
     ("asked", "word"),
-    [("Can I get 2 cards?", "yes"), ("Could I have 2 cards", "yes"), ("Can I get 3 cards?", "no")]
-    + [("Can I not get 2 cards?", "no"), ("no check at all", "no")],
+    [("Could I have 2 cards", "yes"), ("Can I get 3 cards?", "no"), ("Can I not get 2 cards?", "no")],
 )
 def test_a_judge_says_yes_unless_numbers_or_negations_differ(asked, word):
     told = json.dumps({"stored_question": "Can I get 2 cards?", "new_question": asked})
