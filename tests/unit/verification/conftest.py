@@ -55,14 +55,18 @@ class Mortal:
 
 @dataclass
 class RuleJudge:
-    """Says no where the numbers differ. It counts what it is asked, and raises what it is told to."""
+    """Says no where the numbers differ. It counts what it is asked, raises what it is told to, and first does what it
+    is told to."""
 
     model: str = "judge"
     asked: list = field(default_factory=list)
     raises: list = field(default_factory=list)
+    before: list = field(default_factory=list)
 
     async def says(self, sample):
         self.asked.append(sample)
+        if self.before:
+            await self.before.pop()()
         if self.raises:
             raise self.raises.pop()
         wrong = re.findall(r"\d+", sample.asked) != re.findall(r"\d+", sample.stored) or "not" in sample.asked
