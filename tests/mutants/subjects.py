@@ -46,7 +46,7 @@ SUBJECTS = (
         ),
         most=40,
     ),
-    Subject("policy", ("semantic.policies.guarded",), ("unit/guards", "unit/test_false_hits.py"), most=40),
+    Subject("policy", ("semantic.policies.guarded",), ("unit/guards/test_order_of_checks.py", "unit/guards"), most=40),
     Subject(
         "guards",
         tuple(f"{GUARDS}.{name}" for name in ("language", "matching", "numbers", "order", "typos", "vetoes")),
