@@ -186,7 +186,7 @@ async def test_an_event_without_an_end_is_an_error_and_no_memory(relaying):
 
     client, _ = await relaying(answer)
     seen = await client.chat(stream=True)
-    assert (seen.done, "too large" in seen.chunks[-1]["error"]["message"]) == (False, True)
+    assert (seen.done, "line of more than" in seen.chunks[-1]["error"]["message"]) == (False, True)
 
 
 # Signs of life

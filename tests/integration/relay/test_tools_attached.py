@@ -75,6 +75,10 @@ async def test_it_is_off_by_default_and_explained(relaying):
     client, _ = await relaying(words, semantic="guarded")
     await client.chat(ASKED, tools=[tool()])
     assert not hit(await client.chat(PARAPHRASE, tools=[tool()]))
-    body = {"model": "m", "messages": [{"role": "user", "content": PARAPHRASE}], "tools": [tool()]}
+    body = {
+        "model": "sim-t0-i0-n8",
+        "messages": [{"role": "user", "content": f"{PARAPHRASE} Please."}],
+        "tools": [tool()],
+    }
     found = (await client.post("/v1/cache/explain", body)).json
     assert "SUBSECOND_SEMANTIC_TOOLS" in found["reasons"][0]
