@@ -124,7 +124,7 @@ class Pool:
     def _provision(self) -> None:
         """A cold start for every request that waits and that no environment on its way will serve."""
         wanted = sum(not waiter.done() for waiter in self._waiting)
-        coming = sum(one.state in (State.STARTING, State.FINISHING) for one in self._all)
+        coming = sum(one.state is State.STARTING for one in self._all)
         room = self.function.maximum - len(self._all) if self._open else 0
         for _ in range(min(wanted - coming, room)):
             self._launch()
