@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from subsecond.aio.lazy import Lazy
 from subsecond.aws.secrets import secret_at_start
 from subsecond.cache.cacheability import longest_life, ttl_rules
+from subsecond.cache.fields_left_out import left_out, read_changes
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
-from subsecond.cache.key_fields import left_out, read_changes
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
 from subsecond.model import Done, Prompt, Request, Tenant

@@ -23,7 +23,9 @@ from subsecond_local.run import model_server, parent_death
 from subsecond_local.run.ports import free_ports
 from subsecond_local.run.stores import stores_from_env
 
-READY = re.compile(r"Subsecond is ready: (http://127\.0\.0\.1:\d+)/v1  key: (\S+)  \((.*)\)\n")
+READY = re.compile(
+    r"Subsecond is ready: (http://127\.0\.0\.1:\d+)/v1  key: (\S+)  \((.*), page: \1/, logs: .*/logs\)\n"
+)
 # Far above what anything here takes: only a hang gets there.
 PATIENCE = 60.0
 
@@ -64,7 +66,7 @@ subprocess.run([sys.executable, "-c", sys.argv[2], sys.argv[1], str(os.getpid())
 """
 COMMAND = """
 import runpy, sys, time
-runpy.run_path(sys.argv[1])["watch"](int(sys.argv[2]), 15, 0.02)
+runpy.run_path(sys.argv[1])["watch"](int(sys.argv[2]), 15)
 print("up", flush=True)
 time.sleep(600)
 """

@@ -22,11 +22,11 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 
 GUARDS = "semantic.guards"
 SUBJECTS = (
-    Subject("key and scope", ("cache.key",), ("unit/test_canonical.py", "unit/test_key_fields.py"), most=70),
+    Subject("key and scope", ("cache.key",), ("unit/test_canonical.py", "unit/test_fields_left_out.py"), most=70),
     Subject(
         "cacheability",
         ("cache.cacheability",),
-        _in("unit", "who_shares", "cacheability", "lifetime", "key_fields"),
+        _in("unit", "who_shares", "cacheability", "lifetime", "fields_left_out"),
         most=70,
     ),
     Subject(

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from subsecond.cache.embeddings import ItemEmbedding, KeptEmbedding, items_of, joined, keys_of, taken_apart
 from subsecond.cache.end_user import user_tag
+from subsecond.cache.fields_left_out import left_out
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
-from subsecond.cache.key_fields import left_out
 from subsecond.config import Settings
 from subsecond.errors import NotCached, UpstreamError
 from subsecond.model import CacheRules, Call, Rule, Tenant

@@ -7,8 +7,8 @@ import pytest
 
 from subsecond.api.bodies import TAG
 from subsecond.cache.end_user import end_user, tags_of, user_tag
+from subsecond.cache.fields_left_out import left_out
 from subsecond.cache.key import KeyPolicy, KeyTerms, prepare
-from subsecond.cache.key_fields import left_out
 from subsecond.model import CacheRules, Call, Tenant
 
 ACME = Tenant("acme", "prod", "app")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.cache.fields_left_out import left_out
 from subsecond.cache.fingerprint import EARLIER, LAST, MOST, REST, SYSTEM, fingerprint, parting
 from subsecond.cache.key import KeyTerms, prepare
-from subsecond.cache.key_fields import left_out
 from subsecond.model import Call, Prompt, Request, Tenant
 from subsecond.stats.trace import Trace
 

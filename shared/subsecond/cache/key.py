@@ -1,9 +1,9 @@
 """From a call to its exact key, its scope and its text.
 
 The key covers every field that the client sent, known to us or not, as it was sent: nothing is stripped or normalised,
-because a model continues at that very place. Left out are the fields of `KeyTerms.left_out` (`key_fields.py` has why),
-and those that say how an answer travels (`stream`, `stream_options`) or speak to us (`use_cache`, `max_latency_ms`,
-`subsecond`); the face takes them off before a Call is made.
+because a model continues at that very place. Left out are the fields of `KeyTerms.left_out` (`fields_left_out.py` has
+why), and those that say how an answer travels (`stream`, `stream_options`) or speak to us (`use_cache`,
+`max_latency_ms`, `subsecond`); the face takes them off before a Call is made.
 
 The scope has all but the text of the last user turn: of a turn of several parts it has their order, and images and
 files whole. Where the caller names the text to compare, the scope has what stands around it, or in its place the
@@ -22,7 +22,7 @@ from subsecond.cache.canonical import canonical, canonical_body
 from subsecond.cache.clock_misses import ClockMisses
 from subsecond.cache.codec import VERSION
 from subsecond.cache.end_user import wall
-from subsecond.cache.key_fields import left_out
+from subsecond.cache.fields_left_out import left_out
 from subsecond.cache.system_text import MASKED
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint, Prompt, Tenant

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from subsecond.cache.cacheability import lifetime, may_coalesce, may_read
 from subsecond.cache.embeddings import Item, ItemEmbedding, KeptEmbedding, items_of, joined, keys_of, taken_apart
 from subsecond.cache.end_user import tags_of, wall
+from subsecond.cache.fields_left_out import PARTS_FLIGHTS
 from subsecond.cache.invalidation import Rules
 from subsecond.cache.key import KeyPolicy
-from subsecond.cache.key_fields import PARTS_FLIGHTS
 from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, NotCached
 from subsecond.model import Call, Head, Prompt, Tenant

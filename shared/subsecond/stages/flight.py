@@ -19,9 +19,9 @@ from typing import Self
 from subsecond.cache.cacheability import may_coalesce
 from subsecond.cache.canonical import canonical
 from subsecond.cache.end_user import tags_of
+from subsecond.cache.fields_left_out import PARTS_FLIGHTS
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
-from subsecond.cache.key_fields import PARTS_FLIGHTS
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Endpoint, Entry, Event, Head, Request

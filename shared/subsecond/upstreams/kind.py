@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 from urllib.parse import urlsplit
 
-from subsecond.cache.key_fields import Kind
+from subsecond.cache.fields_left_out import Kind
 from subsecond.config import Settings
 
 # Adapters of one kind of server alone, also as a part of a module's dotted name. `openai` asks any server.

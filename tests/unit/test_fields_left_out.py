@@ -11,8 +11,8 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 from subsecond.api.wire import OURS
 from subsecond.bootstrap import check, gateway
 from subsecond.cache.cacheability import may_coalesce, may_read
+from subsecond.cache.fields_left_out import KINDS, TABLE, left_out, read_changes
 from subsecond.cache.key import KeyTerms, prepare
-from subsecond.cache.key_fields import KINDS, TABLE, left_out, read_changes
 from subsecond.config import Settings
 from subsecond.model import Call, Tenant
 from subsecond.upstreams.kind import kind_of
