@@ -17,7 +17,7 @@ import numpy as np
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.cacheability import may_compare, may_read, may_serve_others
 from subsecond.cache.false_hits import objection
-from subsecond.cache.invalidation import Rules
+from subsecond.cache.invalidation import Rules, places
 from subsecond.cache.normal_form import sounds_like
 from subsecond.model import Call, Entry, Form, Prompt, Recording, Request, Tenant
 from subsecond.ports import TOO_LONG, Embedder, ExactStore, Policy, StoredQuestion, Verdict
@@ -161,7 +161,7 @@ class SemanticCache:
 
     def _is_covered(self, entry: Entry, created: float) -> bool:
         """Whether it would be invalid, had it been created then."""
-        return self.rules is not None and self.rules.cover(replace(entry, created=created))
+        return self.rules is not None and self.rules.covers(entry.partition, created, places(entry))
 
     def _may_answer(self, entry: Entry, request: Request, vector: Vector, neighbour: Neighbour) -> bool:
         """Whether the policy, and the bound where there is one, let the entry answer. The trace keeps the verdict."""
