@@ -24,12 +24,14 @@ SILENT = ("log", "logger", "warnings")
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`place[key]`, or the attribute `key` of a node, becomes `new`. Applied to the tree that it was found in."""
+    """`place[key]`, or the attribute `key` of a node, becomes `new`. Applied to the tree that it was found in.
+    where: the class and function around it, `module` outside of them."""
 
     place: ast.AST | list[ast.AST]
     key: str | int
     new: ast.AST
     line: int
+    where: str
     text: str
 
     def apply(self) -> None:
@@ -41,10 +43,13 @@ class Edit:
 
 def edits(tree: ast.Module) -> list[Edit]:
     """All of them, in the order of the file."""
-    return list(_inside(tree))
+    return list(_inside(tree, ()))
 
 
-def _inside(node: ast.AST) -> Iterator[Edit]:
+def _inside(node: ast.AST, around: tuple[str, ...]) -> Iterator[Edit]:
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        around = (*around, node.name)
+    where = ".".join(around) or "module"
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -54,8 +59,8 @@ def _inside(node: ast.AST) -> Iterator[Edit]:
             if not isinstance(child, ast.AST) or _is_silent(child):
                 continue
             for new, words in _changed(child):
-                yield Edit(place, key, ast.copy_location(new, child), getattr(child, "lineno", 0), words)
-            yield from _inside(child)
+                yield Edit(place, key, ast.copy_location(new, child), getattr(child, "lineno", 0), where, words)
+            yield from _inside(child, around)
 
 
 def _is_silent(node: ast.AST) -> bool:

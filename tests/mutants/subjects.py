@@ -20,9 +20,13 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{folder}/test_{name}.py" for name in names)
 
 
-GUARDS = "semantic.guards"
 SUBJECTS = (
-    Subject("key and scope", ("cache.key",), ("unit/test_canonical.py", "unit/test_fields_left_out.py"), most=70),
+    Subject(
+        "key and scope",
+        ("cache.key", "cache.canonical", "cache.end_user", "cache.fields_left_out"),
+        _in("unit", "end_user", "canonical", "fields_left_out"),
+        most=70,
+    ),
     Subject(
         "cacheability",
         ("cache.cacheability",),
@@ -33,7 +37,7 @@ SUBJECTS = (
         "single flight",
         ("single_flight.in_process", "single_flight.lease", "stages.flight"),
         _in("unit/flights", "watchers", "join", "across", "forms", "parting", "interleavings"),
-        most=40,
+        most=70,
     ),
     Subject("invalidation", ("cache.invalidation",), _in("unit", "rules_limits", "rules"), most=70),
     Subject("admission", ("upstreams.admission",), _in("unit", "admission_limits", "admission"), most=70),
@@ -44,13 +48,34 @@ SUBJECTS = (
             *_in("unit/semantic", "writer", "records"),
             *_in("integration/semantic", "indexer", "compaction", "machine"),
         ),
-        most=40,
+        most=70,
     ),
-    Subject("policy", ("semantic.policies.guarded",), ("unit/guards/test_order_of_checks.py", "unit/guards"), most=40),
+    Subject(
+        "policies",
+        ("semantic.policies.guarded", "semantic.policies.threshold"),
+        _in("unit/guards", "order_of_checks", "guarded", "pairs", "refusals", "same_words", "bounds"),
+        most=70,
+    ),
     Subject(
         "guards",
-        tuple(f"{GUARDS}.{name}" for name in ("language", "matching", "numbers", "order", "typos", "vetoes")),
-        ("unit/guards",),
-        most=20,
+        tuple(
+            f"semantic.guards.{name}"
+            for name in (
+                *("abroad", "casing", "features", "grammar", "language", "matching", "numbers", "order", "reading"),
+                *("sameness", "score", "stems", "tables", "typos", "vetoes", "words"),
+            )
+        ),
+        _in(
+            "unit/guards",
+            *("tables", "order_of_checks", "contractions", "language", "bounds", "same_words", "refusals", "pairs"),
+            *("guarded", "unread"),
+        ),
+        most=25,
+    ),
+    Subject(
+        "checks",
+        tuple(f"semantic.verification.{name}" for name in ("intervals", "sampling", "budget")),
+        _in("unit/verification", "checker", "verified", "accuracy", "intervals"),
+        most=40,
     ),
 )

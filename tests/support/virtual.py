@@ -137,7 +137,7 @@ def health(store=None, **given):
 
 
 def terms(hedges=None, patience=15.0, known=None, limits=None):
-    admission = Admission(limits or Limits(10_000, 10_000, 64, 1.0), ticks=now)
+    admission = Admission(limits or Limits(10_000, 10_000, 64, 1.0, batch=8), ticks=now)
     return AttemptTerms(admission, known or health(), patience, hedges, now)
 
 

@@ -50,7 +50,7 @@ class Crowd:
 
 
 def admission(model=2, tenant=2, waiting=4, patience=FOREVER):
-    return Admission(Limits(model, tenant, waiting, patience))
+    return Admission(Limits(model, tenant, waiting, patience, batch=8))
 
 
 async def test_a_model_runs_no_more_calls_than_its_bound_and_the_next_enters_when_one_leaves():
@@ -154,7 +154,7 @@ async def test_patience_ends_in_429_and_a_nearer_deadline_in_504():
 
 async def test_retry_after_grows_with_the_calls_duration_and_the_queue():
     now = 0.0
-    busy = Admission(Limits(1, 1, 0, 1.0), ticks=lambda: now)
+    busy = Admission(Limits(1, 1, 0, 1.0, batch=8), ticks=lambda: now)
     async with busy.place("m", "t"):
         now += 300.0
     async with busy.place("m", "t"):

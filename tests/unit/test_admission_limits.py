@@ -13,7 +13,7 @@ FOREVER = 3600.0
 
 
 def admission(model=1, tenant=9, waiting=2, patience=FOREVER, ticks=lambda: 0.0):
-    return Admission(Limits(model, tenant, waiting, patience), ticks=ticks)
+    return Admission(Limits(model, tenant, waiting, patience, batch=1), ticks=ticks)
 
 
 class Queue:
@@ -76,6 +76,22 @@ async def test_the_longest_line_makes_room_and_not_a_shorter_one():
         assert not short.done()
 
 
+async def test_two_newcomers_in_one_moment_take_two_places():
+    async with Queue(admission(waiting=4)) as queue:
+        greedy = [await queue.waits("greedy") for _ in range(4)]
+        newcomers = [asyncio.create_task(queue.busy.place("m", "modest").__aenter__()) for _ in range(2)]
+        queue.tasks += newcomers
+        await asyncio.wait(newcomers, timeout=0.05)
+        assert [task.done() for task in greedy] == [False, False, True, True]
+        assert queue.busy.waiting == 4
+
+
+async def test_calls_of_no_batch_are_not_bounded_as_one():
+    busy = admission(model=9)  # and one of a batch
+    async with busy.place("m", "t"), busy.place("m", "t"):
+        assert busy.running == 2
+
+
 async def test_who_makes_room_may_have_been_cancelled_in_that_moment():
     async with Queue(admission(waiting=2)) as queue:
         await queue.waits("greedy")
@@ -112,7 +128,7 @@ async def test_a_deadline_that_is_no_nearer_than_the_patience_is_a_429():
 @pytest.mark.parametrize(("places", "seconds"), [(1, "57"), (2, "29")])
 async def test_retry_after_is_the_moving_average_over_the_places(places, seconds):
     now = 0.0
-    busy = Admission(Limits(places, places, 0, 1.0), ticks=lambda: now)
+    busy = Admission(Limits(places, places, 0, 1.0, batch=1), ticks=lambda: now)
     for _ in range(2):
         async with busy.place("m", "t"):
             now += 300.0

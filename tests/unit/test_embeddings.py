@@ -73,7 +73,7 @@ class Server:
 
 def stage(server, memory=1_000_000, **fields):
     rules = Rules(MemoryInvalidations(), 1e9)
-    made = Models(server, Admission(Limits(8, 8, 8, 1.0)))
+    made = Models(server, Admission(Limits(8, 8, 8, 1.0, batch=8)))
     return Embeddings(made, rules, Settings(**fields), EmbeddingMemory(memory), KeyPolicy())
 
 

@@ -7,8 +7,9 @@ import ast
 import pytest
 
 from tests.mutants.edits import edits
-from tests.mutants.run import PACKAGE, ROOT, spread
+from tests.mutants.run import explanations, sample
 from tests.mutants.subjects import SUBJECTS
+from tests.mutants.trials import ROOT, source_of
 
 
 def made(source: str) -> set[str]:
@@ -56,10 +57,29 @@ def test_the_edits_of_a_line(source, edited):
 
 def test_what_is_named_is_there():
     for subject in SUBJECTS:
-        assert all((PACKAGE / (module.replace(".", "/") + ".py")).exists() for module in subject.modules)
+        assert all(source_of(module).exists() for module in subject.modules)
         assert all((ROOT / "tests" / name).exists() for name in subject.tests)
 
 
-def test_some_of_many_lie_all_over_the_file():
-    assert list(spread(range(10), 5)) == [0, 2, 4, 6, 8]
-    assert list(spread(range(3), 5)) == [0, 1, 2]
+def test_a_seed_draws_the_same_edits_and_another_seed_others():
+    found = list(range(100))
+    assert sample(found, 20, "1 key") == sample(found, 20, "1 key") != sample(found, 20, "2 key")
+    assert sample(found, 20, "1 key") == sorted(set(sample(found, 20, "1 key")))
+    assert sample(found, 0, "1 key") == found == sample(found, 100, "1 key")
+
+
+def test_what_is_explained_is_an_edit_of_a_subject():
+    """Where the code has moved on, its explanation has to."""
+    made = {
+        (module, edit.where, edit.text)
+        for module in {module for subject in SUBJECTS for module in subject.modules}
+        for edit in edits(ast.parse(source_of(module).read_text("utf-8")))
+    }
+    assert set(explanations()) <= made
+
+
+def test_an_edit_says_where_it_is():
+    assert [edit.where for edit in edits(ast.parse("x = 1\nclass A:\n    def f(self):\n        y = 2"))] == [
+        "module",
+        "A.f",
+    ]

@@ -64,7 +64,8 @@ async def hanging():
 
 def models(**limits):
     upstream = OneRoom()
-    return Models(upstream, Admission(Limits(**{"model": 3, "tenant": 2, "waiting": 4, "patience": 60.0, **limits})))
+    told = {"model": 3, "tenant": 2, "waiting": 4, "patience": 60.0, "batch": 8, **limits}
+    return Models(upstream, Admission(Limits(**told)))
 
 
 async def test_the_slow_embeddings_of_one_tenant_do_not_hold_the_chat_of_another(hanging):

@@ -32,7 +32,7 @@ class Limits:
     tenant: int
     waiting: int
     patience: float
-    batch: int = 8
+    batch: int
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -142,7 +142,7 @@ class Admission:
         line = self._lines.get(waiter.tenant)
         if line and waiter in line:
             self._remove(waiter, line)
-        elif waiter.admitted.done() and not waiter.admitted.cancelled() and not waiter.admitted.exception():
+        elif not waiter.admitted.cancelled() and not waiter.admitted.exception():
             self._leave(waiter.model, waiter.tenant)  # admitted in the moment in which it gave up
 
     def _next(self) -> _Waiter | None:

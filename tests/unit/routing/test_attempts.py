@@ -262,7 +262,7 @@ def test_a_model_at_rest_comes_last_but_is_not_left_out():
 
 def test_another_model_is_asked_when_ours_has_no_place():
     async def main():
-        terms = virtual.terms(limits=Limits(1, 10, 0, 1.0))
+        terms = virtual.terms(limits=Limits(1, 10, 0, 1.0, batch=8))
         async with terms.admission.place("m0", "t"):
             found = await collected(
                 answer([candidate("m0", Server()), candidate("m1", Server())], call(), Trace(), terms)
