@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from subsecond_local.evaluate.progress import Bars
     from subsecond_local.evaluate.setting import Setting
 
+DRIFTS = ("intents", "wording")
 HELP = {
     "pairs": ("rows query_a, query_b, label", "would b get a's answer, and may it?"),
     "conversations": ("rows messages_a, messages_b, label", "the same for whole conversations"),
@@ -65,6 +66,12 @@ def _add_verified(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="the share of pairs on which the judge errs; or WRONG:RIGHT, for pairs of either truth",
     )
+    verified.add_argument("--orders", type=_count, metavar="N", help="N random orders, and how often the bound holds")
+    verified.add_argument("--seed", type=int, default=0, metavar="S", help="of the orders (default: %(default)s)")
+    verified.add_argument("--drift", choices=DRIFTS, default="", help="what changes half-way through each order")
+    verified.add_argument(
+        "--worse", action="store_true", help="the policy answers with whatever is nearest, from half-way on"
+    )
 
 
 def _add_setting(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +99,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
         said = tables.searched(report)
     elif options.action == "stream" and tried.name == "verified":
         report = asyncio.run(_verified(options, tried, bars))
-        said = tables.verified(report)
+        said = (tables.orders if options.orders else tables.verified)(report)
     else:
         order = runs.Order(options.file, options.limit, _picture(options, options.file))
         report = asyncio.run(runs.RUNS[options.action](order, tried, bars))
@@ -102,13 +109,16 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
 
 
 async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> dict[str, Any]:
-    from subsecond_local.evaluate import runs, verified_stream  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import runs, scenarios, verified_orders, verified_stream  # noqa: PLC0415 -- numpy
 
     judge = verified_stream.LabelJudge(*options.judge_noise)
     bound = tried.settings.max_error if options.max_error is None else options.max_error
-    return await runs.verified(
-        runs.Order(options.file, options.limit, _picture(options, options.file)), tried, judge, bound, bars
-    )
+    scenario = scenarios.Scenario(options.drift, options.worse)
+    order = runs.Order(options.file, options.limit, None if options.orders else _picture(options, options.file))
+    if options.orders:
+        orders = verified_orders.Orders(options.orders, options.seed, scenario)
+        return await runs.ordered(order, tried, judge, bound, orders, bars)
+    return await runs.verified(order, tried, judge, bound, scenario, bars)
 
 
 def _picture(options: argparse.Namespace, file: Path) -> Path | None:

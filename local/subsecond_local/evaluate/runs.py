@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, TypeAlias
 
-from subsecond_local.evaluate import decisions, rows, search, stream, sweep, verified_chart, verified_stream
+from subsecond_local.evaluate import (
+    decisions,
+    rows,
+    search,
+    stream,
+    sweep,
+    verified_chart,
+    verified_orders,
+    verified_stream,
+)
 from subsecond_local.evaluate.decisions import Case, Tried
 from subsecond_local.evaluate.line_chart import write
 from subsecond_local.evaluate.progress import Bars
+from subsecond_local.evaluate.scenarios import Scenario
 from subsecond_local.evaluate.setting import Setting, closing
 from subsecond_local.evaluate.sweep import Point
 from subsecond_local.evaluate.trade_off_chart import Decider, TradeOff, chart_of
+from subsecond_local.evaluate.verified_orders import Orders
 from subsecond_local.evaluate.verified_stream import LabelJudge
 
 Report: TypeAlias = dict[str, Any]
@@ -49,14 +61,27 @@ async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
     return {"file": order.file.name, **setting.named(), **found.report(ranked), **_drawn(order.picture)}
 
 
-async def verified(order: Order, setting: Setting, judge: LabelJudge, max_error: float, bars: Bars) -> Report:
-    questions = rows.questions(order.file, order.limit)
+async def verified(
+    order: Order, setting: Setting, judge: LabelJudge, max_error: float, scenario: Scenario, bars: Bars
+) -> Report:
+    questions = scenario.changed(rows.questions(order.file, order.limit), Random(0))  # noqa: S311 -- no secret
     async with closing(setting.embedder):
         vectors = await stream.embedded(questions, setting, bars)
-        found = await verified_stream.verified(questions, setting, vectors, judge, max_error, bars)
+        found = await verified_stream.verified(questions, setting, vectors, judge, max_error, bars, scenario)
     if order.picture:
         write(order.picture, verified_chart.chart_of(found, order.file.name, setting.embedder.id))
     return {"file": order.file.name, **setting.named(), **found.report(), **_drawn(order.picture)}
+
+
+async def ordered(
+    order: Order, setting: Setting, judge: LabelJudge, max_error: float, orders: Orders, bars: Bars
+) -> Report:
+    questions, scenario = rows.questions(order.file, order.limit), orders.scenario
+    async with closing(setting.embedder):
+        vectors = await stream.embedded(scenario.all_of(questions), setting, bars)
+        found = await verified_orders.played(questions, setting, vectors, judge, max_error, orders, bars)
+    tried = {"seed": orders.seed, "judge_noise": [judge.on_wrong, judge.on_right], **scenario.named()}
+    return {"file": order.file.name, **setting.named(), **tried, **verified_orders.report(found)}
 
 
 async def searched(count: int, setting: Setting, bars: Bars) -> Report:

@@ -89,6 +89,29 @@ def verified(report: Mapping[str, Any]) -> str:
     return f"{_head(report)}\n\n{columns(rows, indent='  ')}"
 
 
+def orders(report: Mapping[str, Any]) -> str:
+    """Of many orders of one stream."""
+
+    def row(name: str, label: str) -> tuple[str, str, str]:
+        values = report[name]
+        return label, percent(values["mean"]), f"{percent(values['least'])} to {percent(values['most'])}"
+
+    of_orders = f"of {report['orders']} orders"
+    rows = [
+        (f"the bound of {percent(report['max_error'])} held", percent(report["bound_held"]), of_orders),
+        ("the told interval had the truth", percent(report["interval_covered"]), "in the end"),
+        ("", percent(report["interval_covered_always"]), "at all looks"),
+        ("ended with exact hits only", percent(report["exact_only"]), of_orders),
+        row("hit_rate", "answered from the cache"),
+        row("false_hit_rate", "semantic hits that were wrong"),
+        row("judge_call_rate", "the judge was asked, of the requests"),
+        ("the cut was raised", f"{report['retreats']['mean']:.1f} times", ""),
+    ]
+    if worse := report["hits_after_worse"]:
+        rows.append(("semantic hits of the worse policy", f"{worse['mean']:,.0f}", f"{worse['most']:,.0f} at the most"))
+    return f"{_head(report)}\n\n{columns(rows, indent='  ')}"
+
+
 def searched(report: Mapping[str, Any]) -> str:
     high = report["recall_at_1_above_08"]
     rows = [

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from subsecond.ports import Policy
 from subsecond.semantic.verification.accuracy import Accuracy, Check
 from subsecond.semantic.verification.sampling import is_sampled, seeds_are_due
 from subsecond.semantic.verification.seeding import right_pair, wrong_pair
@@ -20,8 +21,9 @@ from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import setting as told
 from subsecond_local.evaluate.cache import Cache
 from subsecond_local.evaluate.figures import ratio, rounded
-from subsecond_local.evaluate.progress import Bars, silent
+from subsecond_local.evaluate.progress import Bar, Bars, silent
 from subsecond_local.evaluate.rows import Question
+from subsecond_local.evaluate.scenarios import STEADY, Careless, ReplaceablePolicy, Scenario
 from subsecond_local.evaluate.setting import TENANT, Setting
 from subsecond_local.evaluate.stream import OOS, Answered
 
@@ -65,17 +67,20 @@ class _Waiting:
 @dataclass(frozen=True, slots=True)
 class Look:
     """How it stood after that many requests, as shares of the semantic hits: truly wrong of all that were served,
-    called wrong of the checked ones, and wrong at the most, as the loop itself tells it."""
+    called wrong of the checked ones, and wrong at the most, as the loop itself tells it. covered: whether what it tells
+    has the truth in it."""
 
     row: int
     wrong: float
     called_wrong: float
     most: float
+    covered: bool = True
 
 
 @dataclass(slots=True)
 class VerifiedStream:
-    """What happened in one pass. retreats: requests before which the cut rose. course: looks on the way."""
+    """What happened in one pass. retreats: requests before which the cut rose. course: looks on the way. careless_from,
+    exact_only_from: the request before which the policy was made worse, and the one before which the serving ended."""
 
     n: int
     oos_rows: int
@@ -84,10 +89,33 @@ class VerifiedStream:
     retreats: list[int] = field(default_factory=list)
     accuracy: Accuracy | None = None
     course: list[Look] = field(default_factory=list)
+    careless_from: int | None = None
+    exact_only_from: int | None = None
 
     @property
     def similar(self) -> list[Answered]:
         return [one for one in self.hits if not one.is_exact]
+
+    @property
+    def learned(self) -> Accuracy:
+        assert self.accuracy is not None
+        return self.accuracy
+
+    @property
+    def wrong_share(self) -> float:
+        """Of the semantic hits, by the labels; 0 where there was none."""
+        similar = self.similar
+        return sum(one.is_wrong for one in similar) / (len(similar) or 1)
+
+    @property
+    def oos_share(self) -> float:
+        """The share of the questions out of scope that were answered."""
+        return sum(one.question.intent == OOS for one in self.hits) / (self.oos_rows or 1)
+
+    @property
+    def hits_after_worse(self) -> int:
+        """Semantic hits from where the policy was made worse."""
+        return sum(one.row >= (self.careless_from or 0) for one in self.similar)
 
     def report(self) -> dict[str, Any]:
         """error_rate: wrong answers over all requests; false_hit_rate: over the semantic hits, by the labels;
@@ -125,6 +153,45 @@ class VerifiedStream:
         }
 
 
+class Answers(Protocol):
+    """A cache that begins empty."""
+
+    async def ask(self, row: int, one: Question) -> Answered | None:
+        """The answer from what was stored; a miss is stored."""
+
+    def vector(self, text: str) -> Vector:
+        """Of a question that was compared."""
+
+    def takes_over(self, policy: Policy) -> None:
+        """From now on another policy decides."""
+
+
+class StageAnswers:
+    """Through the gateway's own stage, index and store."""
+
+    def __init__(self, setting: Setting, vectors: Mapping[str, Vector], rows: int, bounds: Bounds) -> None:
+        self._setting, self._vectors = setting, vectors
+        self._policy = ReplaceablePolicy(setting.policy)
+        self.cache = Cache(setting, self._policy, rows, bounds=bounds)
+        self._stored: dict[str, Question] = {}
+
+    def takes_over(self, policy: Policy) -> None:
+        self._policy.policy = policy
+
+    def vector(self, text: str) -> Vector:
+        return self._vectors[told.question(text).prompt.text]
+
+    async def ask(self, row: int, one: Question) -> Answered | None:
+        asked = told.question(one.text, self._setting.least)
+        vector = self._vectors.get(asked.prompt.text)
+        hit = await self.cache.ask(asked, vector)
+        if hit is None:
+            await self.cache.keep(asked, vector)
+            self._stored[asked.prompt.key] = one
+            return None
+        return Answered(row, one, self._stored[hit.key], hit.similarity, hit.score)
+
+
 async def verified(
     questions: Sequence[Question],
     setting: Setting,
@@ -132,78 +199,82 @@ async def verified(
     judge: LabelJudge,
     max_error: float,
     bars: Bars = silent,
+    scenario: Scenario = STEADY,
 ) -> VerifiedStream:
     """One pass over the questions in their order. LocalError where the policy has no cut to begin from."""
-    cut = getattr(setting.policy, "cut", None)
-    if cut is None:
-        raise LocalError(f"The policy {setting.name!r} has no score with a cut: verified needs guarded.")
-    bounds = Bounds(max_error, cut, setting.embedder.dim)
-    loop = _Loop(setting, vectors, judge, bounds.of(TENANT.partition), len(questions), bounds)
+    bounds = Bounds(max_error, cut_of(setting), setting.embedder.dim)
+    answers = StageAnswers(setting, vectors, len(questions), bounds)
     try:
         with bars("asking", len(questions)) as bar:
-            for row, one in enumerate(questions, 1):
-                loop.judge_until(row)
-                await loop.ask(row, one)
-                if row % max(1, len(questions) // LOOKS) == 0:
-                    loop.look(row)
-                bar.advance()
+            loop = Loop(answers, judge, bounds.of(TENANT.partition), len(questions), setting.settings.check_share)
+            return await loop.run(questions, scenario, bar)
     finally:
-        await loop.cache.close()
-    loop.found.oos_rows = sum(one.intent == OOS for one in questions)
-    loop.found.accuracy = loop.learned.accuracy
-    return loop.found
+        await answers.cache.close()
 
 
-class _Loop:
-    def __init__(
-        self,
-        setting: Setting,
-        vectors: Mapping[str, Vector],
-        judge: LabelJudge,
-        learned: Verified,
-        rows: int,
-        bounds: Bounds,
-    ) -> None:
-        self._setting, self._vectors, self._judge = setting, vectors, judge
-        self.learned = learned
-        self.cache = Cache(setting, setting.policy, rows, bounds=bounds)
+def cut_of(setting: Setting) -> float:
+    """The cut that verified begins from. LocalError where the policy has none."""
+    cut: float | None = getattr(setting.policy, "cut", None)
+    if cut is None:
+        raise LocalError(f"The policy {setting.name!r} has no score with a cut: verified needs guarded.")
+    return cut
+
+
+class Loop:
+    """One pass: serve, sample, judge some requests later, learn. share: of the hits that is checked."""
+
+    def __init__(self, answers: Answers, judge: LabelJudge, learned: Verified, rows: int, share: float) -> None:
+        self._answers, self._judge, self.learned = answers, judge, learned
+        self._share = share
         self.found = VerifiedStream(rows, 0)
-        self._stored: dict[str, Question] = {}
         self._waiting: deque[_Waiting] = deque()
 
-    async def ask(self, row: int, one: Question) -> None:
-        asked = told.question(one.text, self._setting.least)
-        vector = self._vectors.get(asked.prompt.text)
-        hit = await self.cache.ask(asked, vector)
-        if hit is None:
-            await self.cache.keep(asked, vector)
-            self._stored[asked.prompt.key] = one
-            return
-        found = Answered(row, one, self._stored[hit.key], hit.similarity, hit.score)
-        self.found.hits.append(found)
-        share = self._setting.settings.check_share
-        if hit.similarity is not None and vector is not None and is_sampled(f"{row}:{one.text}", share):
-            stored = self._vectors[told.question(found.stored.text).prompt.text]
-            self._waiting.append(_Waiting(row + DELAY, found, hit.score or 0.0, vector, stored))
+    async def run(
+        self, questions: Sequence[Question], scenario: Scenario = STEADY, bar: Bar | None = None
+    ) -> VerifiedStream:
+        rows = len(questions)
+        for row, one in enumerate(questions, 1):
+            if scenario.careless and row == rows // 2 + 1:
+                self._answers.takes_over(Careless())
+                self.found.careless_from = row
+            self._judge_until(row)
+            await self._ask(row, one)
+            if row % max(1, rows // LOOKS) == 0:
+                self._look(row)
+            if bar:
+                bar.advance()
+        self.found.oos_rows = sum(one.intent == OOS for one in questions)
+        self.found.accuracy = self.learned.accuracy
+        return self.found
 
-    def judge_until(self, row: int) -> None:
+    async def _ask(self, row: int, one: Question) -> None:
+        found = await self._answers.ask(row, one)
+        if found is None:
+            return
+        self.found.hits.append(found)
+        if not found.is_exact and is_sampled(f"{self._judge.seed}{row}:{one.text}", self._share):
+            asked, stored = self._answers.vector(one.text), self._answers.vector(found.stored.text)
+            self._waiting.append(_Waiting(row + DELAY, found, found.score or 0.0, asked, stored))
+
+    def _judge_until(self, row: int) -> None:
         """Judge what is due, inside the budget. What the budget does not allow is dropped, not put off."""
         while self._waiting and self._waiting[0].due <= row:
             one = self._waiting.popleft()
             if not self._may_call(1, row):
                 continue
-            epoch = self.learned.accuracy.epoch
+            before = self.learned.accuracy
             self.learned.learn(Check(one.score, self._says_wrong(one.hit)), one.asked, one.stored)
             if seeds_are_due(self.learned.accuracy) and self._may_call(2, row):
                 self._judge_seeds(one.hit.question.text)
-            if self.learned.accuracy.epoch != epoch:
+            if self.learned.accuracy.epoch != before.epoch:
                 self.found.retreats.append(row)
+            if before.served and not self.learned.accuracy.served:
+                self.found.exact_only_from = row
 
-    def look(self, row: int) -> None:
-        similar, accuracy = self.found.similar, self.learned.accuracy
-        wrong = sum(one.is_wrong for one in similar) / (len(similar) or 1)
+    def _look(self, row: int) -> None:
+        wrong, accuracy = self.found.wrong_share, self.learned.accuracy
         called = accuracy.checked.yes / (accuracy.checked.n or 1)
-        self.found.course.append(Look(row, wrong, called, accuracy.told.high))
+        self.found.course.append(Look(row, wrong, called, accuracy.told.high, wrong in accuracy.told))
 
     def _says_wrong(self, hit: Answered) -> bool:
         self.found.judge_calls += 1

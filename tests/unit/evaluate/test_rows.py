@@ -85,3 +85,12 @@ def test_a_file_that_is_not_there_or_holds_nothing_says_so(tmp_path, file):
         rows.pairs(tmp_path)
     with pytest.raises(LocalError, match="holds no rows"):
         rows.pairs(file("", ""))
+
+
+def test_pairs_are_a_stream_too_whose_questions_share_an_intent_where_label_1_joins_them(file):
+    joined = [("a", "b", 1), ("c", "d", 0), ("b", "e", 1), ("a", "c", 0)]
+    path = file(*({"query_a": a, "query_b": b, "label": label} for a, b, label in joined))
+    found = {one.text: one.intent for one in rows.questions(path)}
+    assert list(found) == ["a", "b", "c", "d", "e"]
+    assert found["a"] == found["b"] == found["e"]
+    assert len(set(found.values())) == 3
