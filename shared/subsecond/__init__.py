@@ -1,1 +1,3 @@
 """Subsecond, an LLM latency gateway. Start reading at `pipeline.py`."""
+
+__version__ = "0.1.0"

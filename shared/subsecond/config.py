@@ -171,6 +171,8 @@ class Settings:
     catalogue: str = declared(default="", repr=False)
     # Where the statistics find prices, if they do not route: as `catalogue`.
     prices: str = declared(default="", repr=False)
+    # What those prices are in, as the page says it (ISO 4217).
+    currency: str = "USD"
     # Of the questions asked of an alias, the share for the best tier; what counts inside a tier; the scorer of
     # difficulty; the tokens that an answer is taken to have.
     quality: float = 0.5

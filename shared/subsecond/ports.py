@@ -160,9 +160,9 @@ class Ledger(Protocol):
         """Merge into the shared table when the last merge is old enough, or at once. Store failures are counted and
         tried again later, not raised."""
 
-    async def summary(self, partition: str) -> Mapping[str, Any]:
+    async def summary(self, partition: str, hours: int) -> Mapping[str, Any]:
         """The figures of one partition (or, without a colon, of all a tenant's) from all environments, as
-        `GET /v1/cache/stats` shows them."""
+        `GET /v1/cache/stats` shows them. hours: how far back, this one included; 720 at the most."""
 
 
 class ObjectsFailed(Exception):

@@ -170,3 +170,46 @@ async def test_a_flush_of_nothing_changes_nothing(ledger, counted):
 async def test_a_summary_is_json(counted):
     found = await counted(trace(source="upstream", first=0.1))
     assert json.loads(json.dumps(found)) == found
+
+
+async def test_the_last_requests_errors_and_the_slowest_are_shown_whatever_became_of_them(counted):
+    quick = trace(source="exact", first=0.001)
+    slow = trace(source="upstream", first=3.0, key="team")
+    failed = trace(error="UpstreamError", status=502)
+    found = await counted(quick, slow, failed, trace(error="CancelledError"), trace(partition="acme:test", first=9.0))
+    assert len(found["recent_requests"]) == 4
+    assert [(one["request_id"], one["status"]) for one in found["recent_errors"]] == [(failed.request_id, 502)]
+    assert [one["request_id"] for one in found["slowest"]] == [slow.request_id, quick.request_id]
+    assert (found["slowest"][0]["first_ms"], found["slowest"][0]["key"]) == (3000.0, "team")
+
+
+async def test_use_is_told_by_key_the_busiest_first(counted):
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}
+    found = await counted(
+        trace(key="one", source="exact", usage=usage),
+        trace(key="two|odd", source="upstream", usage=usage),
+        trace(key="two|odd", error="UpstreamError", status=502),
+        trace(key="two|odd", error="CancelledError"),
+        trace(),
+    )
+    assert found["keys"] == {
+        "two|odd": {"requests": 3, "hits": 0, "errors": 1, "tokens": 7},
+        "one": {"requests": 1, "hits": 1, "errors": 0, "tokens": 0},
+    }
+    assert list(found["keys"]) == ["two|odd", "one"]
+    assert found["requests"] == 5
+    assert found["models"].keys() == {"m"}
+
+
+async def test_a_month_is_told_by_day(ledger):
+    now = time.time()
+    ledger._clock = lambda: now - 40 * HOUR
+    ledger.record(trace(source="exact", first=0.1))
+    ledger._clock = lambda: now
+    ledger.record(trace(source="upstream", cacheable=True, first=0.2))
+    day, month = await ledger.summary("acme:prod"), await ledger.summary("acme:prod", 720)
+    assert (day["series_of"], len(day["series"]), day["requests"]) == ("hour", 1, 1)
+    assert (month["series_of"], month["requests"]) == ("day", 2)
+    assert {one["hour"][11:] for one in month["series"]} == {"00:00:00Z"}
+    assert sum(one["requests"] for one in month["series"]) == 2
+    assert month["latencies"]["exact"]["all"]["ttft_ms"]["count"] == 1

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from subsecond import __version__
 from subsecond.bootstrap import gateway
 from subsecond.lambda_runtime import telemetry
 from subsecond.model import Tenant
@@ -126,7 +127,12 @@ async def test_the_catalogues_prices_turn_tokens_into_money(served, settings):
 
 async def test_who_does_not_route_may_know_the_prices_all_the_same(served, settings):
     client = await served(replace(settings, prices=CATALOGUE))
-    assert (await stats(client))["money"] == {"spent": 0, "saved": 0, "unpriced_tokens": 0}
+    assert (await stats(client))["money"] == {
+        "spent": 0,
+        "saved": 0,
+        "unpriced_tokens": 0,
+        "currency": "USD",
+    }
 
 
 async def test_the_page_is_one_file_for_everybody_under_a_strict_policy(served, settings):
@@ -173,3 +179,23 @@ async def test_the_first_request_of_an_environment_is_a_cold_start(served, setti
     assert (await stats(client))["cold_starts"] == 1
     telemetry.flush()
     assert "ColdStart" in capfd.readouterr().out
+
+
+async def test_the_range_is_told_in_hours_and_nothing_else(served):
+    client = await served()
+    await client.chat("a")
+    found = await stats(client, "?hours=720")
+    assert (found["hours"], found["requests"], found["series_of"]) == (720, 1, "day")
+    assert found["version"] == __version__
+    assert (await stats(client, "?of=tenant&hours=1"))["hours"] == 1
+    for odd in ("0", "721", "-1", "1.5", "", "%D9%A1", "9" * 5_000):
+        reply = await client.send("GET", f"/v1/cache/stats?hours={odd}")
+        assert (reply.status, reply.json["error"]["param"]) == (400, "hours"), odd
+
+
+async def test_the_last_request_and_its_key_are_named(served):
+    client = await served()
+    answer = await client.chat("a")
+    found = await stats(client)
+    assert found["recent_requests"][-1]["request_id"] == answer.headers["x-request-id"]
+    assert found["keys"]["default"]["requests"] >= 1

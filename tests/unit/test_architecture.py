@@ -202,7 +202,8 @@ def test_every_room_has_a_row():
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
 def test_arrows_point_down(path):
     mine = room(module(path))
-    reached = {one: room(one) for one in arrows(path)}
+    # The package itself, which has the version and nothing else, is everybody's.
+    reached = {one: room(one) for one in arrows(path) if room(one)}
     assert not [one for one, other in reached.items() if other != mine and DEPTH[other] <= DEPTH[mine]]
 
 

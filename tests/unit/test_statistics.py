@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.stats.counters import LONGEST_NAME, NAMED_MODELS, Counters
-from subsecond.stats.increments import HOUR, LIVE, hour_of, increments
+from subsecond.stats.counters import NAMED_MODELS, Counters
+from subsecond.stats.increments import HOUR, LIVE, LONGEST_NAME, hour_of, increments
 from subsecond.stats.summary import summarise
 from subsecond.stats.trace import Attempt, Step, Trace
 
@@ -219,6 +219,8 @@ def test_the_summary_has_all_its_fields_before_anything_happened():
         "latencies": {},
         "steps": {},
         "models": {},
+        "keys": {},
+        "series_of": "hour",
         "series": [],
         "exact_cache_size": 0,
         "exact_cache_bytes": 0,

@@ -19,9 +19,10 @@ from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
 from subsecond.api.page import page
-from subsecond.api.passthrough import model, models, statistics
+from subsecond.api.passthrough import model, models
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
+from subsecond.api.statistics import statistics
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
 

@@ -24,6 +24,7 @@ from subsecond.pipeline import Gateway
 from subsecond.stages.embed import vector_of
 from subsecond.stages.exact import look_up
 from subsecond.stages.prepare import prepare
+from subsecond.stats.summary import HOURS
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ async def _matches(
         return {"matches": semantic.held(partition, value, before), "accuracy": "at_least"}
     if kind == "namespace":
         await gateway.ledger.flush(force=True)
-        summary = await gateway.ledger.summary(partition)
+        summary = await gateway.ledger.summary(partition, HOURS)
         return {"matches": summary["exact_cache_size"], "accuracy": "estimate"}
     await sure(gateway.rules.refresh(partition))
     found = [

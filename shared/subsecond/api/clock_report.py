@@ -9,6 +9,7 @@ from subsecond.cache.clock_misses import told
 from subsecond.cache.clocks import clocks_in
 from subsecond.model import Request
 from subsecond.pipeline import Gateway
+from subsecond.stats.summary import HOURS
 
 
 async def clock_report(gateway: Gateway, request: Request) -> dict[str, Any]:
@@ -19,7 +20,7 @@ async def clock_report(gateway: Gateway, request: Request) -> dict[str, Any]:
         for one in clocks_in(request.call.body, time.time())
     ]
     await gateway.ledger.flush(force=True)
-    summary = await gateway.ledger.summary(request.tenant.partition)
+    summary = await gateway.ledger.summary(request.tenant.partition, HOURS)
     masked = bool(request.terms and request.terms.arrival is not None)
     return {"here": here, "masked": masked, **told(summary["counts"], summary["misses"])}
 

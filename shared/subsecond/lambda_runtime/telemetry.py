@@ -65,8 +65,8 @@ class ObservedLedger:
     async def flush(self, *, force: bool = False) -> None:
         await self._ledger.flush(force=force)
 
-    async def summary(self, partition: str) -> Mapping[str, Any]:
-        return await self._ledger.summary(partition)
+    async def summary(self, partition: str, hours: int) -> Mapping[str, Any]:
+        return await self._ledger.summary(partition, hours)
 
 
 def observed(gateway: Gateway) -> Gateway:

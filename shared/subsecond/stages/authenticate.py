@@ -28,10 +28,10 @@ class Claim:
             try:
                 tenant = await asyncio.shield(self.check)
             except (Unauthorized, Unavailable):
-                trace.partition = None  # whoever asks, it is not this tenant
+                trace.partition = trace.key = None  # whoever asks, it is not this tenant
                 raise
         if tenant != self.tenant:
-            trace.partition = None
+            trace.partition = trace.key = None
             raise Unavailable("This API key has just been changed. Try again.")
 
 
@@ -41,7 +41,7 @@ async def claim(keys: Keys, token: str | None, trace: Trace) -> Claim:
     believed = keys.believed(_hash(token)) if token else None
     if believed is None:
         return Claim(await authenticate(keys, token, trace))
-    trace.partition = believed.tenant.partition
+    trace.partition, trace.key = believed.tenant.partition, believed.tenant.key
     if believed.sure:
         return Claim(believed.tenant)
     check = asyncio.create_task(_asked(keys, _hash(token or "")))
@@ -55,7 +55,7 @@ async def authenticate(keys: Keys, token: str | None, trace: Trace) -> Tenant:
         if not token:
             raise Unauthorized("No API key. Send it as `Authorization: Bearer KEY`.")
         tenant = await _asked(keys, _hash(token))
-    trace.partition = tenant.partition
+    trace.partition, trace.key = tenant.partition, tenant.key
     return tenant
 
 

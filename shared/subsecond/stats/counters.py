@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
-from subsecond.stats.increments import LIVE, OTHER, increments
+from subsecond.stats.increments import LIVE, LONGEST_NAME, OTHER, increments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ Rollups: TypeAlias = dict[tuple[str, str], dict[str, int]]
 
 # Models counted by name, for each partition: a name comes from whoever sends it. The others count as `other`.
 NAMED_MODELS = 16
-LONGEST_NAME = 100
 # Requests that showed no valid key.
 NOBODY = "nobody"
 

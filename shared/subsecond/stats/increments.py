@@ -7,6 +7,7 @@ An increment has a rollup, a name and a number. Rollups, each of which is one it
                          `n|tokens|upstream|prompt`, `n|tokens|saved|completion`, `n|calls|answered`, ...
                          Of a routed request's calls SOURCE is `own`, and its clients' time is in the hour's rollup
     2026112305#steps     that hour: `h|hit|STEP|BUCKET`, `h|miss|STEP|BUCKET`
+    2026112305#keys      that hour: `k|requests|KEY`, `k|hits|KEY`, `k|errors|KEY`, `k|tokens|KEY`; KEY is a key's name
     live#2026112305      answers that expire in that hour: `n|exact`. A replaced answer takes its expiry back, so the
                          sum over this hour and those to come is what lives: no scan, the TTL honoured to the hour
 
@@ -34,8 +35,10 @@ NameOf: TypeAlias = "Callable[[object], str]"
 
 HOUR = 3_600
 LIVE = "live#"
-STEPS = "#steps"
+STEPS, KEYS = "#steps", "#keys"
 OTHER = "other"
+# Characters of a model's name that is counted by name, or shown.
+LONGEST_NAME = 100
 HITS = ("exact", "semantic", "coalesced")
 # In the place of a source: one call of a model, whatever became of the request.
 OWN = "own"
@@ -62,6 +65,7 @@ def increments(trace: Trace, name_of: NameOf, now: float) -> list[Increment]:
     """What this request adds. `name_of` is asked for names of models that gave an answer, and of no others."""
     hour = hour_of(now)
     found = [(hour, name, n) for name, n in _counts(trace)]
+    found += [(hour + KEYS, name, n) for name, n in _of_key(trace)]
     answered = trace.error is None
     if answered and trace.source and trace.model:
         # What the client waited for may be the time of several models: then each has its own below.
@@ -113,6 +117,20 @@ def _counts(trace: Trace) -> list[tuple[str, int]]:
         found += [("n|stored|answers", 1), ("n|stored|bytes", trace.stored_bytes)]
     found += [(f"n|counts|{name}", n) for name, n in trace.counts.items()]
     return found
+
+
+def _of_key(trace: Trace) -> list[tuple[str, int]]:
+    """Who asked how much: the tokens are those that were spent."""
+    if trace.key is None:
+        return []
+    spent = sum(n for _, _, n in _tokens(trace.usage or {}, "", "")) if _kind(trace) == "upstream" else 0
+    found = {
+        "requests": 1,
+        "hits": int(trace.source in HITS),
+        "errors": int(trace.error is not None and trace.error not in GONE),
+        "tokens": spent,
+    }
+    return [(f"k|{what}|{trace.key}", n) for what, n in found.items() if n]
 
 
 def _class(error: str, status: int | None) -> str:

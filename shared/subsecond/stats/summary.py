@@ -8,17 +8,20 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from subsecond.stats.histogram import Histogram
-from subsecond.stats.increments import HITS, HOUR, LIVE, OWN, STEPS, hour_of
+from subsecond.stats.increments import HITS, HOUR, KEYS, LIVE, OWN, STEPS, hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# How far back a summary looks, this hour included.
-HOURS = 24
+# How far back a summary looks, this hour included; and at the most.
+HOURS, MOST_HOURS = 24, 30 * 24
+# A series of more hours than these is told by day.
+BY_HOUR = 48
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 FAILED = "_failed"
 # Requests that were refused because too many ran already.
 SHED = "429 Overloaded"
+OF_KEY = ("requests", "hits", "errors", "tokens")
 CALLS = ("answered", "failed", "refused", "cancelled")
 
 
@@ -40,7 +43,7 @@ def summarise(
 
     A rollup may come several times (one part from the table, one from memory). `complete` is passed on.
     """
-    sums = _Sums()
+    sums = _Sums(by_day=hours > BY_HOUR)
     for rollup, names in rollups:
         if not is_over(rollup, now, hours):
             sums.add(rollup, names)
@@ -63,7 +66,9 @@ def summarise(
         "latencies": sums.times.public(),
         "steps": sums.steps.plain(),
         "models": sums.public_models(),
-        "series": sums.series(now, hours),
+        "keys": sums.public_keys(),
+        "series_of": "day" if sums.by_day else "hour",
+        "series": sums.series(),
         "exact_cache_size": max(0, sums.live["exact"]),
         "exact_cache_bytes": _bytes(counts, sums.live),
         "semantic_cache_size": max(0, sums.live["semantic"]),
@@ -104,9 +109,10 @@ def _own(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 class _Sums:
-    """All rollups added up: over the whole time, by hour and by model."""
+    """All rollups added up: over the whole time, by hour or by day (UTC), by model and by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_day: bool) -> None:
+        self.by_day = by_day
         self.counts: Counter[str] = Counter()
         self.live: Counter[str] = Counter()
         self.times = _Times()
@@ -114,18 +120,22 @@ class _Sums:
         self._hours: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._first: defaultdict[str, _Times] = defaultdict(_Times)
         self._models: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._keys: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, rollup: str, names: Mapping[str, int]) -> None:
         if rollup.startswith(LIVE):
             for name, n in names.items():
                 self.live[name.partition("|")[2]] += n
             return
-        # yyyymmddhh, then what kind of rollup it is.
-        hour, kind = rollup[:10], rollup[10:]
+        # yyyymmddhh, then what kind of rollup it is. A day is called by its first hour.
+        hour, kind = f"{rollup[:8]}00" if self.by_day else rollup[:10], rollup[10:]
         for name, n in names.items():
             letter, _, rest = name.partition("|")
             if letter == "n":
                 self._count(hour, kind, rest, n)
+            elif kind == KEYS:
+                what, _, key = rest.partition("|")
+                self._keys[key][what] += n
             elif kind == STEPS:
                 self.steps.add("", rest, n)
             else:
@@ -154,10 +164,14 @@ class _Sums:
             for model, counts in sorted(self._models.items())
         }
 
-    def series(self, now: float, hours: int) -> list[dict[str, Any]]:
-        """Hour by hour, the oldest first; only those in which something happened."""
-        first, last = hour_of(now - (hours - 1) * HOUR), hour_of(now)
-        return [self._hour(hour) for hour in sorted(self._hours) if first <= hour <= last]
+    def public_keys(self) -> dict[str, Any]:
+        """By key, the busiest first: what it asked for, and the tokens that were spent for it."""
+        busiest = sorted(self._keys.items(), key=lambda one: one[1]["requests"], reverse=True)
+        return {key: {what: counts[what] for what in OF_KEY} for key, counts in busiest}
+
+    def series(self) -> list[dict[str, Any]]:
+        """The oldest first; only those in which something happened."""
+        return [self._hour(hour) for hour in sorted(self._hours)]
 
     def _hour(self, hour: str) -> dict[str, Any]:
         counts = self._hours[hour]

@@ -60,6 +60,8 @@ class Trace:
     request_id: str = field(default_factory=lambda: "req_" + uuid.uuid4().hex)
     started: float = field(default_factory=perf_counter)
     partition: str | None = None
+    # The API key's name, never the key.
+    key: str | None = None
     model: str | None = None
     source: str | None = None
     cacheable: bool = False

@@ -1,4 +1,4 @@
-"""Statistics of this process alone, kept as long as a summary shows them."""
+"""Statistics of this process alone, kept for as long as a summary can show them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from subsecond.stats.counters import Counters
 from subsecond.stats.highlights import Highlights, merged
 from subsecond.stats.increments import hour_of
-from subsecond.stats.summary import HOURS, is_over, summarise
+from subsecond.stats.summary import HOURS, MOST_HOURS, is_over, summarise
 from subsecond.stats.tenants import is_tenant, overall, tenant_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class MemoryLedger:
         now = self._clock()
         if self._hour != hour_of(now):
             self._hour = hour_of(now)
-            self._counters.drop(lambda rollup: is_over(rollup, now))
+            self._counters.drop(lambda rollup: is_over(rollup, now, MOST_HOURS))
         self._counters.record(trace, now)
         self._highlights.record(trace, now)
 
