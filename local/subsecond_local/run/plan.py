@@ -89,8 +89,8 @@ class RunPlan:
     def _find_stores(self) -> Stores | None:
         if self._config.stores == "memory":
             return None
-        if self._config.endpoint:
-            return stores.stores_from_env(self._environ, self._config.endpoint, emulated=False)
+        if self._config.named:
+            return stores.stores_from_env(self._environ, self._config.endpoint or None, emulated=False)
         return stores.stores_from_env(self._environ, f"http://{HOST}:{self._ministack_port}", emulated=True)
 
     def _follow(self, environ: Mapping[str, str]) -> Follow:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from subsecond_local.errors import LocalError
+from subsecond_local.extras import has
 from subsecond_local.run.ports import HIGHEST
 
 UpstreamName = Literal["simulator", "model", "openai", "bedrock"]
@@ -20,7 +21,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """`upstream` None: the best that there is. `port` 0: a free one. Empty texts: not given."""
+    """`upstream` None: the best that there is. `port` 0: a free one. `named`: the stores are elsewhere, and no
+    ministack is started for them. Empty texts: not given."""
 
     data: Path
     port: int
@@ -29,6 +31,7 @@ class RunConfig:
     stores: StoresName
     api_key: str = field(repr=False)
     endpoint: str
+    named: bool
     openai_url: str = field(repr=False)
     openai_key: str = field(repr=False)
     model: str
@@ -37,7 +40,7 @@ class RunConfig:
 def read(environ: Mapping[str, str], data: Path | None = None) -> RunConfig:
     """LocalError for a value that is not one. A variable that is set to nothing is not set."""
     openai_url, openai_key = environ.get("OPENAI_BASE_URL", ""), environ.get("OPENAI_API_KEY", "")
-    stores: StoresName = _one_of("STORES", environ, StoresName) or "aws"
+    stores: StoresName = _one_of("STORES", environ, StoresName) or _usual_stores(environ)
     # An environment of a function shares nothing with the next: what lies in memory wants one plain process.
     usual: ModeName = "app" if stores == "memory" else "lambda"
     return RunConfig(
@@ -48,6 +51,7 @@ def read(environ: Mapping[str, str], data: Path | None = None) -> RunConfig:
         stores=stores,
         api_key=environ.get("SUBSECOND_API_KEY", ""),
         endpoint=environ.get("AWS_ENDPOINT_URL", ""),
+        named=bool(environ.get("AWS_ENDPOINT_URL") or (environ.get("STORES") and environ.get("SUBSECOND_STATE_TABLE"))),
         openai_url=openai_url or (OPENAI_URL if openai_key else ""),
         openai_key=openai_key,
         model=environ.get("SUBSECOND_DEFAULT_MODEL") or environ.get("OPENAI_MODEL") or "",
@@ -57,6 +61,11 @@ def read(environ: Mapping[str, str], data: Path | None = None) -> RunConfig:
 def folder(environ: Mapping[str, str], data: Path | None = None) -> Path:
     """Where the state of the runs is kept: as told, or `.subsecond` here."""
     return (data or Path(environ.get("SUBSECOND_DATA") or ".subsecond")).absolute()
+
+
+def _usual_stores(environ: Mapping[str, str]) -> StoresName:
+    """Tables where there are some: the environment's, or ministack's, which the base install does not have."""
+    return "aws" if environ.get("AWS_ENDPOINT_URL") or has("ministack") else "memory"
 
 
 def _port(text: str) -> int:

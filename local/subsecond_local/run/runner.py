@@ -11,6 +11,7 @@ from pathlib import Path
 
 from subsecond_local.cli.key_admin import check_token
 from subsecond_local.errors import LocalError
+from subsecond_local.extras import need
 from subsecond_local.run import run_config
 from subsecond_local.run.children import Child, StopFlag, StopRequested, Supervisor
 from subsecond_local.run.gateways import APP, GATEWAYS
@@ -66,6 +67,7 @@ def checked(config: RunConfig) -> RunConfig:
     if config.mode not in GATEWAYS:
         known = " or ".join(f"MODE={name}" for name in GATEWAYS)
         raise LocalError(f"MODE={config.mode} is not part of this version: leave MODE out, or set {known}.")
+    _check_packages(config)
     if config.api_key:
         check_token(config.api_key)
     try:
@@ -76,6 +78,16 @@ def checked(config: RunConfig) -> RunConfig:
         return replace(config, port=free_ports(1)[0])
     check_port(config.port)
     return config
+
+
+def _check_packages(config: RunConfig) -> None:
+    """LocalError names the extra that brings what is missing: a child would only show a traceback."""
+    if config.stores == "aws":
+        need("STORES=aws", "boto3", *(() if config.named else ("ministack",)))
+    if config.mode == "lambda":
+        need("MODE=lambda", "awslambdaric", "mangum", "aws_lambda_powertools")
+    if config.upstream == "bedrock":
+        need("UPSTREAM=bedrock", "botocore")
 
 
 def say(text: str) -> None:

@@ -236,7 +236,7 @@ def serve_app(make: Callable[[Callable[[], int]], App], port: int) -> None:
     """As `serve`, for the ASGI app that `make` makes; it is told how many connections are open."""
     config = uvicorn.Config(
         Guard(make(lambda: len(server.server_state.connections))),
-        loop="uvloop",
+        loop="auto",  # uvloop where it is installed
         http="httptools",
         ws="none",
         lifespan="off",
