@@ -1,6 +1,7 @@
 // Everything that is shown came from somebody: it becomes text, never markup. The page's Content-Security-Policy
 // (Trusted Types) forbids the ways in which text could become more.
 const EVERY = 5000; // ms between two looks at the figures
+const RARELY = 300000; // as EVERY, for a month: a look then reads a few MB of the table
 const MOST_POINTS = 120;
 const FEW = 5; // recent hits that are shown unfolded
 const STEPS = ["authenticate", "parse", "prepare", "exact", "flight", "embed", "semantic", "route", "optimise", "upstream", "store", "record"];
@@ -51,6 +52,10 @@ function ms(n) {
 }
 const bytes = (n) => (n < 1024 ? `${n} B` : n < 1048576 ? `${(n / 1024).toFixed(1)} KB` : `${(n / 1048576).toFixed(1)} MB`);
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+function price(money, n) {
+  try { return new Intl.NumberFormat("en", { style: "currency", currency: money.currency, maximumFractionDigits: n && Math.abs(n) < 1 ? 4 : 2 }).format(n); }
+  catch { return `${number(n)} ${money.currency}`; } // no ISO code
+}
 const sum = (counts) => Object.values(counts).reduce((a, b) => a + b, 0);
 
 // The gateway.
@@ -87,16 +92,18 @@ function grid(at, values, words) {
     draw("line", { class: "axis", x1: GAP.left, x2: at.width - GAP.right, y1: at.y(value), y2: at.y(value) }),
     draw("text", { x: GAP.left - 6, y: at.y(value) + 4, "text-anchor": "end" }, words(value))]).flat();
 }
-// The hours of the window, the oldest first, with what is known of each.
+// The hours (or days) of the window, the oldest first, with what is known of each.
 function hours(found) {
-  const known = Object.fromEntries(found.series.map((one) => [one.hour, one]));
-  const now = Math.floor(Date.now() / 3600000);
-  return Array.from({ length: found.hours }, (_, at) => {
-    const hour = new Date((now - found.hours + 1 + at) * 3600000).toISOString().replace(".000", "");
-    return known[hour] || { hour, requests: 0, hits: {}, misses: 0, hit_rate: null, ttft_ms: {} };
+  const known = Object.fromEntries(found.series.map((one) => [one.hour, one])), daily = found.series_of === "day";
+  const length = daily ? 86400000 : 3600000, first = Math.floor((Date.now() - (found.hours - 1) * 3600000) / length);
+  return Array.from({ length: Math.floor(Date.now() / length) - first + 1 }, (_, at) => {
+    const hour = new Date((first + at) * length).toISOString().replace(".000", "");
+    return { requests: 0, hits: {}, misses: 0, hit_rate: null, errors: 0, ttft_ms: {}, ...known[hour], hour, daily };
   });
 }
-const hourName = (one) => `${String(new Date(one.hour).getHours()).padStart(2, "0")}:00`;
+const hourName = (one) => one.daily ? new Date(one.hour).toLocaleDateString("en", { day: "numeric", month: "short", timeZone: "UTC" })
+  : `${String(new Date(one.hour).getHours()).padStart(2, "0")}:00`;
+const unit = (found) => (found.series_of === "day" ? "day" : "hour");
 function hourTicks(at, all, height) {
   return all.map((one, n) => (n % 6 === all.length % 6 || n === all.length - 1) && n !== all.length - 2
     ? draw("text", { x: at.x((n + .5) / all.length), y: height - 4, "text-anchor": "middle" }, hourName(one)) : null);
@@ -112,10 +119,10 @@ function rateChart(found) {
   });
   const rows = all.filter((one) => one.requests).reverse().map((one) => [hourName(one), percent(one.hit_rate), number(one.requests),
     number(one.hits.exact), number(one.hits.semantic), number(one.hits.coalesced), number(one.misses), number(one.errors)]);
-  fill(node, frame(at.width, height, `Hit rate by hour; ${percent(found.hit_rate)} in all`,
+  fill(node, frame(at.width, height, `Hit rate by ${unit(found)}; ${percent(found.hit_rate)} in all`,
     [...grid(at, [0, .5, 1], (n) => `${100 * n} %`), ...bars, ...hourTicks(at, all, height)]),
     folded("As a table", make("div", { class: "scroll" },
-      table(["Hour", "Hit rate", "Requests", "Exact", "Semantic", "Joined", "Misses", "Errors"], rows))));
+      table([unit(found) === "day" ? "Day" : "Hour", "Hit rate", "Requests", "Exact", "Semantic", "Joined", "Misses", "Errors"], rows))));
 }
 
 function latencyChart(found) {
@@ -133,10 +140,10 @@ function latencyChart(found) {
   }));
   const of = (one, who) => ["p50", "p90", "p99"].map((quantile) => ms((one.ttft_ms[who] || {})[quantile]));
   const rows = all.filter((one) => one.requests).reverse().map((one) => [hourName(one), ...of(one, "hit"), ...of(one, "upstream")]);
-  fill(node, frame(at.width, height, "Time to the first byte by hour", [...grid(at, ticks, ms), ...lines, ...hourTicks(at, all, height)]),
+  fill(node, frame(at.width, height, `Time to the first byte by ${unit(found)}`, [...grid(at, ticks, ms), ...lines, ...hourTicks(at, all, height)]),
     legend([["first", "hits, p50"], ["first faint", "p99"], ["second", "model, p50"], ["second faint", "p99"]]),
     folded("As a table", make("div", { class: "scroll" },
-      table(["Hour", "Hits p50", "p90", "p99", "Model p50", "p90", "p99"], rows))));
+      table([unit(found) === "day" ? "Day" : "Hour", "Hits p50", "p90", "p99", "Model p50", "p90", "p99"], rows))));
 }
 
 // What happened between two looks, from what the sums grew by.
@@ -174,6 +181,7 @@ function clocks(found) {
   return `; ${percent(found.share_of_misses)} of misses for the time at the ${where ? where[0] : "end"} of the system text`;
 }
 
+const range = (found) => (found.hours === 720 ? "30 days" : `${found.hours} hours`);
 function tiles(found) {
   const source = (name, what) => ((found.latencies[name] || { all: {} }).all.ttft_ms || {})[what];
   const errors = found.errors["4xx"] + found.errors["5xx"];
@@ -181,11 +189,11 @@ function tiles(found) {
   const wrong = found.false_hits_reported ? `, ${number(found.false_hits_reported)} reported false` : "";
   const all = [
     [percent(found.hit_rate), "hit rate", `${number(sum(found.hits))} of ${number(sum(found.hits) + found.misses)}`],
-    [number(found.requests), "requests in 24 hours", `${number(found.bypassed)} past the cache${clocks(found.clocks)}`],
+    [number(found.requests), found.hours === 1 ? "requests this hour" : `requests in ${range(found)}`, `${number(found.bypassed)} past the cache${clocks(found.clocks)}`],
     [ms(source("exact", "p50")), "first byte of an exact hit, p50", `p99 ${ms(source("exact", "p99"))}`],
     [ms(source("upstream", "p50")), "first byte of a model, p50", `p99 ${ms(source("upstream", "p99"))}`],
     [number(found.hits.semantic), "semantic hits", `${number(found.hits.coalesced)} joined a call${wrong}`],
-    money ? [number(money.saved), "saved, at the catalogue's prices", `${number(money.spent)} spent${
+    money ? [price(money, money.saved), "saved, at today's prices", `${price(money, money.spent)} spent${
       money.unpriced_tokens ? `; ${number(money.unpriced_tokens)} tokens have no price` : ""}`]
       : [number(saved), "tokens saved", `${number(spent)} spent`],
     [number(found.exact_cache_size), "answers stored", [
@@ -223,11 +231,13 @@ function models(found) {
     const health = (found.health || {})[name];
     const words = source !== "upstream" ? "" : health && health.circuit_open ? "circuit open" : total ? `${percent(calls.failed / total)} of calls failed` : shape ? "answers" : NONE;
     const bad = (health && health.circuit_open) || (total && calls.failed / total > .1);
-    rows.push([first ? name : "", source, number(shape && (shape.ttft_ms || {}).count), ms(shape && (shape.ttft_ms || {}).p50), ms(shape && (shape.ttft_ms || {}).p99),
+    const old = found.catalogue && !found.catalogue.includes(name) && name !== "other";
+    rows.push([make("td", old ? { class: "old", title: "The catalogue names it no more." } : {}, first ? name : ""), source, number(shape && (shape.ttft_ms || {}).count), ms(shape && (shape.ttft_ms || {}).p50), ms(shape && (shape.ttft_ms || {}).p99),
       ms(shape && (shape.total_ms || {}).p50), ms(shape && (shape.total_ms || {}).p99),
       number(own && sum(own.tokens[source === "upstream" ? "upstream" : "saved"])), make("td", { class: bad ? "bad" : "good" }, words)]);
   }
-  fill($("health"), table(["Model", "From", "Answers", "First p50", "p99", "Total p50", "p99", "Tokens", "Health"], rows));
+  fill($("health"), table(["Model", "From", "Answers", "First p50", "p99", "Total p50", "p99", "Tokens", "Health"], rows),
+    rows.some(([cell]) => cell.className) ? make("p", { class: "hint" }, "Faded: the catalogue names it no more.") : null);
 }
 
 function verdicts(judged) {
@@ -321,6 +331,19 @@ function top(found) {
   if (!$("top").contains(document.activeElement) || document.activeElement === $("top"))
     fill($("top"), table(["Entry", "Hits", "Tokens saved", "Last", "Question"], rows, found.top_entries ? null : "Choose one namespace to see them."));
 }
+const FROM = { upstream: "model", exact: "exact hit", semantic: "semantic hit", coalesced: "joined call" };
+function requests(found) {
+  const heads = ["When", "Model", "From", "First byte", "Total", "Ended", "Key", "Request"];
+  const row = (one) => [clock(one.at), one.model || NONE, FROM[one.source] || NONE, ms(one.first_ms), ms(one.total_ms),
+    make("td", { class: one.error ? "bad" : "" }, one.error ? `${one.status || ""} ${one.error}` : "ok"), one.key || NONE,
+    make("td", {}, make("code", {}, one.request_id))];
+  for (const [id, kind] of [["last", "recent_requests"], ["failed", "recent_errors"], ["slowest", "slowest"]])
+    fill($(id), found[kind] ? table(heads, found[kind].map(row), "None in the last day.") : make("p", { class: "hint" }, "Choose one namespace to see them."));
+}
+function keys(found) {
+  const rows = Object.entries(found.keys).map(([name, one]) => [name, number(one.requests), number(one.hits), number(one.errors), number(one.tokens)]);
+  fill($("keys"), table(["Key", "Requests", "Hits", "Errors", "Tokens spent"], rows));
+}
 function errors(found) {
   const rows = [...Object.entries(found.errors_by_code), ...Object.entries(found.fail_open).map(([name, n]) => [`${name} failed open`, n])];
   if (found.errors.closed) rows.push(["the client hung up", found.errors.closed]);
@@ -329,15 +352,16 @@ function errors(found) {
 }
 
 function show(found) {
-  tiles(found); rateChart(found); latencyChart(found); liveChart(); stepTables(found); models(found); recent(found); accuracy(found); top(found); errors(found);
-  $("state").textContent = `${found.complete ? "" : "Not complete: the shared table could not be read. "}The last ${found.hours} hours, as of ${new Date().toLocaleTimeString()}.`;
+  tiles(found); rateChart(found); latencyChart(found); liveChart(); stepTables(found); models(found); recent(found); accuracy(found); top(found); errors(found); requests(found); keys(found);
+  $("state").textContent = `${found.complete ? "" : "Not complete: the shared table could not be read. "}${found.hours === 1 ? "This hour" : `The last ${range(found)}`}, as of ${new Date().toLocaleTimeString()}. Subsecond ${found.version}${
+    found.catalogue ? `, ${found.catalogue.length} models in the catalogue` : ""}.`;
 }
 async function look() {
   clearTimeout(timer);
   if (!key) return;
   try {
     if (!paused && !document.hidden) {
-      const found = await get(`/v1/cache/stats${$("scope").value === "tenant" ? "?of=tenant" : ""}`, location.origin);
+      const found = await get(`/v1/cache/stats?hours=${$("range").value}${$("scope").value === "tenant" ? "&of=tenant" : ""}`, location.origin);
       enter(true);
       last = found;
       remember(found);
@@ -348,7 +372,7 @@ async function look() {
     $("state").textContent = `The figures cannot be had now: ${error.message}`;
   }
   clearTimeout(timer);
-  timer = setTimeout(look, EVERY);
+  timer = setTimeout(look, $("range").value === "720" ? RARELY : EVERY);
 }
 
 // The key.
@@ -442,7 +466,7 @@ $("enter").addEventListener("submit", (event) => {
   look();
 });
 $("leave").addEventListener("click", () => forget());
-$("scope").addEventListener("change", () => { before = null; points = []; look(); });
+for (const id of ["scope", "range"]) $(id).addEventListener("change", () => { before = null; points = []; look(); });
 $("pause").addEventListener("click", () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", paused);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import urllib.error
 import urllib.request
 from dataclasses import replace
 
@@ -37,8 +39,6 @@ def ask(base, text, model=MODEL):
 
 
 async def asked(base, *texts):
-    import asyncio
-
     return [await asyncio.to_thread(ask, base, text) for text in texts]
 
 
@@ -66,6 +66,11 @@ async def test_the_page_shows_true_figures_and_asks_nobody_else(page, serve):
         tiles = await page.run(text("tiles"))
         assert "50.0 %hit rate2 of 4" in tiles
         assert "4requests in 24 hours" in tiles
+        last = await page.run(text("last"))
+        assert last.count("req_") == 4
+        assert "exact hit" in last
+        assert "default" in await page.run(text("keys"))
+        assert "Subsecond 0." in await page.run(text("state"))
         assert "0errors" in tiles
         assert MODEL in await page.run(text("health"))
         for step in ("exact", "upstream", "semantic"):
@@ -232,3 +237,29 @@ CONTRASTS = """
   return bad;
 })()
 """
+
+
+async def test_the_range_changes_the_charts_and_what_is_asked(page, serve):
+    async with serve(SETTINGS) as base:
+        await asked(base, "one", "one")
+        await shown(page, base)
+        assert await page.run("document.querySelectorAll('#rate rect').length") == 1
+        await page.run("document.getElementById('range').value = '720'")
+        await page.run("document.getElementById('range').dispatchEvent(new Event('change'))")
+        await page.until(f"{text('tiles')}.includes('requests in 30 days')")
+        assert any("hours=720" in url for url in page.requests)
+        assert "by day" in await page.run("document.querySelector('#rate svg').getAttribute('aria-label')")
+        assert await page.run("document.querySelectorAll('#rate rect').length") == 1
+        assert page.complaints == []
+
+
+async def test_requests_that_failed_are_named_by_their_id(page, serve):
+    async with serve(SETTINGS) as base:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            await asyncio.to_thread(ask, base, "x", "no-such-model")
+        refused.value.close()
+        await shown(page, base)
+        failed = await page.run(text("failed"))
+        assert refused.value.headers["x-request-id"] in failed
+        assert "404" in failed
+        assert page.complaints == []
