@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from subsecond.model import Call, Recording
     from subsecond.optimiser import Optimiser
     from subsecond.ports import Upstream
+    from subsecond.routing.router import Router
     from subsecond.semantic.verification.checker import Checker
     from subsecond.semantic.verification.checks import Checks
     from subsecond.stages.route import Routed
@@ -73,7 +74,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
     parts = {port: adapter(port, settings) for port in PARTS}
     rules = Rules(adapter("invalidations", settings), longest_life(settings))
     models = _models(settings)
-    keying = _key_policy(settings, models)
+    keying = key_policy(settings, models.routed.router if models.routed else None)
     checks = _checks(settings)
     return Gateway(
         settings=settings,
@@ -100,12 +101,13 @@ def check(settings: Settings) -> None:
         Router.of(settings)
 
 
-def _key_policy(settings: Settings, models: Models) -> KeyPolicy:
-    """Which fields count, by the kind of upstream that may answer. ValueError names what does not fit."""
+def key_policy(settings: Settings, router: Router | None) -> KeyPolicy:
+    """Which fields count, by the kind of upstream that may answer. router: where there is a catalogue. ValueError names
+    what does not fit."""
     changes = settings.key_ignores
     by_model: dict[str, frozenset[str]] = {}
-    if models.routed:
-        catalogue = models.routed.router.catalogue
+    if router:
+        catalogue = router.catalogue
         kinds = {name: kind_of(server.settings(settings)) for name, server in catalogue.servers.items()}
         kinds[""] = kind_of(settings)
         for name in (*catalogue.models, *catalogue.aliases):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.bootstrap import adapter
 from subsecond.cache.cacheability import may_compare
-from subsecond.cache.key import prepare
+from subsecond.cache.key import KeyTerms, prepare
 from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import CacheRules, Call, Prompt, Recording, Request, Tenant
@@ -55,14 +55,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as the gateway sees it: the call and its prompt."""
+    """A question as the gateway sees it: the call, its prompt, and the terms by which its key was made."""
 
     call: Call
     prompt: Prompt
+    terms: KeyTerms | None = None
 
     def request(self, trace: Trace) -> Request:
         """The request that the stages take."""
-        return Request(TENANT, self.call, self.prompt, trace)
+        return Request(TENANT, self.call, self.prompt, trace, self.terms)
 
     def is_kept(self, settings: Settings) -> bool:
         """Whether the answer to it is stored at all."""

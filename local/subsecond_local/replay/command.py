@@ -69,7 +69,7 @@ async def _replayed(
     from subsecond_local.replay import log, play, report, sheet  # noqa: PLC0415 -- numpy
 
     read = log.read(options.log, options.limit)
-    asked = play.asked_of(read.requests)
+    asked = play.asked_of(read.requests, settings[0].settings)
     async with closing(settings[0].embedder):
         vectors = await embedded(settings[0].embedder, filter(None, asked), bars)
         shared = [replace(one, embedder=settings[0].embedder) for one in settings]

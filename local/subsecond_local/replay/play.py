@@ -1,7 +1,7 @@
 """Plays a log against empty caches: the gateway's own key, scope, index and policy; the log's answers; no model.
 
-An answer lives for as long as the settings say, on the log's own clock. A miss stores what the log says that the model
-answered, a hit stores nothing, as in the gateway.
+An answer lives for as long as the gateway would keep it, on the log's own clock. A miss stores what the log says that
+the model answered, a hit stores nothing, as in the gateway.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from subsecond.bootstrap import key_policy
 from subsecond.cache.cacheability import may_compare
 from subsecond.cache.fingerprint import fingerprint, parting
-from subsecond.cache.key import prepare
+from subsecond.cache.key import KeyPolicy, prepare
+from subsecond.config import Settings
 from subsecond.errors import SubsecondError
+from subsecond.routing.router import Router
 from subsecond.stats.trace import Trace
+from subsecond_local.errors import LocalError
 from subsecond_local.evaluate.cache import Cache
 from subsecond_local.evaluate.progress import Bars, silent
 from subsecond_local.evaluate.setting import TENANT, Asked, Setting
@@ -64,14 +68,21 @@ class Played:
         return self.n - len(self.exact) - len(self.matched)
 
 
-def asked_of(requests: Sequence[Logged]) -> list[Asked | None]:
-    """The requests as the stages take them; None for one that the gateway would refuse."""
-    return [_asked(one) for one in requests]
-
-
-def _asked(one: Logged) -> Asked | None:
+def asked_of(requests: Sequence[Logged], settings: Settings) -> list[Asked | None]:
+    """The requests as the stages take them, with keys as these settings make them: the fields that the upstream's kind
+    leaves out, walls between users, clocks by the log's own time. None for one that the gateway would refuse.
+    LocalError."""
     try:
-        return Asked(one.call, prepare(one.call, TENANT))
+        keying = key_policy(settings, Router.of(settings) if settings.catalogue else None)
+    except (ValueError, SubsecondError) as error:
+        raise LocalError(str(error)) from error
+    return [_asked(one, keying) for one in requests]
+
+
+def _asked(one: Logged, keying: KeyPolicy) -> Asked | None:
+    try:
+        terms = keying.terms(one.call.model, TENANT, one.at)
+        return Asked(one.call, prepare(one.call, TENANT, terms), terms)
     except (SubsecondError, TypeError, AttributeError, ValueError):
         return None  # a body that no route would take
 
@@ -130,13 +141,14 @@ class _Player:
             self.found.matched.append(match)
 
     async def _keep(self, one: Logged, asked: Asked, vector: Vector | None) -> None:
-        if not await self.cache.keep(asked, vector):
+        entry = await self.cache.keep(asked, vector)
+        if entry is None:
             return
         key = asked.prompt.key
         self._stored[key] = one, asked
         self._by_text.setdefault(asked.prompt.text, []).append(key)
         if one.at is not None:
-            heappush(self._ends, (one.at + self._setting.settings.ttl, key))
+            heappush(self._ends, (one.at + entry.expires - entry.created, key))
 
     async def _expire(self, now: float | None) -> None:
         """Forget what has come to its end by the log's clock."""

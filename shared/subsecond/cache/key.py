@@ -52,8 +52,9 @@ class KeyPolicy:
     volatile: str = "off"
     clock_misses: ClockMisses = field(default_factory=ClockMisses, compare=False)
 
-    def terms(self, model: str, tenant: Tenant) -> KeyTerms:
-        arrival = time.time() if (tenant.volatile or self.volatile) == "clock" else None
+    def terms(self, model: str, tenant: Tenant, now: float | None = None) -> KeyTerms:
+        """now: when it arrived, where that was not just now: `subsecond replay` has a log's times."""
+        arrival = (time.time() if now is None else now) if (tenant.volatile or self.volatile) == "clock" else None
         return KeyTerms(self.by_model.get(model, self.left_out), tenant.scope or self.scope, arrival)
 
     def prepare(self, call: Call, tenant: Tenant) -> Prompt:

@@ -1,6 +1,7 @@
 """A log played against empty caches: what hits, what it saves, what parted the misses, and what is labelled."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,7 +22,7 @@ def asked(text, at=0.0, system="Be brief.", **fields):
 
 async def played(*requests, **environ):
     tried = setting.chosen(environ)
-    known = play.asked_of(requests)
+    known = play.asked_of(requests, tried.settings)
     vectors = await setting.embedded(tried.embedder, filter(None, known))
     return await play.played(requests, known, tried, vectors)
 
@@ -51,6 +52,30 @@ async def test_a_miss_names_the_fields_that_parted_it_from_the_same_text():
         asked("Another question"),
     )
     assert (dict(found.parted), found.parted_rows) == ({"temperature": 1, "messages (system text)": 1}, 2)
+
+
+async def test_a_clock_in_the_system_text_parts_unless_the_settings_mask_it():
+    at = 1_790_000_000
+    stamps = [datetime.fromtimestamp(at + late, UTC).strftime("%Y-%m-%d %H:%M:%S") for late in (0, 60)]
+    log = [asked("Hello there?", at + n, system=f"Be brief. It is {stamp}.") for n, stamp in enumerate(stamps)]
+    assert (await played(*log)).exact == []
+    assert (await played(*log, SUBSECOND_VOLATILE="clock")).exact == [2]
+
+
+async def test_what_was_stored_under_a_masked_clock_lives_no_longer_than_the_gateway_keeps_it():
+    at = 1_790_000_000
+    stamps = [datetime.fromtimestamp(at + late, UTC).strftime("%Y-%m-%d %H:%M:%S") for late in (0, 7_200)]
+    log = [asked("Hello there?", at + 7_200 * n, system=f"It is {stamp}.") for n, stamp in enumerate(stamps)]
+    assert (await played(*log, SUBSECOND_VOLATILE="clock")).exact == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "exact"), [("openai", "namespace", [2]), ("openai", "user", []), ("", "namespace", [])]
+)
+async def test_the_name_of_a_user_parts_as_the_settings_say(kind, scope, exact):
+    log = [asked("Hello there?", user=name) for name in ("ann", "bob")]
+    found = await played(*log, SUBSECOND_UPSTREAM_KIND=kind, SUBSECOND_SCOPE=scope)
+    assert found.exact == exact
 
 
 async def test_what_no_route_would_take_is_counted_and_ends_nothing():
