@@ -94,6 +94,23 @@ async def test_leaving_mid_stream_or_before_the_first_token_closes_the_upstream_
     assert (await client.chat()).status == 200
 
 
+async def test_leaving_before_the_body_is_out_is_no_failure(served, settings, caplog):
+    made = gateway(settings)
+    client = await served(gateway=made)
+    whole = json.dumps(body("sim-t0-i0-n1", stream=False)).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", int(client.base.rpartition(":")[2]))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-test\r\n")
+    writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(whole), whole[:-1]))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    seen = await client.send("GET", "/v1/cache/stats")
+    while not seen.json["requests"]:
+        seen = await client.send("GET", "/v1/cache/stats")
+    assert seen.json["errors"] == {"4xx": 0, "5xx": 0, "closed": 1}
+    assert caplog.text == ""
+
+
 async def test_leaving_after_done_loses_nothing(served, settings):
     made = gateway(settings)
 

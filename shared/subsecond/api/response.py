@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -54,6 +55,9 @@ class GuardedResponse(Response):
             if not self.context.left:
                 raise
             _forget_cancellation()
+        except ClientDisconnect:
+            # Before the body's end: there is nobody to answer, and no failure of ours.
+            await self.context.refused(asyncio.CancelledError())
         except SubsecondError as error:
             await self._fail(error, scope, receive, send)
         except Exception as error:  # noqa: BLE001 -- the face's last resort: the client gets an error, not a torn line
