@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from subsecond.config import Settings
 from subsecond.model import Call, Entry, Form, Prompt, Recording, Tenant
 from subsecond.setting_values import PREFIX
 from tests.support.clock import Clock
-from tests.support.processes import Stack
+from tests.support.processes import Stack, running_stack
 
 KEY = "sk-test"
 
@@ -135,19 +134,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory):
     @contextmanager
     def running(**environ: str) -> Iterator[Stack]:
         data = tmp_path_factory.mktemp("run")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "OPENAI_", "AWS_"))}
         command = (sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run")
-        told = {**kept, "PORT": "0", "UPSTREAM": "simulator", **environ}
-        with (
-            (data / "said").open("w+") as said,
-            subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=said, text=True) as process,
-        ):
-            try:
-                found = re.search(r":(\d+)/v1  key: (\S+)  .* mode: (\w+)", process.stdout.readline())
-                assert found, (data / "said").read_text()
-                yield Stack(data, process.pid, int(found[1]), found[2], found[3])
-            finally:
-                process.terminate()
-                process.communicate(timeout=60)
+        with running_stack(data, command, environ) as it:
+            yield it
 
     return running

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+
+from subsecond.setting_values import PREFIX
 
 
 def listens(port: int, process: subprocess.Popen, seconds: float = 60.0) -> bool:
@@ -38,7 +43,7 @@ class Stack:
 
     def listening(self) -> list[int]:
         """Every TCP port on which a process of this run listens, as Linux knows them."""
-        return sorted({found for pid in _family(self.pid) for found in _listening(pid)})
+        return sorted({found for pid in family(self.pid) for found in _listening(pid)})
 
     def chat(self, text: str = "Hello?") -> tuple[int, str]:
         """The status of one answer, and its `cache-status`."""
@@ -53,12 +58,58 @@ class Stack:
             connection.close()
 
 
-def _family(pid: int) -> Iterator[int]:
+@contextmanager
+def running_stack(data: Path, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[Stack]:
+    """What the command runs, once it says that it is ready; on free ports, with the simulator unless told otherwise."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "OPENAI_", "AWS_"))}
+    told = {**kept, "PORT": "0", "UPSTREAM": "simulator", **environ}
+    with (
+        (data / "said").open("w+") as said,
+        subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
+        try:
+            found = re.search(r":(\d+)/v1  key: (\S+)  .* mode: (\w+)", process.stdout.readline())
+            assert found, (data / "said").read_text()
+            yield Stack(data, process.pid, int(found[1]), found[2], found[3])
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(pid: int) -> Counter[str]:
+    """How many it has open, by what they lead to: a file, `listening`, or the port of a socket's other end."""
+    held = [str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()]
+    ends = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, _, remote, state, *_, inode = line.split()[:10]
+            ends[f"socket:[{inode}]"] = "listening" if state == "0A" else str(int(remote.rpartition(":")[2], 16))
+    return Counter(ends.get(name, name.partition(":")[0]) for name in held)
+
+
+def threads(pid: int) -> int:
+    """How many it has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def member(pid: int, word: str) -> int:
+    """The one process of its family whose command has this word."""
+    (found,) = (one for one in family(pid) if word.encode() in Path(f"/proc/{one}/cmdline").read_bytes())
+    return found
+
+
+def family(pid: int) -> Iterator[int]:
+    """The process and its descendants."""
     yield pid
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             for child in (thread / "children").read_text().split():
-                yield from _family(int(child))
+                yield from family(int(child))
 
 
 def _listening(pid: int) -> Iterator[int]:
