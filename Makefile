@@ -4,7 +4,7 @@
 #   make test     every test that needs no account (PYTHON=python3.13 make test: on another interpreter)
 #   make check    format, lint, types
 #   make bench    the benchmark table
-#   make soak     the long tests
+#   make soak     the long tests, half an hour (SOAK_MINUTES=60: an hour of mixed load in the place of twenty minutes)
 #   make mutants  edits the core wrongly, one edit at a time, and counts how many the tests notice
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
 #                 there is no Python of the functions' version (ALLOW_SKIP=1: it says so and does nothing)

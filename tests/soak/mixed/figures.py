@@ -1,0 +1,89 @@
+"""What a mixed soak prints: tables for a reader, and one JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.soak.mixed.scene import Held
+from tests.soak.mixed.tally import Tally
+
+
+@dataclass
+class Memory:
+    """Resident memory over the time. Seconds, bytes."""
+
+    samples: list[tuple[float, int]] = field(default_factory=list)
+
+    def slope(self) -> float:
+        """Bytes a second over the last two thirds: the line of least squares."""
+        end = self.samples[-1][0]
+        taken = [(at, size) for at, size in self.samples if at >= end / 3]
+        middle = sum(at for at, _ in taken) / len(taken)
+        mean = sum(size for _, size in taken) / len(taken)
+        spread = sum((at - middle) ** 2 for at, _ in taken)
+        return sum((at - middle) * (size - mean) for at, size in taken) / spread if spread else 0.0
+
+    def growth(self) -> float:
+        """What that line rises by over these two thirds: bytes."""
+        return self.slope() * self.samples[-1][0] * 2 / 3
+
+
+def figures(seconds: float, tally: Tally, memory: Memory, before: Held, after: Held) -> dict[str, Any]:
+    """All of it, for a program."""
+    requests = sum(tally.phases.values())
+    return {
+        "seconds": round(seconds),
+        "requests": requests,
+        "a_second": round(requests / seconds, 1),
+        "by_kind": {kind: dict(ends.most_common()) for kind, ends in sorted(tally.ends.items())},
+        "by_phase": {name: _phase(name, tally) for name in tally.phases},
+        "resident_mb": {
+            "start": round(memory.samples[0][1] / 1e6, 1),
+            "end": round(memory.samples[-1][1] / 1e6, 1),
+            "most": round(max(size for _, size in memory.samples) / 1e6, 1),
+            "growth_last_two_thirds": round(memory.growth() / 1e6, 2),
+            "slope_an_hour": round(memory.slope() * 3_600 / 1e6, 2),
+        },
+        "held_before": vars(before),
+        "held_after": vars(after),
+    }
+
+
+def _phase(name: str, tally: Tally) -> dict[str, Any]:
+    times = {"hit": tally.first[name, "detail=exact"], "miss": tally.first[name, "fwd=miss"]}
+    quantiles = {f"{served}_p{p}": times[served].milliseconds(p / 100) for served in times for p in (50, 99)}
+    seconds, where = tally.slowest.get(name, (0.0, ""))
+    slowest = f"{1000 * seconds:.0f} ms: {where}"
+    return {"requests": tally.phases[name], "errors": dict(tally.errors[name]), **quantiles, "slowest": slowest}
+
+
+def shown(found: dict[str, Any]) -> str:
+    """The same for a reader."""
+    kinds = [(kind, sum(n for end, n in ends.items()), _counted(ends)) for kind, ends in found["by_kind"].items()]
+    columns = ("requests", "hit_p50", "hit_p99", "miss_p50", "miss_p99")
+    phases = [
+        (name, *(("" if one[at] is None else one[at]) for at in columns), _counted(one["errors"]))
+        for name, one in found["by_phase"].items()
+    ]
+    told = [
+        f"{found['requests']} requests in {found['seconds']} s, {found['a_second']} a second",
+        _table(("kind", "", "ends"), kinds),
+        "First byte in ms (exact hits, misses), and the errors of requests that get 200 where nothing is away:",
+        _table(("phase", *columns, "errors"), phases),
+        f"resident memory, MB: {found['resident_mb']}",
+        *(f"held {when}: {found[f'held_{when}']}" for when in ("before", "after")),
+        json.dumps(found),
+    ]
+    return "\n".join(told)
+
+
+def _counted(ends: dict[str, int]) -> str:
+    return ", ".join(f"{end}: {number}" for end, number in ends.items())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)

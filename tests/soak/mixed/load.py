@@ -1,0 +1,66 @@
+"""The load over its phases, and what is seen meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from tests.soak.mixed.figures import Memory
+from tests.soak.mixed.judge import Judge
+from tests.soak.mixed.scene import Scene
+from tests.soak.mixed.tally import Tally
+from tests.soak.mixed.traffic import Client
+from tests.soak.mixed.weather import Phase
+from tests.support.processes import resident
+
+CLIENTS = 16
+# Of what is not in order, told after each phase.
+SHOWN = 5
+
+
+class Load:
+    """say: is told a line after each phase."""
+
+    def __init__(self, at: Scene, say: Callable[[str], None]) -> None:
+        self._at, self._say = at, say
+        self.judge, self.tally, self.memory = Judge(), Tally(), Memory()
+        self._told = 0
+
+    @property
+    def faults(self) -> list[str]:
+        """What no fault of a service excuses."""
+        return self.judge.wrong + self.tally.unexcused
+
+    async def run(self, seconds: float, phases: Sequence[Phase]) -> None:
+        """The phases one after the other, each as long as the next. Raises what a client raises."""
+        going = [True]
+        clients = [Client(self._at.place, number, self.judge, self.tally) for number in range(CLIENTS)]
+        running = [asyncio.create_task(client.run(lambda: going[0])) for client in clients]
+        sampling = asyncio.create_task(self._sample())
+        for number, phase in enumerate(phases, 1):
+            self.tally.turn(phase)
+            await self._turn(phase)
+            await asyncio.wait(running, timeout=seconds / len(phases), return_when=asyncio.FIRST_EXCEPTION)
+            self._say(f"{number}/{len(phases)} {phase}: {self._progress()}")
+        going[0] = False
+        await asyncio.gather(*running)
+        sampling.cancel()
+
+    async def _turn(self, phase: Phase) -> None:
+        for service, proxy in self._at.proxies.items():
+            await proxy.switch(phase.fault if service == phase.service else "")
+
+    async def _sample(self) -> None:
+        begun = monotonic()
+        while True:
+            self.memory.samples.append((monotonic() - begun, resident(self._at.gateway)))
+            await asyncio.sleep(1)
+
+    def _progress(self) -> str:
+        asked = sum(self.tally.phases.values())
+        wrong, unexcused = len(self.judge.wrong), len(self.tally.unexcused)
+        news = "".join(f"\n    {line}" for line in self.faults[self._told :][:SHOWN])
+        self._told = wrong + unexcused
+        megabytes = resident(self._at.gateway) / 1e6
+        return f"{asked} requests so far, {wrong} wrong, {unexcused} unexcused, {megabytes:.0f} MB{news}"

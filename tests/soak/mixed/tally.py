@@ -1,0 +1,76 @@
+"""What was asked and how it ended, by kind and by phase, in sizes that do not grow with the time."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.soak.mixed.weather import Phase
+
+# Of the times of one phase, chosen evenly: enough for a p99.
+KEPT = 4_000
+
+
+@dataclass
+class Times:
+    """Seconds; at most KEPT of them, each with the same chance."""
+
+    count: int = 0
+    kept: list[float] = field(default_factory=list)
+    _random: Random = field(default_factory=lambda: Random(1))
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        if len(self.kept) < KEPT:
+            self.kept.append(seconds)
+        elif (at := self._random.randrange(self.count)) < KEPT:
+            self.kept[at] = seconds
+
+    def milliseconds(self, share: float) -> float | None:
+        """The quantile; None where there are no times."""
+        found = sorted(self.kept)
+        return round(1000 * found[min(len(found) - 1, int(share * len(found)))], 1) if found else None
+
+
+class Tally:
+    """`now` is the phase. An ordinary request is one that a gateway in order answers with 200."""
+
+    def __init__(self) -> None:
+        self.now = self._before = Phase()
+        self.ends: dict[str, Counter[str]] = defaultdict(Counter)
+        self.errors: dict[str, Counter[str]] = defaultdict(Counter)
+        self.first: dict[tuple[str, str], Times] = defaultdict(Times)
+        self.phases: Counter[str] = Counter()
+        # By phase: seconds until the first byte of the slowest good answer, and where they went.
+        self.slowest: dict[str, tuple[float, str]] = {}
+        # Ends that no fault excuses.
+        self.unexcused: list[str] = []
+
+    def turn(self, phase: Phase) -> None:
+        self._before, self.now = self.now, phase
+
+    def excuses(self) -> frozenset[int]:
+        """What an ordinary request that is sent now may get: by this phase, and by the one before, whose last requests
+        are still on their way."""
+        return self.now.may_say | self._before.may_say
+
+    def end(self, kind: str, end: str, phase: Phase) -> None:
+        """A request of this kind, sent in this phase, has ended so: a status, or words."""
+        self.ends[kind][end] += 1
+        self.phases[str(phase)] += 1
+
+    def served(self, kind: str, headers: Mapping[str, str], first: float, phase: Phase) -> None:
+        """A good answer. first: seconds until its first byte."""
+        how = headers.get("cache-status", "").rpartition(";")[2].strip()
+        self.ends[kind][how] += 1
+        self.first[str(phase), how].add(first)
+        slowest = first, f"{kind}, {how}: {headers.get('server-timing', '')}"
+        self.slowest[str(phase)] = max(slowest, self.slowest.get(str(phase), slowest))
+
+    def failed(self, kind: str, end: str, phase: Phase, excuses: frozenset[int], detail: str) -> None:
+        """An ordinary one that got no 200."""
+        self.errors[str(phase)][end] += 1
+        if not (end.isdecimal() and int(end) in excuses | self.now.may_say):
+            self.unexcused.append(f"{kind} in {phase}: {end} {detail}")
