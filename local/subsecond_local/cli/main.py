@@ -20,7 +20,7 @@ from subsecond_local.run.stack import reach
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0, 1 for a failure, 2 for wrong arguments."""
-    options = _parser().parse_args(argv)
+    options = command_line().parse_args(argv)
     try:
         return _run(options)
     except LocalError as error:
@@ -65,7 +65,8 @@ def _simulate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """What `main` takes; the tests hold the commands that the pages show against it."""
     parser = argparse.ArgumentParser(
         prog="subsecond", description="A low-latency gateway for OpenAI-compatible models."
     )
