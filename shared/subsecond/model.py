@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from subsecond.cache.key import KeyTerms
     from subsecond.stats.trace import Trace
 
-Endpoint = Literal["chat", "text", "embeddings"]
+Endpoint = Literal["chat", "text", "embeddings", "responses", "messages"]
 Source = Literal["upstream", "exact", "semantic", "coalesced"]
 # How an answer travels: in one body, or as events.
 Form = Literal["whole", "stream"]
@@ -98,6 +98,8 @@ class Call:
     quality: float | None = None
     floor: str | None = None
     prefer: str | None = None
+    # Of the request's headers, those that its dialect passes on: they count in the key.
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from subsecond.cache.cacheability import lifetime, may_coalesce, may_compare
 from subsecond.cache.codec import pack, unpack
 from subsecond.cache.forms import converted
 from subsecond.cache.key import prepare
-from subsecond.cache.recording import recorded
 from subsecond.config import Settings
+from subsecond.dialects.lookup import recorded
 from subsecond.errors import SubsecondError
 from subsecond.lambda_runtime.asgi import StreamingHandler
 from subsecond.model import Chunk, Recording, Tenant

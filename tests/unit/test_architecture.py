@@ -53,6 +53,7 @@ ROWS = (
     ("upstreams.converse",),
     ("upstreams.http", "stores.memory", "stores.dynamodb", "stores.s3"),
     ("cache",),
+    ("dialects",),
     ("aio",),
     ("optimiser", "streaming", "stats", "aws"),
     ("model", "ports", "errors", "config", "clock", "resending"),

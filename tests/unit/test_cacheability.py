@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from subsecond.cache.cacheability import COMPLETE, may_compare, may_serve_others, may_store
-from subsecond.cache.recording import RANKS, recorded
+from subsecond.dialects.finish import RANKS
+from subsecond.dialects.lookup import recorded
 from subsecond.model import CacheRules, Call, Recording
 
 FORMS = ("whole", "stream")

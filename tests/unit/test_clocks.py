@@ -152,10 +152,13 @@ def test_only_system_texts_are_looked_at_and_a_text_of_parts_is_one_by_one():
         {"role": "system", "content": "x" * 100 + said},
         {"role": "assistant", "content": said},
     ]
-    found = clocks_in({"messages": messages}, NOW.timestamp())
-    assert [(one.message, one.start, one.place) for one in found] == [(0, 16, "end"), (2, 116, "end")]
-    assert clocks_in({"prompt": said}, NOW.timestamp()) == []
-    assert clocks_in({"messages": [{"role": "system", "content": None}]}, NOW.timestamp()) == []
+    found = clocks_in("chat", {"messages": messages}, NOW.timestamp())
+    assert [(one.where, one.start, one.place) for one in found] == [
+        ("messages[0]", 16, "end"),
+        ("messages[2]", 116, "end"),
+    ]
+    assert clocks_in("text", {"prompt": said}, NOW.timestamp()) == []
+    assert clocks_in("chat", {"messages": [{"role": "system", "content": None}]}, NOW.timestamp()) == []
 
 
 def test_a_long_text_is_read_at_both_ends():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from subsecond.cache.code_text import LONGEST, looks_like_code
+from subsecond.dialects.code_text import LONGEST, looks_like_code
 
 CODE = [
     "def f():\n    ",

@@ -68,7 +68,7 @@ def test_a_keys_own_scope_takes_the_place_of_the_settings():
     ],
 )
 def test_who_is_behind_a_request(body, name):
-    assert end_user(body) == name
+    assert end_user(Call("chat", "m", body)) == name
 
 
 def test_the_tag_says_nothing_across_tenants_and_is_a_tag():

@@ -20,12 +20,12 @@ from subsecond.api.headers import bearer, cache_rules
 from subsecond.api.wire import parse
 from subsecond.cache.cacheability import lifetime, may_compare
 from subsecond.cache.clocks import spans
-from subsecond.cache.code_text import looks_like_code
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import prepare
-from subsecond.cache.recording import recorded
 from subsecond.cache.timebound import timebound
 from subsecond.config import Settings
+from subsecond.dialects.code_text import looks_like_code
+from subsecond.dialects.lookup import recorded
 from subsecond.errors import ContextLengthExceeded, InvalidRequest
 from subsecond.model import Call, Prompt, Tenant
 from subsecond.optimiser import Optimiser

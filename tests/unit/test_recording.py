@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.cache.recording import RANKS, WORDS, finish_word, least_storable, recorded
+from subsecond.dialects.finish import RANKS, WORDS, finish_word, least_storable
+from subsecond.dialects.lookup import recorded
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

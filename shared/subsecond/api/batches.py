@@ -136,7 +136,7 @@ async def _chunks(gateway: Gateway, tenant: Tenant, call: Call) -> AsyncGenerato
                 live = True
                 yield event
             elif isinstance(event, Done) and not live:
-                for chunk in replayed(event.recording):
+                for chunk in replayed("text", event.recording):
                     yield chunk
 
 

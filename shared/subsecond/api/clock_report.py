@@ -16,8 +16,8 @@ async def clock_report(gateway: Gateway, request: Request) -> dict[str, Any]:
     """here: where a time that is now stands in this request; masked: whether that counts no more. misses and share: of
     the last day's misses of the namespace. Raises what the ledger raises."""
     here = [
-        {"message": one.message, "characters": [one.start, one.end], "place": one.place}
-        for one in clocks_in(request.call.body, time.time())
+        {"where": one.where, "characters": [one.start, one.end], "place": one.place}
+        for one in clocks_in(request.call.endpoint, request.call.body, time.time())
     ]
     await gateway.ledger.flush(force=True)
     summary = await gateway.ledger.summary(request.tenant.partition, HOURS)
@@ -31,5 +31,5 @@ def clock_reason(clocks: dict[str, Any]) -> list[str]:
         return []
     first = clocks["here"][0]
     start, end = first["characters"]
-    where = f"messages[{first['message']}], characters {start} to {end}"
+    where = f"{first['where']}, characters {start} to {end}"
     return [f"a time that is now stands in {where}: every request is another one. SUBSECOND_VOLATILE=clock masks it"]

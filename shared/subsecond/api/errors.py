@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
+from subsecond.dialects.chat import DIALECT as CHAT
+from subsecond.dialects.dialect import Dialect
 from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError, UpstreamError
 from subsecond.stats.trace import Trace
 
@@ -26,7 +28,8 @@ SERVED = (
 LONGEST_PATH = 200
 
 
-def error_response(error: SubsecondError, request_id: str) -> Response:
+def error_response(error: SubsecondError, request_id: str, dialect: Dialect = CHAT) -> Response:
+    """The failure in the words of the dialect."""
     headers = {"x-request-id": request_id}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
@@ -36,7 +39,8 @@ def error_response(error: SubsecondError, request_id: str) -> Response:
         headers["retry-after"] = error.retry_after
     if error.route:
         headers["x-subsecond-route"] = error.route
-    response = Response(json.dumps(error.body()), error.status, headers, media_type="application/json")
+    body = json.dumps(dialect.error_body(error.body(), error.status, request_id))
+    response = Response(body, error.status, headers, media_type="application/json")
     for name, value in error.headers if isinstance(error, UpstreamError) else ():
         if name.decode("latin-1") not in headers:
             response.raw_headers.append((name, value))

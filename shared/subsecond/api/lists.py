@@ -15,10 +15,10 @@ from subsecond.api.request import RequestContext
 from subsecond.api.response import STREAM_HEADERS, CompletionReply, GuardedResponse, write
 from subsecond.api.stream_encoder import StreamEncoder
 from subsecond.api.wire import DeliveryOptions
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Tenant
+from subsecond.model import Call, Head, Tenant
 from subsecond.streaming.json_bytes import dump
-from subsecond.streaming.sse import DONE
 
 
 class TextReply(CompletionReply):
@@ -26,6 +26,7 @@ class TextReply(CompletionReply):
 
     def __init__(self, context: RequestContext, *, streamed: bool) -> None:
         GuardedResponse.__init__(self, context)
+        self.dialect = dialect_of("text")
         self._streamed = streamed
 
     async def work(self, send: Send) -> None:
@@ -41,6 +42,16 @@ class TextReply(CompletionReply):
         else:
             await self._whole_list(claim.tenant, calls, send)
 
+    def extra_fields(self, body: bytes, head: Head) -> dict[str, Any]:
+        """The plain fields that `/v1/completions` carries beside OpenAI's."""
+        cached = head.source != "upstream"
+        return {
+            "response": self.dialect.recorded("whole", (body,)).text,
+            "cached": cached,
+            "cache_type": head.source if cached else None,
+            "latency_ms": round((self.context.trace.first or 0.0) * 1000, 3),
+        }
+
     async def _whole_list(self, tenant: Tenant, calls: list[Call], send: Send) -> None:
         context = self.context
         outcomes = await answer_all(context.gateway, tenant, calls)
@@ -54,7 +65,7 @@ class TextReply(CompletionReply):
 
     async def _stream_list(self, tenant: Tenant, calls: list[Call], how: DeliveryOptions, send: Send) -> None:
         context = self.context
-        encoder = StreamEncoder(how)
+        encoder = StreamEncoder(how, self.dialect)
         async with aclosing(stream_all(context.gateway, tenant, calls)) as chunks:
             first = await anext(chunks, None)
             # No Cache-Status: some of the prompts may be hits and others none.
@@ -66,7 +77,7 @@ class TextReply(CompletionReply):
                 if data := encoder.encode(chunk):
                     await write(send, data)
         context.settle()
-        await write(send, encoder.finish(context.trace) + DONE, more=False)
+        await write(send, encoder.finish(context.trace), more=False)
 
 
 class BatchReply(GuardedResponse):

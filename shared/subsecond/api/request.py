@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -147,8 +146,3 @@ def inflated(data: bytes, coding: str, limit: int) -> bytes:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit:,} bytes, which is what a function can be sent.")
-
-
-def error_event(error: SubsecondError) -> bytes:
-    """A failure after the first byte: the status is sent, so it is told as a `data:` line. No `[DONE]` follows."""
-    return b"data: " + json.dumps(error.body(), separators=(",", ":")).encode() + b"\n\n"

@@ -13,16 +13,18 @@ from starlette.types import Receive, Scope, Send
 
 from subsecond.api.errors import error_response, unexpected
 from subsecond.api.headers import response_headers
-from subsecond.api.request import RequestContext, error_event
+from subsecond.api.request import RequestContext
 from subsecond.api.stream_encoder import StreamEncoder
 from subsecond.api.wire import DeliveryOptions
 from subsecond.cache.forms import replayed
-from subsecond.cache.recording import recorded
+from subsecond.dialects.chat import DIALECT as CHAT
+from subsecond.dialects.dialect import Dialect
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import SubsecondError
-from subsecond.model import Call, Chunk, Done, Event, Head
+from subsecond.model import Call, Chunk, Done, Endpoint, Event, Head
 from subsecond.stages.authenticate import Claim
 from subsecond.streaming.json_bytes import dump
-from subsecond.streaming.sse import DONE
+from subsecond.streaming.sse import encode
 
 # Written at once at the most, so that a long replay leaves room for other requests.
 REPLAY_WRITE = 64 * 1024
@@ -39,7 +41,13 @@ STREAM_HEADERS: Headers = [
 
 
 class GuardedResponse(Response):
-    """A response that does its request's work while it is sent: one place sees every way in which it can end."""
+    """A response that does its request's work while it is sent: one place sees every way in which it can end.
+
+    dialect: in which failures are told. events: how many of a stream were told.
+    """
+
+    dialect: Dialect = CHAT
+    events = 0
 
     def __init__(self, context: RequestContext) -> None:
         # Response's own constructor would render a body: there is none yet.
@@ -85,16 +93,17 @@ class GuardedResponse(Response):
     async def _fail(self, error: SubsecondError, scope: Scope, receive: Receive, send: Send) -> None:
         await self.context.refused(error)
         if not self._started:
-            await error_response(error, self.context.trace.request_id)(scope, receive, send)
+            await error_response(error, self.context.trace.request_id, self.dialect)(scope, receive, send)
         elif self._streaming:
-            await write(send, error_event(error), more=False)
+            await write(send, encode(self.dialect.error_event(error.body(), self.events)), more=False)
 
 
 class CompletionReply(GuardedResponse):
     """One completion. `plan` checks the body and says what is asked and how it shall travel."""
 
-    def __init__(self, context: RequestContext, plan: Plan) -> None:
+    def __init__(self, context: RequestContext, plan: Plan, endpoint: Endpoint = "chat") -> None:
         super().__init__(context)
+        self.dialect = dialect_of(endpoint)
         self._plan = plan
 
     async def work(self, send: Send) -> None:
@@ -111,30 +120,29 @@ class CompletionReply(GuardedResponse):
             if call.form == "stream":
                 await self._stream(head, options, events, send)
             else:
-                await self._whole(head, call, options, events, send)
+                await self._whole(head, options, events, send)
 
     async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
-        """Last chunk, `[DONE]`, then the pipeline's writes; the end of the response comes before or after these."""
+        """Last event, the end, then the pipeline's writes; the end of the response comes before or after these."""
         trace = self.context.trace
         await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
-        encoder, live = StreamEncoder(options), False
+        encoder, live = StreamEncoder(options, self.dialect), False
         async for event in events:
             if isinstance(event, Chunk):
                 live = True
+                self.events += not event.comment
                 if data := encoder.encode(event):
                     await write(send, data)
             elif isinstance(event, Done):
                 if not live:
-                    await _write_all(send, map(encoder.encode, replayed(event.recording)))
+                    await _write_all(send, map(encoder.encode, replayed(self.dialect.endpoint, event.recording)))
                 self.context.settle()
                 self._streaming = not self.context.ends_early  # nothing more can be told
-                await write(send, encoder.finish(trace) + DONE, more=self._streaming)
+                await write(send, encoder.finish(trace), more=self._streaming)
         if self._streaming:
             await write(send, b"", more=False)
 
-    async def _whole(
-        self, head: Head, call: Call, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send
-    ) -> None:
+    async def _whole(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
         """The body, then the pipeline's writes, as in `_stream`."""
         sent = False
         async for event in events:
@@ -142,7 +150,7 @@ class CompletionReply(GuardedResponse):
                 continue
             sent = True
             body = event.data if isinstance(event, Chunk) else event.recording.payloads[0]
-            body = self._body(body, head, call, options)
+            body = self._body(body, head, options)
             self.context.settle()
             await self.start(send, self._whole_headers(head, body), streaming=False)
             await write(send, body, more=not self.context.ends_early)
@@ -153,23 +161,16 @@ class CompletionReply(GuardedResponse):
         headers = response_headers(head, self.context.trace)
         return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
 
-    def _body(self, body: bytes, head: Head, call: Call, options: DeliveryOptions) -> bytes:
-        extra = self.extra_fields(body, head, call)
+    def _body(self, body: bytes, head: Head, options: DeliveryOptions) -> bytes:
+        extra = self.extra_fields(body, head)
         if options.trace:
             extra["subsecond"] = self.context.trace.public()
         return with_fields(body, extra) if extra else body
 
-    def extra_fields(self, body: bytes, head: Head, call: Call) -> dict[str, Any]:
-        """The plain fields that `/v1/completions` carries beside OpenAI's."""
-        if call.endpoint != "text":
-            return {}
-        cached = head.source != "upstream"
-        return {
-            "response": recorded(call.endpoint, "whole", (body,)).text,
-            "cached": cached,
-            "cache_type": head.source if cached else None,
-            "latency_ms": round((self.context.trace.first or 0.0) * 1000, 3),
-        }
+    def extra_fields(self, body: bytes, head: Head) -> dict[str, Any]:
+        """What a route's replies carry beside the upstream's fields. Overridden."""
+        del body, head
+        return {}
 
 
 class JsonReply(GuardedResponse):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from subsecond.api.wire import DeliveryOptions
+from subsecond.dialects.dialect import Dialect
 from subsecond.model import Chunk
 from subsecond.stats.trace import Trace
 from subsecond.streaming.json_bytes import dump
@@ -16,8 +17,10 @@ from subsecond.streaming.sse import encode
 class StreamEncoder:
     """Turns what was said into events on the wire. The usual chunk passes through as it is."""
 
-    def __init__(self, options: DeliveryOptions) -> None:
+    def __init__(self, options: DeliveryOptions, dialect: Dialect) -> None:
         self._options = options
+        self._dialect = dialect
+        self._events = 0
         self._sentences = _BySentence() if options.sentences else None
         self._last: bytes | None = None
 
@@ -27,20 +30,16 @@ class StreamEncoder:
             return b""
         if not chunk.comment:
             self._last = chunk.data
+            self._events += 1
             if self._sentences is not None and not chunk.usage:
                 return b"".join(encode(Chunk(data)) for data in self._sentences.regroup(chunk.data))
         return encode(chunk)
 
     def finish(self, trace: Trace) -> bytes:
-        """What is owed before `[DONE]`: the trace, when it was asked for."""
+        """The end: the trace, when it was asked for, and what the dialect ends a stream with."""
         if not self._options.trace or self._last is None:
-            return b""
-        try:
-            frame = json.loads(self._last)
-        except ValueError:
-            frame = {}
-        frame = {name: value for name, value in frame.items() if name != "usage"} if isinstance(frame, dict) else {}
-        return encode(Chunk(dump({**frame, "choices": [], "subsecond": trace.public()})))
+            return self._dialect.end
+        return encode(self._dialect.trace_event(self._last, self._events, trace.public())) + self._dialect.end
 
 
 class _BySentence:

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from subsecond.config import Settings
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call, Prompt, Recording
 
 # Seconds. Answers are dated by their request: who wants a younger one than that could wait for one that is too old
@@ -17,12 +18,6 @@ CLOCK_LIFE = 3_600.0
 QUESTION = 500
 # A text that is longer is not compared with others: it would be embedded in part only, and bloat the item.
 COMPARED_TEXT = 8_000
-# Fields that ask for an act, or for sound: an answer in words alone cannot stand for another one.
-ACTS = ("tools", "functions", "audio")
-# Fields that force such an act, unless they leave it to the model.
-CHOICES = ("tool_choice", "function_call")
-# Fields that ask for something of this very text: itself, its probabilities, what stands between it and another.
-OF_THIS_TEXT = ("echo", "logprobs", "top_logprobs", "prompt_logprobs", "suffix")
 # The finish reasons of a complete answer. `length` and calls of tools count: the limits and the tools are in the key.
 # Not: `content_filter`, `refusal`, `empty`, `unknown`, nor any word that is not known here.
 COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
@@ -30,7 +25,7 @@ COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 def may_read(call: Call) -> bool:
     """Who has the upstream keep the answer (`store: true`) expects an object there, which no stored answer makes."""
-    return call.rules.read and call.body.get("store") is not True
+    return call.rules.read and not dialect_of(call.endpoint).state(call.body)
 
 
 def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
@@ -40,26 +35,19 @@ def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
     rules = call.rules
     if not text or len(text) > COMPARED_TEXT or not rules.similar or not (rules.read or rules.write):
         return False
-    return call.body.get("n") in (None, 1) and not _wants_more_than_words(call, tools) and not _goes_on(call, text)
+    dialect = dialect_of(call.endpoint)
+    return dialect.is_one(call.body) and not _wants_more_than_words(call, tools) and not dialect.goes_on(text)
 
 
 def _wants_more_than_words(call: Call, tools: bool) -> bool:  # noqa: FBT001 -- passed on
     """Whether its answer is not a text for a reader, or is about this very text."""
-    body = call.body
-    acts = (name for name in ACTS if not (tools and name == "tools"))
-    if any(body.get(name) for name in acts) or any(body.get(name) not in (None, "auto", "none") for name in CHOICES):
+    body, dialect = call.body, dialect_of(call.endpoint)
+    acts = (name for name in dialect.acts if not (tools and name == "tools"))
+    if any(body.get(name) for name in acts) or any(map(dialect.forces, map(body.get, dialect.choices))):
         return True
     # `logprobs: 0` asks for the chosen token's; False is no number to us.
-    return any((value := body.get(name)) is not None and value is not False and value != "" for name in OF_THIS_TEXT)
-
-
-def _goes_on(call: Call, text: str) -> bool:
-    """Whether the model is to go on with code: what is nearly the same code goes on otherwise."""
-    if call.endpoint != "text":
-        return False
-    from subsecond.cache.code_text import looks_like_code  # noqa: PLC0415 -- its table, which a hit does not need
-
-    return looks_like_code(text)
+    of_this_text = map(body.get, dialect.of_this_text)
+    return any(value is not None and value is not False and value != "" for value in of_this_text)
 
 
 def may_serve_others(recording: Recording) -> bool:
@@ -76,7 +64,7 @@ def may_coalesce(call: Call) -> bool:
         return False
     if rules.max_age is not None and rules.max_age < SHARED_AGE:
         return False
-    return call.body.get("n") in (None, 1)
+    return dialect_of(call.endpoint).is_one(call.body)
 
 
 def may_store(call: Call, recording: Recording) -> bool:

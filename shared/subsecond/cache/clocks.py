@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from subsecond.cache.system_text import EARLY, LATE, MASKED, is_text, may_have_clock, system_texts
+from subsecond.cache.system_text import EARLY, LATE, MASKED, may_have_clock
+from subsecond.dialects.lookup import dialect_of
+from subsecond.model import Endpoint
 
 # Characters of a text that are read at its beginning and at its end, where templates put the time.
 LONGEST = 8_000
@@ -70,21 +72,21 @@ _BEFORE, _MOST = 48, 64
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where a time of asking stands: in which message, and from which character to which."""
+    """Where a time of asking stands: in which part of the body, and from which character to which."""
 
-    message: int
+    where: str
     start: int
     end: int
     # `beginning`, `middle` or `end` of its text.
     place: str
 
 
-def clocks_in(body: Mapping[str, Any], arrival: float) -> list[Clock]:
+def clocks_in(endpoint: Endpoint, body: Mapping[str, Any], arrival: float) -> list[Clock]:
     """Those of the system texts. arrival: epoch seconds. Texts in parts are counted each from its own beginning."""
     found = []
-    for at, text in system_texts(body):
+    for where, text in dialect_of(endpoint).system_texts(body):
         for start, end in spans(text, arrival):
-            found.append(Clock(at, start, end, _place(start, len(text) - end, len(text))))
+            found.append(Clock(where, start, end, _place(start, len(text) - end, len(text))))
     return found
 
 
@@ -94,23 +96,14 @@ def _place(before: int, after: int, whole: int) -> str:
     return "beginning" if before <= after else "end"
 
 
-def without_clocks(body: dict[str, Any], arrival: float) -> dict[str, Any]:
+def without_clocks(endpoint: Endpoint, body: dict[str, Any], arrival: float) -> dict[str, Any]:
     """The body with these times masked; itself where there are none."""
-    clocks = clocks_in(body, arrival)
-    if not clocks:
+    count = len(clocks_in(endpoint, body, arrival))
+    if not count:
         return body
-    masked = {clock.message for clock in clocks}
-    messages = [_masked(one, arrival) if at in masked else one for at, one in enumerate(body["messages"])]
+    masked = dialect_of(endpoint).with_system_texts(body, lambda text: _mask(text, arrival))
     # Counted: a text that has the mask in it is another one.
-    return {**body, "messages": messages, MASKED: len(clocks)}
-
-
-def _masked(message: Mapping[str, Any], arrival: float) -> dict[str, Any]:
-    content = message["content"]
-    if isinstance(content, str):
-        return {**message, "content": _mask(content, arrival)}
-    parts = [{**part, "text": _mask(part["text"], arrival)} if is_text(part) else part for part in content]
-    return {**message, "content": parts}
+    return {**masked, MASKED: count}
 
 
 def _mask(text: str, arrival: float) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from typing import Any
 
 from subsecond.cache.canonical import canonical
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call, Tenant
 
-# The first that says something counts. OpenAI puts the second in the first one's place.
-FIELDS = ("user", "safety_identifier")
 TAG = "user:"
 
 
-def end_user(body: Mapping[str, Any]) -> str:
+def end_user(call: Call) -> str:
     """As the client names them; empty where it does not."""
-    value = next((body[name] for name in FIELDS if body.get(name) not in (None, "")), "")
+    value = dialect_of(call.endpoint).end_user(call.body)
+    if value in (None, ""):
+        return ""
     return value if isinstance(value, str) else canonical({"user": value}).decode("ascii").strip()
 
 
@@ -29,13 +28,13 @@ def user_tag(tenant: Tenant, name: str) -> str:
 
 def tags_of(call: Call, tenant: Tenant) -> tuple[str, ...]:
     """What the entry of this call can be invalidated by: the caller's tags, and its person's."""
-    name = end_user(call.body)
+    name = end_user(call)
     return (*call.rules.tags, user_tag(tenant, name)) if name else call.rules.tags
 
 
 def wall(call: Call, tenant: Tenant, scope: str) -> str:
     """What parts this request's answers from others' of its namespace; empty where nothing does. A request without a
     person is behind its API key's wall where people have walls: a client that forgot a name shares with nobody else."""
-    if scope == "user" and (name := end_user(call.body)):
+    if scope == "user" and (name := end_user(call)):
         return user_tag(tenant, name)
     return f"key:{tenant.key}" if scope in ("user", "key") else ""

@@ -25,6 +25,7 @@ SYSTEM, EARLIER, LAST = "messages (system text)", "messages (earlier turns)", "m
 # Of what counts beside the body: under the names that its reader knows.
 _FRAME = {
     "endpoint": "the route",
+    "headers": "the headers that are passed on",
     "wall": "the wall (SUBSECOND_SCOPE)",
     "optimise": "x-subsecond-optimise",
     "quality": "subsecond.quality",

@@ -24,8 +24,9 @@ from subsecond.cache.codec import VERSION
 from subsecond.cache.end_user import wall
 from subsecond.cache.fields_left_out import left_out
 from subsecond.cache.system_text import MASKED
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest
-from subsecond.model import Call, Endpoint, Prompt, Tenant
+from subsecond.model import Call, Prompt, Tenant
 
 ROUTE = ("quality", "floor", "prefer")
 
@@ -87,13 +88,13 @@ def split(call: Call, terms: KeyTerms) -> tuple[dict[str, Any], list[str]]:
     if terms.arrival is not None:
         from subsecond.cache.clocks import without_clocks  # noqa: PLC0415 -- its tables, where they are asked for
 
-        body = without_clocks(body, terms.arrival)
-    return _without_last_turn(call.endpoint, body)
+        body = without_clocks(call.endpoint, body, terms.arrival)
+    return dialect_of(call.endpoint).split(body)
 
 
 def frame(call: Call, tenant: Tenant, terms: KeyTerms) -> dict[str, Any]:
     """What counts beside the body. The version of stored answers, so that another version's are silent misses."""
-    found = {
+    found: dict[str, Any] = {
         "version": VERSION.decode(),
         "partition": tenant.partition,
         "endpoint": call.endpoint,
@@ -103,6 +104,8 @@ def frame(call: Call, tenant: Tenant, terms: KeyTerms) -> dict[str, Any]:
     found |= {name: value for name in ROUTE if (value := getattr(call, name)) is not None}
     if behind := wall(call, tenant, terms.scope):
         found["wall"] = behind
+    if call.headers:
+        found["headers"] = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in call.headers]
     if call.optimise:  # who asks for less context may not be served to who asks for all of it
         found["optimise"] = call.optimise
     return found
@@ -120,36 +123,3 @@ def _compared(call: Call, text: str) -> tuple[str, dict[str, Any]]:
         )
     # Every occurrence is taken out, so that what is left is the same for another question in the same template.
     return compared, around or {"around": text.split(compared)}
-
-
-def _without_last_turn(endpoint: Endpoint, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The body with the last user turn's texts taken out, and these texts; none where there is no such turn."""
-    if endpoint == "text":
-        prompt = body.get("prompt")
-        return ({**body, "prompt": _blanks(prompt)}, [prompt]) if isinstance(prompt, str) else (body, [])
-    messages = body.get("messages") or []
-    if not messages or messages[-1].get("role") != "user":
-        return body, []
-    shape, texts = _split_texts(messages[-1].get("content"))
-    return {**body, "messages": [*messages[:-1], {**messages[-1], "content": shape}]}, texts
-
-
-def _blanks(prompt: str) -> list[str]:
-    """The blanks at the ends of a plain prompt. The model goes on where it ends: behind a blank is another place."""
-    text = prompt.strip()
-    return prompt.split(text) if text else [prompt]
-
-
-def _split_texts(content: Any) -> tuple[Any, list[str]]:
-    """A turn's shape, which is its parts in their order with the texts taken out; and these texts. What stands for a
-    text is a list, which no part is."""
-    if isinstance(content, str):
-        return None, [content]
-    if not isinstance(content, list):
-        return content, []
-    texts = [part["text"] for part in content if _is_text(part)]
-    return [[{**part, "text": None}] if _is_text(part) else part for part in content], texts
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)

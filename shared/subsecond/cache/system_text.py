@@ -1,31 +1,12 @@
-"""The system texts of a request, and whether a clock may stand in one: as much as every miss is asked."""
+"""Whether a clock may stand in a system text: as much as every miss is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 # The field that a body has for its key where times were masked in it: how many.
 MASKED = "times masked (SUBSECOND_VOLATILE)"
-ROLES = ("system", "developer")
 # Seconds by which a time of asking may lie before the arrival (a prompt is filled in, then sent, then waits), and
 # after it, where clocks differ.
 LATE, EARLY = 120.0, 60.0
-
-
-def system_texts(body: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    """With the places of their messages. A content in parts gives each of its texts."""
-    for at, message in enumerate(body.get("messages") or ()):
-        if message.get("role") in ROLES:
-            content = message.get("content")
-            if isinstance(content, str):
-                yield at, content
-            elif isinstance(content, list):
-                yield from ((at, part["text"]) for part in content if is_text(part))
-
-
-def is_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def may_have_clock(text: str, arrival: float) -> bool:

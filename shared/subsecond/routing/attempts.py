@@ -16,6 +16,8 @@ from math import inf
 from time import monotonic
 from typing import Any
 
+from subsecond.dialects.dialect import Dialect
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import DeadlineExceeded, SubsecondError, UpstreamError, UpstreamTimeout
 from subsecond.model import Call, Chunk, Done, Event, Head, Recording
 from subsecond.ports import Upstream
@@ -26,7 +28,6 @@ from subsecond.routing.health import Health
 from subsecond.routing.hedging import Hedges, race
 from subsecond.routing.router import output_of
 from subsecond.routing.spending import prompt_tokens, tokens_lost, tokens_of
-from subsecond.routing.verifying import is_hollow, tells
 from subsecond.stats.trace import Attempt, Step, Trace
 from subsecond.upstreams.admission import Admission
 from subsecond.upstreams.live_answer import LiveAnswer
@@ -219,7 +220,7 @@ class Attempts:
         patience = self.terms.patience
         if self.call.form == "whole":
             patience += health.seconds_for(candidate.name, self._most)
-        after = health.predict(self._waiting[0].name, self.call.form, output_of(self.call.body))
+        after = health.predict(self._waiting[0].name, self.call.form, output_of(self.call))
         seconds = max(left / 2, left - after.ttft_p95)
         return Limit(now + min(patience, seconds), hurried=seconds < patience)
 
@@ -251,7 +252,7 @@ class Attempts:
             attempt.seconds = self.terms.ticks() - begun
         attempt.outcome = "answered"
         attempt.total = attempt.seconds if opened.recording else None
-        _judge(opened)
+        _judge(opened, self._dialect)
         if kind == "hedge":
             self.trace.counts["hedges_won"] += 1
         return opened
@@ -280,7 +281,7 @@ class Attempts:
                 if remaining(self.call.deadline, self.terms.ticks()) < ROUNDING:
                     raise DeadlineExceeded("The time limit of this request is used up.") from None
                 raise UpstreamTimeout(f"The model gave no {_awaited(self.call)} within {patience:.3g} s.") from None
-            if recording and is_hollow(recording) and (self._waiting or self._running > 1):
+            if recording and self._dialect.is_hollow(recording) and (self._waiting or self._running > 1):
                 raise UpstreamError("The model's answer is empty.", code="upstream_empty")
             own = stack.pop_all()
             return OpenAnswer(candidate, live, chunks, recording, watches[0], attempt, self.trace, own)
@@ -293,9 +294,13 @@ class Attempts:
             attempt.lost = tokens_lost(timer, self.terms.health.predict(timer.model), self._most)
 
     @property
+    def _dialect(self) -> Dialect:
+        return dialect_of(self.call.endpoint)
+
+    @property
     def _most(self) -> int:
         """Tokens that the answer may have."""
-        return output_of(self.call.body) or LONGEST_ANSWER
+        return output_of(self.call) or LONGEST_ANSWER
 
 
 async def answer(
@@ -316,6 +321,7 @@ async def _up_to_the_first_text(live: LiveAnswer, call: Call) -> tuple[list[Chun
     chunks = list(live.chunks)
     if call.form == "whole":
         return chunks, live.recording()
+    tells = dialect_of(call.endpoint).tells
     told = any(tells(chunk.data) for chunk in chunks if not chunk.comment)
     while not told:
         chunk = await live.next()
@@ -339,12 +345,12 @@ def _awaited(call: Call) -> str:
     return "first token" if call.form == "stream" else "reply"
 
 
-def _judge(opened: OpenAnswer) -> None:
+def _judge(opened: OpenAnswer, dialect: Dialect) -> None:
     """What its health hears of it: an empty answer is a failure, though nobody else is left to give another one."""
     recording, timer = opened.recording, opened.timer
     if recording is None:
         timer.first_token()
-    elif is_hollow(recording):
+    elif dialect.is_hollow(recording):
         timer.failed()
     elif recording.form == "whole":
         timer.replied(tokens_of(recording, 0))

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from subsecond.config import Settings
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Tenant
 from subsecond.routing import difficulty, templates
@@ -114,22 +115,22 @@ class Router:
         found = self.catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
         overrides = overrides or RoutingOverrides()
-        texts = user_texts(call.body)
+        texts = user_texts(call)
         conversation = conversation_of(call, tenant)
         # Of one key, as two users of a namespace often begin alike.
         key = f"{tenant.key}|{conversation}|{call.model}"
         features = RequestFeatures(
             asked=call.model,
             conversation=conversation,
-            tokens=tokens_of(call.body),
-            output=output_of(call.body),
-            needs=needs_of(call.body),
+            tokens=tokens_of(call),
+            output=output_of(call),
+            needs=needs_of(call),
             time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
             difficulty=self._difficulty(texts) if self._wants_score(found) else None,
             floor=_floor(overrides.floor),
             quality=overrides.quality,
             prefer=overrides.prefer,
-            previous=self._previous_model.get(key, "") if _goes_on(call.body) else "",
+            previous=self._previous_model.get(key, "") if _goes_on(call) else "",
         )
         models = alias.models if alias else ()
         choice = select(
@@ -181,57 +182,54 @@ def _floor(name: str | None) -> Tier | None:
 def conversation_of(call: Call, tenant: Tenant) -> str:
     """The same for all turns of a conversation: the partition and the messages up to the first user's."""
     opening: list[str] = []
-    for message in _messages(call.body):
+    for message in dialect_of(call.endpoint).turns(call.body):
         opening.append(f"{message.get('role')}:{''.join(_texts(message))[:OPENING]}")
         if message.get("role") == "user":
             break
-    prompt = call.body.get("prompt")
-    text = "\n".join([tenant.partition, *opening, prompt[:OPENING] if isinstance(prompt, str) else ""])
+    text = "\n".join([tenant.partition, *opening])
     return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _goes_on(body: Mapping[str, Any]) -> bool:
+def _goes_on(call: Call) -> bool:
     """Whether it is more than a first turn. The same first question asked again is another conversation."""
-    return any(one.get("role") == "assistant" for one in _messages(body))
+    return any(one.get("role") == "assistant" for one in dialect_of(call.endpoint).turns(call.body))
 
 
-def user_texts(body: Mapping[str, Any]) -> list[str]:
+def user_texts(call: Call) -> list[str]:
     """The user's turns, the earliest first."""
-    if isinstance(prompt := body.get("prompt"), str):
-        return [prompt]
-    users = (one for one in _messages(body) if one.get("role") == "user")
+    users = (one for one in dialect_of(call.endpoint).turns(call.body) if one.get("role") == "user")
     return [text for one in users if (text := "\n".join(_texts(one)))]
 
 
-def needs_of(body: Mapping[str, Any]) -> frozenset[Capability]:
+def needs_of(call: Call) -> frozenset[Capability]:
     """What a model must be able to do for this request."""
+    dialect, body = dialect_of(call.endpoint), call.body
     found: set[Capability] = set()
     if body.get("tools") or body.get("functions"):
         found.add("tools")
-    wanted = body.get("response_format")
+    wanted = dialect.format(body)
     if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema":
         found.add("json_schema")
-    if any(_is_image(part) for message in _messages(body) for part in _parts(message)):
+    if any(_is_image(part) for message in dialect.turns(body) for part in _parts(message)):
         found.add("vision")
     return frozenset(found)
 
 
-def output_of(body: Mapping[str, Any]) -> int | None:
+def output_of(call: Call) -> int | None:
     """The answer's limit in tokens."""
-    found = body.get("max_completion_tokens", body.get("max_tokens"))
+    found = dialect_of(call.endpoint).limit(call.body)
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
-def tokens_of(body: Mapping[str, Any]) -> int:
+def tokens_of(call: Call) -> int:
     """The request's tokens, guessed on the long side, in microseconds: the optimiser counts when it has to fit."""
-    total = 0
-    for message in _messages(body):
+    dialect, total = dialect_of(call.endpoint), 0
+    for message in dialect.turns(call.body):
         total += PER_MESSAGE + sum(map(_guess, _texts(message)))
         total += PER_IMAGE * sum(_is_image(part) for part in _parts(message))
         total += _guess(str(calls)) if (calls := message.get("tool_calls")) else 0
-    if isinstance(prompt := body.get("prompt"), str):
-        total += _guess(prompt)
-    return total + sum(_guess(str(value)) for name in ("tools", "response_format") if (value := body.get(name)))
+    beside = (call.body.get("tools"), dialect.format(call.body))
+    return total + sum(_guess(str(value)) for value in beside if value)
 
 
 def _guess(text: str) -> int:
@@ -239,11 +237,6 @@ def _guess(text: str) -> int:
         return len(text) // CHARACTERS + 1
     other = len(text) - len(text.encode("ascii", "ignore"))
     return other + (len(text) - other) // CHARACTERS + 1
-
-
-def _messages(body: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    messages = body.get("messages")
-    return [one for one in messages if isinstance(one, Mapping)] if isinstance(messages, list) else []
 
 
 def _parts(message: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call, Recording
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ def prompt_tokens(call: Call) -> int:
 
     tokens, body = Tokens(), call.body
     counter = tokens.counter(call.model)
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        told = sum(tokens.message(counter, one) for one in messages if isinstance(one, dict))
-        return told + tokens.frame(counter, body)
-    return counter.count(str(body.get("prompt") or ""))
+    if isinstance(prompt := body.get("prompt"), str):
+        return counter.count(prompt)
+    told = sum(tokens.message(counter, one) for one in dialect_of(call.endpoint).turns(body))
+    return told + tokens.frame(counter, body)
 
 
 def tokens_of(recording: Recording | None, chunks: int) -> int:

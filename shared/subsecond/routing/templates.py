@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call
 from subsecond.routing.catalogue import Template, Templates
 
@@ -27,7 +28,7 @@ def pick(templates: Templates | None, difficulty: float | None) -> Template | No
 
 def applied(call: Call, template: Template | None) -> Call:
     """The call with the template in it; the same call where there is none, or nothing to put it into."""
-    if template is None:
+    if template is None or not dialect_of(call.endpoint).editable:
         return call
     messages, prompt = call.body.get("messages"), call.body.get("prompt")
     if isinstance(messages, list):

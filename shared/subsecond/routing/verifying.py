@@ -1,5 +1,4 @@
-"""What is wrong with an answer, as far as it shows without asking anybody: that there is nothing in it, for every
-answer of a candidate; and whether a fast model's will do."""
+"""What is wrong with a fast model's answer, as far as it shows without asking anybody."""
 
 from __future__ import annotations
 
@@ -9,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from subsecond.cache.recording import EMPTY, FILTERED, REFUSED, finish_word
+from subsecond.dialects.finish import EMPTY, REFUSED
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call, Recording
-from subsecond.streaming.convert import to_whole
-from subsecond.streaming.events import choices_of, parsed, part_of, text_in
+from subsecond.streaming.events import choices_of, parsed, text_in
 
 # Where a refusal says so, it does in its first words. English only: others pass, as before.
 OPENING = 160
@@ -22,8 +21,6 @@ REFUSAL = re.compile(
     r"|\bI'm unable to\b|\bas an AI(?: language)? model\b",
     re.IGNORECASE | re.DOTALL,
 )
-# Finish reasons that explain why nothing was said.
-CUT = frozenset({"length", FILTERED, REFUSED})
 # Nats by which a token must be likelier than the next one; the share of tokens that may be below it.
 MARGIN, UNSURE = 0.5, 0.2
 JUDGE = (
@@ -32,23 +29,6 @@ JUDGE = (
 )
 # Values that are compared with a schema: it comes from the client, may refer to itself, and may branch at each step.
 MOST_STEPS = 20_000
-
-
-def tells(payload: bytes) -> bool:
-    """Whether a choice in it says anything: text, a thought, a call, a sound. That it has ended is nothing."""
-    return any(map(_tells, choices_of(parsed(payload))))
-
-
-def _tells(choice: Mapping[str, Any]) -> bool:
-    return bool(choice.get("text")) or any(value for name, value in part_of(dict(choice)).items() if name != "role")
-
-
-def is_hollow(recording: Recording) -> bool:
-    """Whether nothing is said in any choice, and neither the request's own limit nor a filter is why."""
-    if recording.text or recording.acts:
-        return False
-    choices = [choice for payload in recording.payloads for choice in choices_of(parsed(payload))]
-    return not any(_tells(choice) or finish_word(choice.get("finish_reason")) in CUT for choice in choices)
 
 
 def flaw(call: Call, recording: Recording) -> str | None:
@@ -68,7 +48,7 @@ def flaw(call: Call, recording: Recording) -> str | None:
 def _choices(call: Call, recording: Recording) -> Sequence[Mapping[str, Any]]:
     """As a whole reply has them; of a stream that does not convert, what is known of the first one."""
     whole = recording.form == "whole"
-    body = b"".join(recording.payloads) if whole else to_whole(call.endpoint, recording.payloads)
+    body = b"".join(recording.payloads) if whole else dialect_of(call.endpoint).to_whole(recording.payloads)
     if body is None:
         return [{"text": recording.text, "message": {"tool_calls": recording.acts}}]
     return choices_of(parsed(body))

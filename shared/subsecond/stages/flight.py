@@ -23,6 +23,7 @@ from subsecond.cache.fields_left_out import PARTS_FLIGHTS
 from subsecond.cache.forms import converted
 from subsecond.cache.invalidation import Rules
 from subsecond.config import Settings
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Endpoint, Entry, Event, Head, Request
 from subsecond.ports import ExactStore, Leases
@@ -30,7 +31,6 @@ from subsecond.single_flight.in_process import Flight, Flights, Watcher
 from subsecond.single_flight.lease import LeaderRole, LeaseClaim, LeaseTerms
 from subsecond.stages.exact import look_up
 from subsecond.stats.trace import Step, Trace
-from subsecond.streaming.convert import converts
 
 Events = AsyncGenerator[Event]
 
@@ -208,8 +208,9 @@ class AsWhole:
         if done := self.done:
             self.done = None
             return done
+        dialect = dialect_of(self.endpoint)
         while event := await self.joined.next():
-            if isinstance(event, Chunk) and not event.comment and not converts(self.endpoint, event.data):
+            if isinstance(event, Chunk) and not event.comment and not dialect.converts(event.data):
                 raise DoesNotConvert
             if isinstance(event, Done):
                 told = event.recording

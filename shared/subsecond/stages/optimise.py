@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from subsecond.aio.fail_open import fail_open
 from subsecond.aio.lazy import Lazy
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import SubsecondError
 from subsecond.model import Call
 from subsecond.stats.trace import Step, Trace
@@ -29,7 +30,7 @@ class Optimising:
     async def trimmed(self, call: Call, trace: Trace, window: int = 0) -> Call:
         """What is sent. window: the model's, in tokens, 0 where not known. Raises ContextLengthExceeded."""
         with trace.step(Step.OPTIMISE):
-            if not (self.always or call.optimise):
+            if not (self.always or call.optimise) or not dialect_of(call.endpoint).editable:
                 return call
             outcome = await fail_open(trace, "optimise", self._run(call, trace, window), BOX)
         if isinstance(outcome, SubsecondError):

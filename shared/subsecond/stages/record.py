@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from subsecond.aio.fail_open import fail_open
 from subsecond.cache.false_hits import digest
 from subsecond.cache.key import KeyPolicy, KeyTerms, prepare
-from subsecond.cache.system_text import may_have_clock, system_texts
+from subsecond.cache.system_text import may_have_clock
+from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Hit, Request
 from subsecond.ports import CheckLog, ExactStore, HitLog, Ledger
 from subsecond.stats.trace import Step, Trace
@@ -45,16 +46,17 @@ async def note(
 
 def _note_clock(keying: KeyPolicy, request: Request) -> None:
     """Count a miss with a time of asking in its system text, where that is not masked already."""
-    terms, body, trace = request.terms or KeyTerms(), request.call.body, request.trace
+    terms, call, trace = request.terms or KeyTerms(), request.call, request.trace
     arrival = time.time() - (perf_counter() - trace.started)
-    if terms.arrival is not None or not any(may_have_clock(text, arrival) for _, text in system_texts(body)):
+    texts = dialect_of(call.endpoint).system_texts(call.body)
+    if terms.arrival is not None or not any(may_have_clock(text, arrival) for _, text in texts):
         return
     from subsecond.cache.clocks import clocks_in  # noqa: PLC0415 -- its tables, which few misses need
 
-    clocks = clocks_in(body, arrival)
+    clocks = clocks_in(call.endpoint, call.body, arrival)
     trace.counts.update(f"clock_at_{place}" for place in {clock.place for clock in clocks})
     masked = replace(terms, arrival=arrival)
-    if clocks and keying.clock_misses.is_repeated(prepare(request.call, request.tenant, masked).key, arrival):
+    if clocks and keying.clock_misses.is_repeated(prepare(call, request.tenant, masked).key, arrival):
         trace.counts["clock_misses"] += 1
 
 

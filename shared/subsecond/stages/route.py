@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import SubsecondError
 from subsecond.model import Call, Request, Tenant
 from subsecond.ports import Reply, Upstream
@@ -41,7 +42,7 @@ class Routed:
         trace = request.trace
         overrides = RoutingOverrides(call.quality, call.floor, call.prefer)
         with trace.step(Step.ROUTE):
-            predict = partial(self.terms.health.predict, form=call.form, tokens=output_of(call.body))
+            predict = partial(self.terms.health.predict, form=call.form, tokens=output_of(call))
             within = replace(call, deadline=request.call.deadline)
             route = self.router.route(within, request.tenant, predict, overrides)
         trace.route = route.public()
@@ -96,18 +97,24 @@ class Chosen:
 
         candidates = [self._candidate(one) for one in models.values()]
         fast = [one for one in candidates if models[one.name].tier < choice.model.tier]
-        if self.routed.speculation and fast and self.route.alias and may_double(call, tools=False):
+        speculation = self._speculation()
+        if speculation and fast:
             strong = [one for one in candidates if one not in fast]
             found = await speculate(
                 Attempts(fast[:1], call, trace, terms, sent, "fast"),
                 Attempts(strong, call, trace, terms, sent, "strong"),
                 trace,
-                self._judged(self.routed.speculation),
+                self._judged(speculation),
             )
         else:
             found = await answer(candidates, call, trace, terms, sent)
         self.routed.router.answered(self.route, found.candidate.name)
         return found
+
+    def _speculation(self) -> Speculation | None:
+        """None where it is off, or of no use: `verifying` reads two dialects only."""
+        may = self.route.alias and dialect_of(self.call.endpoint).editable and may_double(self.call, tools=False)
+        return self.routed.speculation if may else None
 
     def _judged(self, speculation: Speculation) -> Speculation:
         """With a judge, where one is named. Its call is one of the request's attempts."""

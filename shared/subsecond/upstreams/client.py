@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from subsecond.aws.secrets import forget, secret
 from subsecond.config import Settings
 from subsecond.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from subsecond.model import Headers
 from subsecond.upstreams.http.content_coding import UnknownCoding, decoded
 from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, SendFailed
 from subsecond.upstreams.reading import read_at_most
@@ -35,8 +36,9 @@ class Sender(Protocol):
     async def open(self) -> None:
         """A connection for a request to come. SendFailed where there is none to be had."""
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float) -> Incoming:
-        """POST, or GET without content. The answer, its head read. TimeoutError at `until`, SendFailed."""
+    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
+        """POST, or GET without content. headers: more than the server always gets. The answer, its head read.
+        TimeoutError at `until`, SendFailed."""
 
     async def hang_up(self) -> None:
         """Close every connection; the next request opens a new one."""
@@ -67,19 +69,19 @@ class Client:
         """Close every connection; the next call opens a new one."""
         await self._sender.hang_up()
 
-    async def call(self, path: str, content: bytes | None, clock: Clock, read: Reader[T]) -> T:
+    async def call(self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers = ()) -> T:
         """What `read` makes of a good status's answer. POST, or GET without content. Raises UpstreamError."""
         try:
             return await retrying(
-                lambda: self._attempt(path, content, clock, read), clock, self._settings.upstream_retries
+                lambda: self._attempt(path, content, clock, read, headers), clock, self._settings.upstream_retries
             )
         except UpstreamUnreachable as error:
             log.warning("no answer from the upstream %s: %s", self._host, error.__cause__ or error)
             raise
 
-    async def _attempt(self, path: str, content: bytes | None, clock: Clock, read: Reader[T]) -> T:
+    async def _attempt(self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers) -> T:
         key = await self._key()
-        incoming = await self._send(path, content, key, clock)
+        incoming = await self._send(path, content, key, clock, headers)
         try:
             if 200 <= incoming.status < 300:  # noqa: PLR2004 - an answer
                 return await read(incoming, hidden(key))
@@ -96,11 +98,11 @@ class Client:
             forget(self._settings.upstream_secret)
         raise Passing(error, 1 + incoming.resent) if incoming.status in RETRIED else error
 
-    async def _send(self, path: str, content: bytes | None, key: str, clock: Clock) -> Incoming:
+    async def _send(self, path: str, content: bytes | None, key: str, clock: Clock, headers: Headers) -> Incoming:
         """Its head is read; its body comes decoded."""
         until = clock.next()
         try:
-            incoming = await self._sender.send(path, content, key, until)
+            incoming = await self._sender.send(path, content, key, until, headers)
         except TimeoutError:
             raise clock.late(until) from None
         except SendFailed as failure:

@@ -7,19 +7,10 @@ asked one; what does not convert is passed on as one event (a stream was asked) 
 
 from __future__ import annotations
 
-import json
-
-from subsecond.cache.recording import recorded
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import UpstreamBrokeOff, UpstreamUnreachable
 from subsecond.model import Call, Chunk, Headers, Recording
 from subsecond.ports import EventStream, Reply, Upstream
-from subsecond.streaming.convert import to_stream, to_whole
-from subsecond.streaming.disguise import error_in_event, not_an_answer
-from subsecond.streaming.events import is_usage_only, speaks
-from subsecond.streaming.loose_join import joined_loosely
-
-# Nothing is passed on before the first of these: a stream without any is no answer, and may be told with a status.
-_CHOICES = b'"choices"'
 
 
 class LiveAnswer:
@@ -28,7 +19,8 @@ class LiveAnswer:
     def __init__(self, call: Call, headers: Headers, stream: EventStream | None) -> None:
         self.headers = headers
         self.chunks: list[Chunk] = []
-        self._call = call
+        self._form = call.form
+        self._dialect = dialect_of(call.endpoint)
         self._stream = stream
         self._payloads: list[bytes] = []
         self._ended = stream is None
@@ -53,27 +45,29 @@ class LiveAnswer:
 
     @classmethod
     def _of_reply(cls, call: Call, reply: Reply) -> LiveAnswer:
-        if error := not_an_answer(call.endpoint, reply.body):
+        answer = cls(call, reply.headers, None)
+        dialect = answer._dialect
+        if error := dialect.not_an_answer(reply.body):
             error.headers = reply.headers
             raise error
-        answer = cls(call, reply.headers, None)
         if call.form == "whole":
             answer._take(Chunk(reply.body))
             return answer
-        for payload in to_stream(call.endpoint, reply.body) or (reply.body,):
-            answer._take(Chunk(payload, usage=is_usage_only(payload)))
+        for payload in dialect.to_stream(reply.body) or (reply.body,):
+            answer._take(Chunk(payload, dialect.is_usage_only(payload), name=dialect.event_name(payload)))
         return answer
 
     async def until_text(self) -> None:
         """Reads on until a choice says more than its role: until then nobody has won, and nothing is promised."""
-        if self._call.form == "whole" or any(speaks(chunk.data) for chunk in self.chunks if not chunk.comment):
+        speaks = self._dialect.speaks
+        if self._form == "whole" or any(speaks(chunk.data) for chunk in self.chunks if not chunk.comment):
             return
         while chunk := await self._read():
             self._take(chunk)
             if not chunk.comment and speaks(chunk.data):
                 return
-        if not any(_has_choice(payload) for payload in self._payloads):
-            raise UpstreamUnreachable("The model's answer ended without a choice.")
+        if not any(map(self._dialect.begins, self._payloads)):
+            raise UpstreamUnreachable(self._dialect.unbegun)
 
     async def next(self) -> Chunk | None:
         """What comes after `chunks`; None at the end. Raises UpstreamError when it breaks off or reports an error."""
@@ -86,7 +80,7 @@ class LiveAnswer:
 
     def recording(self) -> Recording:
         """Of all that was said, for the caches and the statistics. After the end."""
-        return recorded(self._call.endpoint, self._call.form, tuple(self._payloads), ended=self._ended and self._exact)
+        return self._dialect.recorded(self._form, tuple(self._payloads), ended=self._ended and self._exact)
 
     def close(self) -> None:
         """Ends the upstream call, unless it has ended. May be called again."""
@@ -96,19 +90,19 @@ class LiveAnswer:
     async def _begin(self) -> None:
         while chunk := await self._read():
             self._take(chunk)
-            if chunk.comment or _has_choice(chunk.data):
+            if chunk.comment or self._dialect.begins(chunk.data):
                 return
-        raise UpstreamUnreachable("The model's answer ended without a choice.")
+        raise UpstreamUnreachable(self._dialect.unbegun)
 
     async def _collect(self) -> None:
         """The events of a server that streams though it was asked for a whole reply."""
         while chunk := await self._read():
             self._take(chunk)
-        body = to_whole(self._call.endpoint, self._payloads)
+        body = self._dialect.to_whole(self._payloads)
         if body is None:
-            body = joined_loosely(self._call.endpoint, self._payloads) or b""
+            body = self._dialect.joined_loosely(self._payloads) or b""
             self._exact = False  # told to this client, and to nobody else
-        if error := not_an_answer(self._call.endpoint, body):
+        if error := self._dialect.not_an_answer(body):
             raise error
         self.chunks, self._payloads = [Chunk(body)], [body]
 
@@ -121,11 +115,11 @@ class LiveAnswer:
             return None
         if chunk.comment:
             return chunk
-        error = error_in_event(chunk.data, chunk.name)
+        error = self._dialect.error_in_event(chunk.data, chunk.name)
         # What cannot be read at the beginning is no answer. Later it is passed on, for the client to say what it is.
         if error and not (self._payloads and isinstance(error, UpstreamBrokeOff)):
             raise error
-        if b'"usage"' in chunk.data and is_usage_only(chunk.data):
+        if self._dialect.is_usage_only(chunk.data):
             return Chunk(chunk.data, usage=True, name=chunk.name)
         return chunk
 
@@ -133,12 +127,3 @@ class LiveAnswer:
         self.chunks.append(chunk)
         if not chunk.comment:
             self._payloads.append(chunk.data)
-
-
-def _has_choice(payload: bytes) -> bool:
-    if _CHOICES not in payload:
-        return False
-    try:
-        return bool(json.loads(payload).get("choices"))
-    except (ValueError, AttributeError, RecursionError):
-        return True

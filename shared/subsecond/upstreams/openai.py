@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from subsecond.aws.secrets import parse
 from subsecond.config import Settings
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import Unavailable, UpstreamError
 from subsecond.model import Call
 from subsecond.ports import EventStream, Reply
@@ -22,8 +23,6 @@ from subsecond.upstreams.reading import read_answer, read_reply
 from subsecond.upstreams.request_body import UsageRefusals, adds_usage, names_it, request_body
 from subsecond.upstreams.time_limits import Clock
 from subsecond.upstreams.wire import Wire
-
-PATHS = {"chat": "/chat/completions", "text": "/completions"}
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -113,4 +112,5 @@ class OpenAIUpstream:
         async def read(incoming: Incoming, secret: bytes) -> Reply | EventStream:
             return await read_answer(incoming, clock, secret)
 
-        return await self._client.call(PATHS[call.endpoint], request_body(call, usage=usage), clock, read)
+        path = dialect_of(call.endpoint).path
+        return await self._client.call(path, request_body(call, usage=usage), clock, read, call.headers)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
+from subsecond.model import Headers
 from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, SendFailed
 from subsecond.upstreams.openai import OpenAIUpstream, checked
 
@@ -47,12 +48,13 @@ class Package:
     async def open(self) -> None:
         """Nothing: the package opens a connection with a request alone."""
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float) -> Incoming:
+    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
         client = await self._lazy.get()
         import httpx2  # noqa: PLC0415 - loaded by now
         import openai  # noqa: PLC0415 - as above
 
-        options: Any = {"headers": {"authorization": f"Bearer {key}" if key else openai.omit}}
+        more = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        options: Any = {"headers": {**more, "authorization": f"Bearer {key}" if key else openai.omit}}
         url = self._url + path  # absolute, which saves the client joining it
         try:
             async with asyncio.timeout_at(until):

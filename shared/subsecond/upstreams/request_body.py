@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from time import time
 
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import UpstreamError
 from subsecond.model import Call
 
@@ -44,8 +45,10 @@ class UsageRefusals:
 
 
 def adds_usage(call: Call) -> bool:
-    """Whether the client has not asked for usage itself, on a stream."""
-    return call.form == "stream" and (call.stream_options or {}).get("include_usage") is not True
+    """Whether the client has not asked for usage itself, on a stream that tells none unasked."""
+    if call.form != "stream" or not dialect_of(call.endpoint).asks_for_usage:
+        return False
+    return (call.stream_options or {}).get("include_usage") is not True
 
 
 def names_it(error: UpstreamError) -> bool:

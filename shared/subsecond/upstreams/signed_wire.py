@@ -10,6 +10,7 @@ from subsecond.aio.lazy import Lazy
 from subsecond.aws.client import Aws, code_of
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
+from subsecond.model import Headers
 from subsecond.upstreams.http.exchange import Incoming
 
 if TYPE_CHECKING:
@@ -38,12 +39,20 @@ class SignedWire:
     async def open(self) -> None:
         await (await self._get())[1].open()
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float) -> Incoming:  # noqa: ARG002 - none
+    async def send(
+        self,
+        path: str,
+        content: bytes | None,
+        key: str,  # noqa: ARG002 - none
+        until: float,
+        headers: Headers = (),
+    ) -> Incoming:
         signer, transport = await self._get()
         url, body = urlsplit(signer.url), content or b""
         method = "GET" if content is None else "POST"
         # Only what Bedrock reads is signed.
         fields = {**self._fields.get(path, {}), "host": url.netloc}
+        fields |= {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         if content is not None:
             fields["content-type"] = "application/json"
         try:

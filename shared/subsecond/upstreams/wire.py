@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
+from subsecond.model import Headers
 from subsecond.upstreams.http.exchange import Incoming
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Wire:
     async def open(self) -> None:
         await (await self._lazy.get()).open()
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float) -> Incoming:
+    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
         head = self._head(path, key)
+        if headers:
+            head += b"".join(b"%b: %b\r\n" % field for field in headers)
         length = b"" if content is None else b"content-type: application/json\r\ncontent-length: %d\r\n" % len(content)
         method = b"GET " if content is None else b"POST "
         # In one piece, so that it leaves in one packet where it fits.

@@ -24,7 +24,7 @@ async def test_by_default_such_misses_are_counted_and_explained(served):
     assert stats["clocks"] == {"misses": 2, "share_of_misses": 0.5, "at": {"end": 3}}
     found = (await client.post("/v1/cache/explain", chat(ASKED) | timed())).json
     (here,) = found["clocks"]["here"]
-    assert (here["message"], here["place"], found["clocks"]["masked"]) == (0, "end", False)
+    assert (here["where"], here["place"], found["clocks"]["masked"]) == ("messages[0]", "end", False)
     assert found["clocks"]["share_of_misses"] == 0.5
     assert found["reasons"][0].startswith("a time that is now stands in messages[0], characters 40 to ")
     assert found["parted"]["fields"] == ["messages (system text)"]

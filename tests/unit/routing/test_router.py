@@ -5,7 +5,7 @@ import json
 import pytest
 
 from subsecond.errors import InvalidRequest
-from subsecond.model import Tenant
+from subsecond.model import Call, Tenant
 from subsecond.routing.difficulty import load
 from subsecond.routing.health import Prediction
 from subsecond.routing.router import Router, RoutingOverrides, conversation_of, needs_of, output_of, tokens_of
@@ -31,26 +31,27 @@ def router(catalogue):
     ],
 )
 def test_what_a_request_needs(chat, fields, needs):
-    assert needs_of(chat("Hello", **fields).body) == needs
+    assert needs_of(chat("Hello", **fields)) == needs
 
 
 def test_an_image_needs_vision_and_odd_content_needs_nothing(chat):
-    assert needs_of(chat(IMAGE).body) == {"vision"}
+    assert needs_of(chat(IMAGE)) == {"vision"}
     for body in ({}, {"messages": None}, {"messages": [1, {"content": [2, None]}]}, {"prompt": [1, 2]}):
-        assert needs_of(body) == set()
-        assert tokens_of(body) >= 0
+        assert needs_of(Call("chat", "m", body)) == set()
+        assert tokens_of(Call("chat", "m", body)) >= 0
 
 
 def test_tokens_are_guessed_on_the_long_side(chat):
     prose = "The quick brown fox jumps over the lazy dog. " * 100  # 1,000 tokens and 1 of o200k
-    assert 1_000 <= tokens_of(chat(prose).body) <= 1_700
-    assert tokens_of(chat("什么是量子力学" * 100).body) >= 700
-    assert tokens_of(chat("a", tools=[{"x": "y" * 3_000}]).body) >= 1_000
+    assert 1_000 <= tokens_of(chat(prose)) <= 1_700
+    assert tokens_of(chat("什么是量子力学" * 100)) >= 700
+    assert tokens_of(chat("a", tools=[{"x": "y" * 3_000}])) >= 1_000
 
 
 def test_the_newer_name_of_the_answers_limit_counts_first():
-    assert output_of({"max_tokens": 5, "max_completion_tokens": 9}) == 9
-    assert [output_of({"max_tokens": value}) for value in (5, 0, True, "5", None)] == [5, None, None, None, None]
+    assert output_of(Call("chat", "m", {"max_tokens": 5, "max_completion_tokens": 9})) == 9
+    found = [output_of(Call("chat", "m", {"max_tokens": value})) for value in (5, 0, True, "5", None)]
+    assert found == [5, None, None, None, None]
 
 
 def test_all_turns_of_a_conversation_are_one_and_tenants_are_not(chat):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subsecond.cache.recording import recorded
 from subsecond.config import Settings
+from subsecond.dialects.lookup import recorded
 from subsecond.errors import SubsecondError, UpstreamError, UpstreamUnreachable
 from subsecond.routing.attempts import Attempts
 from subsecond.routing.speculation import Speculation, checks, speculate, yes_or_no
