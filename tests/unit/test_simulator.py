@@ -14,8 +14,10 @@ from subsecond.config import Settings
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Call
 from subsecond_local.simulator.adapter import build
+from subsecond_local.simulator.dialects import DIALECTS
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import header_faults, profile
+from subsecond_local.simulator.paced import whole_body
 
 FAST = "sim-t0-i0-n8"
 TOOL = {
@@ -35,7 +37,7 @@ def chat(text="hello", model=FAST, **more):
 
 
 def whole(body, endpoint="chat", seed=0):
-    return json.loads(Simulation(seed).answer(endpoint, body).whole())
+    return json.loads(whole_body(Simulation(seed).answer(endpoint, body)))
 
 
 def text_of(body, endpoint="chat", seed=0):
@@ -45,7 +47,7 @@ def text_of(body, endpoint="chat", seed=0):
 
 def payloads(body, endpoint="chat", *, usage=True):
     answer = Simulation().answer(endpoint, body)
-    return [json.loads(payload) for step in answer.steps(usage=usage) for payload in step]
+    return [json.loads(payload.data) for step in DIALECTS[endpoint].steps(answer, usage=usage) for payload in step]
 
 
 async def collected(upstream, call):
@@ -100,7 +102,7 @@ def test_an_unknown_name_is_a_404(name):
 def test_a_judge_says_yes_unless_numbers_or_negations_differ(asked, word):
     told = json.dumps({"stored_question": "Can I get 2 cards?", "new_question": asked})
     body = {"model": "sim-t0-i0-n1-fjudge", "messages": [{"role": "user", "content": told}]}
-    found = json.loads(Simulation().answer("chat", body).whole())
+    found = whole(body)
     assert found["choices"][0]["message"]["content"] == word
 
 

@@ -27,9 +27,10 @@ from subsecond_local.bedrock.simulated_invoke import openai_answer, vectors
 from subsecond_local.run.ports import port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER
+from subsecond_local.simulator.paced import PacedPayloads
 from subsecond_local.simulator.request_cycle import RequestCycle
 from subsecond_local.simulator.server import serve_app
-from subsecond_local.simulator.simulated_answer import PacedPayloads, as_json
+from subsecond_local.simulator.simulated_answer import as_json
 
 if TYPE_CHECKING:
     from subsecond_local.run.browser_guard import Message, Receive, Send

@@ -16,7 +16,8 @@ from typing import Any
 
 from subsecond_local.bedrock.checks import Refused
 from subsecond_local.simulator.engine import Simulation
-from subsecond_local.simulator.simulated_answer import PacedPayloads, SimulatedAnswer
+from subsecond_local.simulator.paced import PacedPayloads
+from subsecond_local.simulator.simulated_answer import Payload, SimulatedAnswer
 
 Event = tuple[str, dict[str, Any]]
 
@@ -52,7 +53,7 @@ class Converse:
             yield one
         if stop:
             yield "messageStop", {"stopReason": stop}
-            yield "metadata", self._metadata(self.answer.usage)
+            yield "metadata", self._metadata()
             return
         async for one in self._words(int(self._thinks), first, payloads):
             yield one
@@ -72,10 +73,10 @@ class Converse:
         thinking = self._body.get("additionalModelRequestFields", {}).get("thinking", {})
         return thinking.get("type") in ("enabled", "adaptive")
 
-    async def _words(self, at: int, payload: bytes | None, payloads: PacedPayloads) -> AsyncIterator[Event]:
+    async def _words(self, at: int, payload: Payload | None, payloads: PacedPayloads) -> AsyncIterator[Event]:
         begun = False
         while payload is not None:
-            value = json.loads(payload)
+            value = json.loads(payload.data)
             for choice in value["choices"]:
                 if text := choice["delta"].get("content"):
                     begun = True
@@ -85,11 +86,11 @@ class Converse:
                         yield "contentBlockStop", {"contentBlockIndex": at}
                     yield "messageStop", {"stopReason": _FINISH[finish]}
             if value.get("usage"):
-                yield "metadata", self._metadata(value["usage"])
+                yield "metadata", self._metadata()
             payload = await payloads.next()
 
-    def _metadata(self, usage: Mapping[str, Any]) -> dict[str, Any]:
-        prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
+    def _metadata(self) -> dict[str, Any]:
+        prompt, completion = self.answer.usage.asked, self.answer.usage.answered
         total = prompt + completion + sum(self._cache.values())
         counted = {"inputTokens": prompt, "outputTokens": completion, "totalTokens": total} | self._cache
         return {"usage": counted, "metrics": {"latencyMs": 1}}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond_local.bedrock.checks import Refused
 from subsecond_local.bedrock.simulated_converse import BASE
-from subsecond_local.simulator.simulated_answer import PacedPayloads, as_json, whole_body
+from subsecond_local.simulator.paced import PacedPayloads, whole_body
+from subsecond_local.simulator.simulated_answer import as_json
 
 if TYPE_CHECKING:
     from subsecond_local.simulator.engine import Simulation
@@ -44,7 +45,7 @@ async def openai_answer(simulation: Simulation, cycle: RequestCycle, body: dict[
     await cycle.start(200, [(b"content-type", b"text/event-stream")])
     payloads = PacedPayloads(answer, _pause, usage=bool((body.get("stream_options") or {}).get("include_usage")))
     while (payload := await payloads.next()) is not None:
-        await cycle.write(b"data: %b\n\n" % as_json(json.loads(payload) | {"model": model}))
+        await cycle.write(b"data: %b\n\n" % as_json(json.loads(payload.data) | {"model": model}))
     await cycle.end(b"data: [DONE]\n\n")
 
 

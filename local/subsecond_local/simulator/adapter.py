@@ -16,7 +16,9 @@ from subsecond.model import Chunk, Headers
 from subsecond.ports import EventStream, Reply
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
-from subsecond_local.simulator.simulated_answer import PacedPayloads, as_json, whole_body
+from subsecond_local.simulator.objects import found
+from subsecond_local.simulator.paced import PacedPayloads, whole_body
+from subsecond_local.simulator.simulated_answer import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,15 +47,14 @@ class Simulator:
         return stream
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
-        if path == "/models" and body is None:
-            found = self._simulation.models()
-        elif path == "/embeddings" and body is not None:
+        if path == "/embeddings" and body is not None:
             await _Limited(self._settings, deadline)(profile(str(body.get("model"))).first, first=True)
             # 2,048 long vectors are a second of CPU, for which the loop would serve nobody.
-            found = await asyncio.to_thread(self._simulation.embeddings, body)
-        else:
+            return Reply(await asyncio.to_thread(self._simulation.embeddings, body))
+        kept = found(self._simulation.memory, "GET", path) if body is None else None
+        if kept is None:
             raise refusal(f"The simulator does not serve {path}.", status=404, code="unknown_url")
-        return Reply(found)
+        return Reply(as_json(kept))
 
 
 class _Stream:
@@ -81,7 +82,7 @@ class _Stream:
             if error.code != "simulated_error":
                 raise
             return Chunk(as_json(error.body()))
-        return None if payload is None else Chunk(payload)
+        return None if payload is None else Chunk(payload.data, name=payload.name)
 
     def close(self) -> None:
         self._payloads = self._first = None

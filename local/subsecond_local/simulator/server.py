@@ -2,8 +2,9 @@
 
     python -m subsecond_local.simulator.server --port 0 --key K       prints: READY http://127.0.0.1:PORT
 
-POST /v1/chat/completions, /v1/completions and /v1/embeddings, GET /v1/models and /health. Model names and faults are
-described in `subsecond_local.simulator.names`; faults come by the request header `x-sim-fault` as well. With
+POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens and /v1/embeddings;
+GET /v1/models, /v1/models/NAME, /v1/responses/ID (DELETE too) and its /input_items, and /health. Model names and faults
+are described in `subsecond_local.simulator.names`; faults come by the request header `x-sim-fault` as well. With
 `slots`, so many answers are made at a time and the others wait. GET /stats says what happened since the last POST
 /stats/reset: `calls` = `completed` + `refused` (4xx, 5xx) + `aborted` (the client hung up) + `broken` (a fault cut the
 answer) + `running`; `by_model` and `by_path` count requests; `connections` are open now, `clients` were seen.
@@ -27,23 +28,34 @@ import uvicorn
 from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond_local.run.browser_guard import Guard
 from subsecond_local.run.ports import count, port_number
+from subsecond_local.simulator.dialects import DIALECTS
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
+from subsecond_local.simulator.objects import found
+from subsecond_local.simulator.paced import PacedPayloads, whole_body
 from subsecond_local.simulator.request_cycle import JSON, RequestCycle
-from subsecond_local.simulator.simulated_answer import PacedPayloads, SimulatedAnswer, as_json, whole_body
+from subsecond_local.simulator.simulated_answer import Payload, SimulatedAnswer, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from subsecond.model import Endpoint
     from subsecond_local.run.browser_guard import App, Receive, Send
+    from subsecond_local.simulator.dialects.dialect import Dialect
 
 _EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-_ENDPOINTS: Mapping[str, Endpoint] = {"/v1/chat/completions": "chat", "/v1/completions": "text"}
+_ENDPOINTS: Mapping[str, str] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text",
+    "/v1/responses": "responses",
+    "/v1/messages": "messages",
+}
 _EMBEDDINGS = "/v1/embeddings"
-_METHODS = dict.fromkeys(("/v1/models", "/health", "/stats"), "GET") | dict.fromkeys(
-    (*_ENDPOINTS, _EMBEDDINGS, "/stats/reset"), "POST"
+_TOKENS = "/v1/messages/count_tokens"
+_METHODS = dict.fromkeys(("/health", "/stats"), "GET") | dict.fromkeys(
+    (*_ENDPOINTS, _EMBEDDINGS, _TOKENS, "/stats/reset"), "POST"
 )
+# Below these are objects, whose ids are parts of their paths.
+_OBJECTS = ("/v1/models", "/v1/responses/")
 # Long, so that no client meets a connection that is just being closed for idleness (uvicorn's default is 5 s).
 _KEEP_ALIVE = 75
 
@@ -52,7 +64,7 @@ class SimulatorApp:
     """The ASGI app. `connections` says how many are open."""
 
     def __init__(self, key: str, slots: int, seed: int, connections: Callable[[], int]) -> None:
-        self._key = f"Bearer {key}".encode() if key else b""
+        self._key = key.encode()
         self._slots = asyncio.Semaphore(slots) if slots else None
         self._simulation = Simulation(seed)
         self._connections = connections
@@ -71,33 +83,47 @@ class SimulatorApp:
             self._admit(cycle)
             await self._route(cycle)
         except UpstreamError as error:
-            await cycle.reply(as_json(error.body()), error.status, error.retry_after)
+            await cycle.reply(as_json(_dialect(cycle).error_body(error)), error.status, error.retry_after)
 
     def _admit(self, cycle: RequestCycle) -> None:
         self._clients.add(cycle.client)
-        method = _METHODS.get(cycle.path)
+        method = cycle.method if cycle.path.startswith(_OBJECTS) else _METHODS.get(cycle.path)
         if method is None:
             raise refusal(f"Unknown request URL: {cycle.path}.", status=404, code="unknown_url")
         self._paths[cycle.path] += 1
         if method != cycle.method:
             raise refusal(f"{cycle.path} wants {method}.", status=405, code="method_not_allowed")
-        known = hmac.compare_digest(cycle.headers.get(b"authorization", b""), self._key)
-        if self._key and not known and cycle.path.startswith("/v1/"):
+        if self._key and cycle.path.startswith("/v1/") and not self._knows(cycle):
             raise refusal("Incorrect API key provided.", status=401, code="invalid_api_key")
+        if cycle.path.startswith("/v1/messages") and b"anthropic-version" not in cycle.headers:
+            raise refusal("anthropic-version: header is required")
+
+    def _knows(self, cycle: RequestCycle) -> bool:
+        told = cycle.headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return hmac.compare_digest(told or cycle.headers.get(b"x-api-key", b""), self._key)
 
     async def _route(self, cycle: RequestCycle) -> None:
         path = cycle.path
         if path in _ENDPOINTS or path == _EMBEDDINGS:
             await self._count(cycle)
-        elif path == "/v1/models":
-            await cycle.reply(self._simulation.models())
+        elif path == _TOKENS:
+            await cycle.reply(self._simulation.tokens(_object(await cycle.body())))
         elif path == "/health":
             await cycle.reply(b'{"status":"ok"}')
         elif path == "/stats":
             await cycle.reply(as_json(self._stats()))
-        else:
+        elif path == "/stats/reset":
             self._reset()
             await cycle.reply(b"{}")
+        else:
+            await self._object(cycle)
+
+    async def _object(self, cycle: RequestCycle) -> None:
+        path, anthropic = cycle.path.removeprefix("/v1"), b"anthropic-version" in cycle.headers
+        told = found(self._simulation.memory, cycle.method, path, anthropic=anthropic)
+        if told is None:
+            raise refusal(f"Unknown request URL: {cycle.path}.", status=404, code="unknown_url")
+        await cycle.reply(as_json(told))
 
     def _stats(self) -> dict[str, Any]:
         names = ("calls", "completed", "refused", "aborted", "broken")
@@ -131,16 +157,14 @@ class SimulatorApp:
             counts[outcome] += 1
 
     async def _answer(self, cycle: RequestCycle) -> None:
-        body = await cycle.body()
-        if not isinstance(body, dict):
-            raise refusal("The body must be a JSON object.", code="invalid_type")
+        body = _object(await cycle.body())
         self._models[str(body.get("model"))] += 1
         header = cycle.headers.get(b"x-sim-fault", b"").decode("latin-1")
         endpoint = _ENDPOINTS.get(cycle.path)
         if endpoint is None:
-            found = self._simulation.embeddings(body, header)
+            vectors = self._simulation.embeddings(body, header)
             await asyncio.sleep(profile(body["model"]).first)
-            await cycle.reply(found)
+            await cycle.reply(vectors)
             return
         streamed = body.get("stream")
         if not isinstance(streamed, bool | None):
@@ -151,6 +175,18 @@ class SimulatorApp:
             cycle.watch()
         async with self._slots or contextlib.nullcontext():
             await (_stream(cycle, answer, usage=_wants_usage(body)) if streamed else _whole(cycle, answer))
+
+
+def _dialect(cycle: RequestCycle) -> Dialect:
+    """In whose words an error is said: the path's, and elsewhere those of whom the headers are."""
+    messages = cycle.path.startswith("/v1/messages") or b"anthropic-version" in cycle.headers
+    return DIALECTS["messages" if messages else "chat"]
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise refusal("The body must be a JSON object.", code="invalid_type")
+    return body
 
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
@@ -164,27 +200,34 @@ async def _sleep(seconds: float, *, first: bool) -> None:
 
 
 async def _stream(cycle: RequestCycle, answer: SimulatedAnswer, *, usage: bool) -> None:
+    dialect = DIALECTS[answer.endpoint]
+    payloads = PacedPayloads(answer, _sleep, usage=usage)
     await cycle.start(200, _EVENTS)
     try:
-        await _send_events(cycle, PacedPayloads(answer, _sleep, usage=usage), answer.faults.get("slow"))
+        await _send_events(cycle, payloads, answer.faults.get("slow"))
     except UpstreamUnreachable:
         raise
     except UpstreamError as error:
-        await cycle.end(b"data: %b\n\n" % as_json(error.body()))
+        await cycle.end(_framed(dialect.error_event(error, payloads.sent)))
         raise UpstreamUnreachable("The stream ended in an error event.") from error
     if "nodone" in answer.faults:
         await cycle.end()
-        raise UpstreamUnreachable("The answer ended without [DONE].")
-    await cycle.end(b"data: [DONE]\n\n")
+        raise UpstreamUnreachable("The answer ended before its end.")
+    await cycle.end(dialect.last)
 
 
 async def _send_events(cycle: RequestCycle, payloads: PacedPayloads, slow: float | None) -> None:
     while (payload := await payloads.next()) is not None:
-        event = b"data: %b\n\n" % payload
+        event = _framed(payload)
         if slow is None:
             await cycle.write(event)
         else:
             await _write_slowly(cycle, event, slow / 1000)
+
+
+def _framed(payload: Payload) -> bytes:
+    name = b"event: %b\n" % payload.name if payload.name else b""
+    return b"%bdata: %b\n\n" % (name, payload.data)
 
 
 async def _whole(cycle: RequestCycle, answer: SimulatedAnswer) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
 
 from subsecond.semantic.verification.seeding import TURNED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TELLING = {*TURNED, "not", "never", "no"}
 
 
-def verdict(body: Mapping[str, Any]) -> str:
+def verdict(turn: str) -> str:
     """Yes, unless the questions of the check differ in a number, a negation, or a word that has an opposite."""
     try:
-        asked = json.loads(body["messages"][-1]["content"])
+        asked = json.loads(turn)
         return "yes" if _telling(asked["new_question"]) == _telling(asked["stored_question"]) else "no"
     except (KeyError, TypeError, ValueError):
         return "yes"
