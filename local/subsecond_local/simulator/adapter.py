@@ -1,7 +1,7 @@
 """A model server with no model, in this process: `engine` with the settings' time limits.
 
-Model names, faults and what answers depend on are described in `subsecond_local.simulator.names`. Whole events are
-all that a caller sees here, so the fault `slow` does nothing.
+Model names, faults and what answers depend on are described in docs/simulator.md. Whole events are all that a caller
+sees here, so the fault `slow` does nothing.
 """
 
 from __future__ import annotations

@@ -1,37 +1,7 @@
 """A model server with no model: named timings, seeded answers, and faults on demand.
 
-Model names: `sim-t<ms>-i<ms>-n<tokens>` with t = until the first token, i = between tokens, n = tokens of the answer.
-What follows is optional, each part behind a hyphen, and makes another model:
-
-    -j<percent>     lognormal jitter on every wait, sigma in percent (seeded; every call draws anew)
-    -d<dimensions>  length of the embeddings (256 without it; the request's `dimensions` wins)
-    -f<fault>       a fault of the list below, its number joined to it: `sim-t5-i1-n8-fstatus429`
-    -<anything>     a label: `sim-t5-i1-n8-a`
-
-Faults, as they stand in the server's request header `x-sim-fault: truncate=3, once` (several with commas):
-
-    status=<code>   refuse with this status (default 500); 429 and 503 carry a retry-after
-    after=<s>       the seconds that retry-after says (default 1)
-    once=<n>        only the first n requests (default 1) for this model meet its faults, later ones work
-    stall=<k>       after k tokens nothing comes any more, and the connection stays open
-    truncate=<k>    after k tokens the connection dies
-    malformed=<k>   after k tokens comes an event that is not JSON, then the rest
-    errorevent=<k>  after k tokens comes `{"error": ...}`, then the clean end without `[DONE]`
-    nodone          the whole answer, then the clean end without `[DONE]`
-    slow=<ms>       server: each event in four writes, that long apart (default 1), cut inside a character if it has one
-    filter=<k>      finish_reason content_filter, after k tokens where k is given
-    empty           an answer without content
-    unicode         CJK, combining marks and emoji instead of English words
-    nolist          refuse a list of several prompts, as servers do that take none
-    poison          refuse a request that has the word `poison` in a prompt
-    short=<k>       leave the last k prompts of a list unanswered (default 1)
-    judge           answer yes or no to the gateway's checks of its semantic hits: whether both questions have the same
-                    numbers, negations and opposites
-    sameindex       number all choices of an answer 0
-
-Answers depend on the seed and on every field of the request but `stream` and `stream_options`. Each prompt of a list
-gets the answer that it gets alone. `stop` is ignored. Tools are called when `tool_choice` demands it. A whole answer
-meets `errorevent` as a 500, `truncate` in the middle of its body, `malformed` as a body cut short.
+`sim-t<ms>-i<ms>-n<tokens>`: the time until the first token, between tokens, and how many there are. docs/simulator.md
+says what may follow, what each fault does, and what is said.
 """
 
 from __future__ import annotations
@@ -48,7 +18,8 @@ if TYPE_CHECKING:
 
 # Long enough for "never": uvloop's timers cannot take infinity.
 FOREVER = 86_400.0
-_DEFAULTS = {"status": 500, "after": 1, "once": 1, "slow": 1, "filter": 10**6, "short": 1} | dict.fromkeys(
+# Each fault's number, where a name gives none.
+DEFAULTS = {"status": 500, "after": 1, "once": 1, "slow": 1, "filter": 10**6, "short": 1} | dict.fromkeys(
     (
         "stall",
         "truncate",
@@ -66,7 +37,7 @@ _DEFAULTS = {"status": 500, "after": 1, "once": 1, "slow": 1, "filter": 10**6, "
 )
 _NAME = re.compile(r"sim-t([0-9]{1,6})-i([0-9]{1,6})-n([0-9]{1,5})((?:-[A-Za-z0-9_.]+)*)")
 _NUMBER = re.compile(r"([jd])([0-9]{1,4})")
-_FAULT = re.compile(rf"({'|'.join(_DEFAULTS)})=?([0-9]{{0,5}})")
+_FAULT = re.compile(rf"({'|'.join(DEFAULTS)})=?([0-9]{{0,5}})")
 
 
 def refusal(message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> UpstreamError:
@@ -108,7 +79,7 @@ def profile(name: str) -> Profile:
 
 
 def _numbered(faults: list[re.Match[str]]) -> dict[str, float]:
-    return {fault[1]: int(fault[2]) if fault[2] else _DEFAULTS[fault[1]] for fault in faults}
+    return {fault[1]: int(fault[2]) if fault[2] else DEFAULTS[fault[1]] for fault in faults}
 
 
 def header_faults(text: str) -> dict[str, float]:

@@ -39,10 +39,12 @@ def made(schema: Any, seed: bytes, words: tuple[str, ...]) -> Any:
 
 
 def fits(value: Any, schema: Any) -> bool:
-    """Whether the schema allows it. ValueError when it is no schema."""
-    # Only who asks for JSON waits for it; it has no types.
-    validators: Any = importlib.import_module("jsonschema")
-
+    """Whether the schema allows it; nobody says no where the checker is not installed. ValueError when it is no schema."""
+    try:
+        # Only who asks for JSON waits for it; it has no types.
+        validators: Any = importlib.import_module("jsonschema")
+    except ImportError:
+        return True
     try:
         validators.Draft202012Validator.check_schema(schema)
     except validators.SchemaError as error:
@@ -112,10 +114,9 @@ class _Maker:
         return self._text(given) if kind in ("string", None) else {"boolean": True}.get(kind)
 
     def _object(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        properties: dict[str, Any] = {name: {} for name in given.get("required", ())} | dict(
-            given.get("properties") or {}
-        )
-        needed = set(given.get("required", ())) if depth > _DEEP else set(properties)
+        required = given.get("required", ())
+        properties = dict.fromkeys(required, True) | dict(given.get("properties") or {})
+        needed = required if depth > _DEEP else properties
         return {name: self.value(schema, depth + 1) for name, schema in properties.items() if name in needed}
 
     def _list(self, given: Mapping[str, Any], depth: int) -> list[Any]:

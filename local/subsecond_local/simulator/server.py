@@ -3,8 +3,8 @@
     python -m subsecond_local.simulator.server --port 0 --key K       prints: READY http://127.0.0.1:PORT
 
 POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens and /v1/embeddings;
-GET /v1/models, /v1/models/NAME, /v1/responses/ID (DELETE too) and its /input_items, and /health. Model names and faults
-are described in `subsecond_local.simulator.names`; faults come by the request header `x-sim-fault` as well. With
+GET /v1/models, /v1/models/NAME, /v1/responses/ID (DELETE too) and its /input_items, and /health. docs/simulator.md
+describes model names and faults; faults come by the request header `x-sim-fault` as well. With
 `slots`, so many answers are made at a time and the others wait. GET /stats says what happened since the last POST
 /stats/reset: `calls` = `completed` + `refused` (4xx, 5xx) + `aborted` (the client hung up) + `broken` (a fault cut the
 answer) + `running`; `by_model` and `by_path` count requests; `connections` are open now, `clients` were seen.
@@ -51,11 +51,11 @@ _ENDPOINTS: Mapping[str, str] = {
 }
 _EMBEDDINGS = "/v1/embeddings"
 _TOKENS = "/v1/messages/count_tokens"
-_METHODS = dict.fromkeys(("/health", "/stats"), "GET") | dict.fromkeys(
+METHODS = dict.fromkeys(("/health", "/stats"), "GET") | dict.fromkeys(
     (*_ENDPOINTS, _EMBEDDINGS, _TOKENS, "/stats/reset"), "POST"
 )
 # Below these are objects, whose ids are parts of their paths.
-_OBJECTS = ("/v1/models", "/v1/responses/")
+OBJECTS = ("/v1/models", "/v1/responses/")
 # Long, so that no client meets a connection that is just being closed for idleness (uvicorn's default is 5 s).
 _KEEP_ALIVE = 75
 
@@ -87,7 +87,7 @@ class SimulatorApp:
 
     def _admit(self, cycle: RequestCycle) -> None:
         self._clients.add(cycle.client)
-        method = cycle.method if cycle.path.startswith(_OBJECTS) else _METHODS.get(cycle.path)
+        method = cycle.method if cycle.path.startswith(OBJECTS) else METHODS.get(cycle.path)
         if method is None:
             raise refusal(f"Unknown request URL: {cycle.path}.", status=404, code="unknown_url")
         self._paths[cycle.path] += 1

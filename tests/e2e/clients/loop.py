@@ -31,6 +31,22 @@ TOOL = {
 }
 
 
+# A dot.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = f"data:image/png;base64,{PIXEL}"
+QUESTION = "And why?"
+
+
+def instructions() -> str:
+    """What the clients of other dialects say first."""
+    return "You are brief."
+
+
+def result_of(arguments: Mapping[str, Any]) -> str:
+    """What the tool says."""
+    return f"{arguments['city']}: {arguments['days']} days of rain"
+
+
 def messages(prompt: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": "You are brief."}, {"role": "user", "content": prompt}]
 

@@ -65,7 +65,7 @@ def counted(body: Mapping[str, Any], memory: Memory) -> Question:
 
 
 def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    messages: Any = body.get("messages")
+    messages: list[Any] = body.get("messages") or []
     if not messages:
         raise refusal("messages: at least one message is required", param="messages")
     called: set[str] = set()
@@ -88,7 +88,8 @@ def _messages(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     content: Any = message["content"]
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    blocks: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return blocks
 
 
 def _check_block(block: Any, place: str, called: set[str]) -> None:

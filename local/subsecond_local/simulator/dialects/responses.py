@@ -37,11 +37,6 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def identity_of(answer: SimulatedAnswer) -> str:
-    """The id of the response."""
-    return f"resp_{answer.identity}"
-
-
 def whole(answer: SimulatedAnswer) -> dict[str, Any]:
     """The response object."""
     (choice,) = answer.choices
@@ -57,22 +52,21 @@ def _head(answer: SimulatedAnswer) -> dict[str, Any]:
     echoed = {name: asked.get(name) if asked.get(name) is not None else value for name, value in _DEFAULTS.items()}
     reasoning = {"effort": None, "summary": None} | (asked.get("reasoning") or {})
     text = {"format": {"type": "text"}, "verbosity": "medium"} | (asked.get("text") or {})
-    head = {"id": identity_of(answer), "object": "response", "created_at": answer.created, "status": "in_progress"}
-    told: dict[str, Any] = {
-        "error": None,
-        "incomplete_details": None,
-        "model": answer.model,
-        "output": [],
-        "usage": None,
-    }
-    return head | told | echoed | {"reasoning": reasoning, "text": text, "service_tier": "default"}
+    head: dict[str, Any] = {"id": f"resp_{answer.identity}", "object": "response", "created_at": answer.created}
+    head |= {"status": "in_progress", "error": None, "incomplete_details": None, "model": answer.model}
+    return (
+        head
+        | {"output": [], "usage": None}
+        | echoed
+        | {"reasoning": reasoning, "text": text, "service_tier": "default"}
+    )
 
 
 def _usage(answer: SimulatedAnswer) -> dict[str, Any]:
     used = answer.usage
     return {
         "input_tokens": used.asked,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": used.answered,
         "output_tokens_details": {"reasoning_tokens": used.thought},
         "total_tokens": used.asked + used.answered,
