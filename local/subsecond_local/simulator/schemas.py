@@ -39,7 +39,7 @@ def made(schema: Any, seed: bytes, words: tuple[str, ...]) -> Any:
 
 
 def fits(value: Any, schema: Any) -> bool:
-    """Whether the schema allows it; nobody says no where the checker is not installed. ValueError when it is no schema."""
+    """Whether the schema allows it; yes where the checker is not installed. ValueError when it is no schema."""
     try:
         # Only who asks for JSON waits for it; it has no types.
         validators: Any = importlib.import_module("jsonschema")
