@@ -31,7 +31,7 @@ SETTINGS = {
     "SUBSECOND_IDLE_TIMEOUT": "3",
     "SUBSECOND_TOTAL_TIMEOUT": "12",
     # A busy machine shall still look for neighbours.
-    "SUBSECOND_SEMANTIC_TIMEOUT": "1",
+    "SUBSECOND_SEMANTIC_TIMEOUT": "0.2",
     # Full within a minute: the caches themselves shall not look like a leak.
     "SUBSECOND_MEMORY_BYTES": "1000000",
     "SUBSECOND_INDEX_BYTES": "400000",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 
 from tests.soak.mixed.weather import Phase
+from tests.soak.mixed.wire import Answer
 
 # Of the times of one phase, chosen evenly: enough for a p99.
 KEPT = 4_000
+# Their times are not their own: an answer in a pipeline waits for those before it, and a whole one for a slow model.
+WAIT_FOR_OTHERS = frozenset({"pipelined", "joined"})
 
 
 @dataclass
@@ -61,12 +63,14 @@ class Tally:
         self.ends[kind][end] += 1
         self.phases[str(phase)] += 1
 
-    def served(self, kind: str, headers: Mapping[str, str], first: float, phase: Phase) -> None:
-        """A good answer. first: seconds until its first byte."""
-        how = headers.get("cache-status", "").rpartition(";")[2].strip()
+    def served(self, kind: str, answer: Answer, phase: Phase) -> None:
+        """A good answer."""
+        how = answer.headers.get("cache-status", "").rpartition(";")[2].strip()
         self.ends[kind][how] += 1
-        self.first[str(phase), how].add(first)
-        slowest = first, f"{kind}, {how}: {headers.get('server-timing', '')}"
+        if kind in WAIT_FOR_OTHERS:
+            return
+        self.first[str(phase), how].add(answer.first)
+        slowest = answer.first, f"{kind}, {how}: {answer.headers.get('server-timing', '')}"
         self.slowest[str(phase)] = max(slowest, self.slowest.get(str(phase), slowest))
 
     def failed(self, kind: str, end: str, phase: Phase, excuses: frozenset[int], detail: str) -> None:

@@ -218,7 +218,7 @@ class Client:
             end = "200, then an error"
         self._tally.end(kind, end, phase)
         if end == "200":
-            self._tally.served(kind, answer.headers, answer.first, phase)
+            self._tally.served(kind, answer, phase)
         elif end == "200, then an error" and {502, 504} & (excuses | self._tally.now.may_say):
             self._tally.errors[str(phase)][end] += 1
         elif end != str(expected):
