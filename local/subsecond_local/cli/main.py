@@ -9,6 +9,7 @@ from pathlib import Path
 
 from subsecond import __version__
 from subsecond_local.cli import cache_command, keys_command, optimise_command, prewarm_command, route_command
+from subsecond_local.demo import command as demo_command
 from subsecond_local.errors import LocalError
 from subsecond_local.evaluate import command as eval_command
 from subsecond_local.extras import EXTRAS, missing
@@ -45,9 +46,15 @@ def _run(options: argparse.Namespace) -> int:
         return prewarm_command.run(options, run_config.folder(os.environ, data))
     if options.command == "cache":
         return cache_command.run(options, run_config.folder(os.environ, data), os.environ)
-    dry = {"eval": eval_command, "replay": replay_command, "optimize": optimise_command, "route": route_command}
-    if options.command in dry:
-        return int(dry[options.command].run(options, os.environ))
+    others = {
+        "demo": demo_command,
+        "eval": eval_command,
+        "replay": replay_command,
+        "optimize": optimise_command,
+        "route": route_command,
+    }
+    if options.command in others:
+        return int(others[options.command].run(options, os.environ))
     if options.command == "simulator":
         return _simulate(options)
     from subsecond_local.run import runner  # noqa: PLC0415 (loaded only for this command)
@@ -91,6 +98,7 @@ def command_line() -> argparse.ArgumentParser:
     simulator.add_argument("--key", default="", help="the API key that it requires (default: none)")
     simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
     simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
+    demo_command.add_to(commands)
     keys_command.add_to(commands)
     optimise_command.add_to(commands)
     cache_command.add_to(commands)

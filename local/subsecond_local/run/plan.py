@@ -43,7 +43,7 @@ class RunPlan:
         self._child_environ = child_environ(environ)
         self._upstream = upstreams.choose(config, upstream_port, self._child_environ, say)
         self._stores = self._find_stores()
-        self._key = config.api_key or read_or_make_key(config.data)
+        self.key = config.api_key or read_or_make_key(config.data)
         try:
             check(Settings.from_env(self._gateway_environ()))
         except ValueError as error:
@@ -68,9 +68,9 @@ class RunPlan:
         with stores.readable_errors(self._stores):
             aws_emulator.create_stores(self._stores)
             table = KeyTable(self._stores.dynamodb(), self._stores.state_table)
-            if not self._config.api_key and table.is_revoked(self._key):
-                self._key = new_key(self._config.data)
-            table.replace(self._key, KEY_NAME, TENANT, NAMESPACE)
+            if not self._config.api_key and table.is_revoked(self.key):
+                self.key = new_key(self._config.data)
+            table.replace(self.key, KEY_NAME, TENANT, NAMESPACE)
 
     def gateway(self, factory: str) -> Sequence[Child]:
         environ = self._gateway_environ()
@@ -84,7 +84,7 @@ class RunPlan:
             self._cleaning.callback(stores.forget_run, self._config.data)
         how = f"upstream: {self._upstream.name}, mode: {self._config.mode}, stores: {self._config.stores}"
         how += f", page: http://{HOST}:{self._config.port}/, logs: {self._config.data / 'logs'}"
-        return f"Subsecond is ready: {base_url}  key: {self._key}  ({how})"
+        return f"Subsecond is ready: {base_url}  key: {self.key}  ({how})"
 
     def _find_stores(self) -> Stores | None:
         if self._config.stores == "memory":
@@ -123,7 +123,7 @@ class RunPlan:
                 **access,
                 **variables,
                 "SUBSECOND_STORES": "memory",
-                "SUBSECOND_API_KEY": self._key,
+                "SUBSECOND_API_KEY": self.key,
             }
         # The key is in the table, where it can be revoked.
         variables.pop("SUBSECOND_API_KEY", None)

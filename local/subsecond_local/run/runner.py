@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from subsecond_local.cli.key_admin import check_token
@@ -28,19 +28,41 @@ class StartupStage:
     then: Callable[[], None]
 
 
-def run(environ: Mapping[str, str], data: Path | None = None, *, dies_with_parent: bool = False, app: str = APP) -> int:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where a gateway that is ready listens, and a key of it."""
+
+    port: int
+    key: str = field(repr=False)
+
+
+def run(
+    environ: Mapping[str, str],
+    data: Path | None = None,
+    *,
+    dies_with_parent: bool = False,
+    app: str = APP,
+    then: Callable[[Served], None] | None = None,
+) -> int:
     """Serve until Ctrl-C, SIGTERM or, `dies_with_parent`, the end of the process that started this one. The exit code.
 
-    `app` is the ASGI app's factory. LocalError when it cannot be served, or a child ends.
+    `app` is the ASGI app's factory. `then` is called once it is ready, and must return at once. LocalError when it
+    cannot be served, or a child ends.
     """
     stop = StopFlag(_parent_lives() if dies_with_parent else None)
     stop.listen()
     with ExitStack() as cleaning:
         config = checked(run_config.read(environ, data))
         plan = RunPlan(config, environ, cleaning, say)
+
+        def ready() -> None:
+            print(plan.ready(), flush=True)
+            if then:
+                then(Served(config.port, plan.key))
+
         stages = (
             StartupStage(plan.dependencies(), plan.prepare),
-            StartupStage(plan.gateway(app), lambda: print(plan.ready(), flush=True)),
+            StartupStage(plan.gateway(app), ready),
         )
         return supervise(stages, Supervisor(config.data / "logs", stop, say, suffix=f"-{config.port}"))
 
