@@ -46,8 +46,8 @@ class Settings:
     # The key itself, or where it lies: `secretsmanager:NAME`, `ssm:NAME`, with `#FIELD` for a field of a JSON secret.
     upstream_key: str = declared(default="", repr=False)
     upstream_secret: str = ""
-    # Whose reference says what a field does: `openai`, `azure`, `bedrock`, `simulator`, `unknown`. Empty: told by the
-    # adapter and the address.
+    # Whose reference says what a field does: `openai`, `azure`, `bedrock`, `anthropic`, `simulator`, `unknown`. Empty:
+    # told by the adapter and the address.
     upstream_kind: str = ""
     # How long a key that was read from its store is believed; the model for `/v1/completions` where none is named;
     # connections to the upstream at the most, and how long one may take to open.

@@ -48,7 +48,7 @@ CHOICES = {
     "prefer": ("latency", "price"),
     "difficulty": ("off", "default", "file:PATH"),
     # Of which kind the upstream is (`upstreams/kind.py`); whose answers a question may have; what is masked.
-    "upstream_kind": ("", "openai", "azure", "bedrock", "simulator", "unknown"),
+    "upstream_kind": ("", "openai", "azure", "bedrock", "anthropic", "simulator", "unknown"),
     "scope": ("namespace", "user", "key"),
     "volatile": ("off", "clock"),
 }

@@ -23,7 +23,7 @@ TEXT = {"model": "m", "prompt": "Why?"}
 # What the plan says, written apart from the table.
 HINTS = {"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "safety_identifier"}
 EXPECTED = {"unknown": HINTS} | dict.fromkeys(
-    ("openai", "azure", "bedrock", "simulator"), HINTS | {"user", "metadata", "service_tier"}
+    ("openai", "azure", "bedrock", "anthropic", "simulator"), HINTS | {"user", "metadata", "service_tier"}
 )
 CHAT_FIELDS = sorted(set(get_type_hints(ChatParams)) - OURS - set(CHAT))
 TEXT_FIELDS = sorted(set(get_type_hints(TextParams)) - OURS - set(TEXT))

@@ -9,6 +9,7 @@ from subsecond.api.request import RequestContext
 from subsecond.api.response import Plan
 from subsecond.api.usual_body import UsualBody, usual_chat, usual_text
 from subsecond.api.wire import Asked, DeliveryOptions, to_call
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint
 
@@ -19,10 +20,12 @@ OPTIMISE = "x-subsecond-optimise"
 GRANULARITIES = ("token", "sentence")
 
 
-def chat(context: RequestContext) -> Plan:
+def chat(context: RequestContext, endpoint: Endpoint = "chat") -> Plan:
+    """Also of Anthropic's Messages: what is acted on stands in the same places."""
+
     def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
         checked = usual_chat(body) or _checked_chat(body)
-        return _call(context, "chat", Asked(body, context.raw), checked), delivery(context, checked)
+        return _call(context, endpoint, Asked(body, context.raw), checked), delivery(context, checked)
 
     return plan
 
@@ -82,6 +85,9 @@ def delivery(context: RequestContext, checked: Common | UsualBody) -> DeliveryOp
 def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Common | UsualBody) -> Call:
     cache_control = context.headers.get("cache-control", "")
     call = to_call(endpoint, asked, checked, cache_control, context.deadline(checked.max_latency_ms))
+    wanted = dialect_of(endpoint).headers
+    if passed := [(name, value) for name in wanted if (value := context.headers.get(name))]:
+        call = replace(call, headers=tuple((name.encode(), value.encode("latin-1")) for name, value in passed))
     level = context.headers.get(OPTIMISE, "")
     return replace(call, optimise=_optimise(context, call.model, level)) if level else call
 

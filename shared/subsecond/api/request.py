@@ -61,11 +61,12 @@ class RequestContext:
             raise
 
     def _token(self) -> str | None:
+        """From `Authorization`, or from where Anthropic's clients put it."""
         given = self.headers.get("authorization", "").strip()
         token = bearer(given)
         if given and token is None:
             raise Unauthorized("`Authorization` must be `Bearer KEY`: the word Bearer, a blank, and the API key.")
-        return token
+        return token or self.headers.get("x-api-key", "").strip() or None
 
     async def body(self) -> dict[str, Any]:
         """The request's JSON object; its bytes are `raw` then. Raises InvalidRequest, TooLarge, Compressed."""

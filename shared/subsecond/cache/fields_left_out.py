@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 # Whose reference holds. `unknown`: any other server that speaks OpenAI's dialect.
-Kind = Literal["openai", "azure", "bedrock", "simulator", "unknown"]
+Kind = Literal["openai", "azure", "bedrock", "anthropic", "simulator", "unknown"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-_DOCUMENTED: Final[frozenset[Kind]] = frozenset({"openai", "azure", "bedrock", "simulator"})
+_DOCUMENTED: Final[frozenset[Kind]] = frozenset({"openai", "azure", "bedrock", "anthropic", "simulator"})
 _ANY: Final[frozenset[Kind]] = frozenset(KINDS)
 
 

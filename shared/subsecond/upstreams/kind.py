@@ -19,6 +19,7 @@ _HOSTS: tuple[tuple[str, Kind], ...] = (
     (".openai.azure.com", "azure"),
     (".services.ai.azure.com", "azure"),
     (".cognitiveservices.azure.com", "azure"),
+    (".anthropic.com", "anthropic"),
 )
 # How Bedrock's hosts begin (`bedrock-runtime.REGION.amazonaws.com`), and how they end.
 _BEDROCK, _AWS = ".bedrock", (".amazonaws.com", ".api.aws")

@@ -10,6 +10,7 @@ from subsecond.config import Settings
 from subsecond.errors import Unavailable
 from subsecond.model import Headers
 from subsecond.upstreams.http.exchange import Incoming
+from subsecond.upstreams.kind import kind_of
 
 if TYPE_CHECKING:
     from subsecond.upstreams.http.transport import Transport
@@ -75,12 +76,17 @@ class Wire:
         lines = [
             f"{target} HTTP/1.1",
             f"host: {host}" if self._url.port is None else f"host: {host}:{self._url.port}",
-            *([f"authorization: Bearer {key}"] if key else []),
+            *([self._shown(path, key)] if key else []),
             "accept: application/json, text/event-stream",
             "accept-encoding: identity",  # compressed events would arrive in blocks
             "user-agent: subsecond",
         ]
         return "\r\n".join([*lines, ""]).encode("ascii")
+
+    def _shown(self, path: str, key: str) -> str:
+        """Anthropic takes its key under another name, but for OpenAI's dialect."""
+        its_own = kind_of(self._settings) == "anthropic" and path.startswith("/messages")
+        return f"x-api-key: {key}" if its_own else f"authorization: Bearer {key}"
 
 
 def _ascii(host: str | None) -> str:

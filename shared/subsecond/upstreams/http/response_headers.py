@@ -14,9 +14,11 @@ _NAMES = {
     b"x-should-retry": b"x-should-retry",
     b"x-request-id": b"x-upstream-request-id",
     b"x-amzn-requestid": b"x-upstream-request-id",
+    b"request-id": b"x-upstream-request-id",
     b"openai-processing-ms": b"openai-processing-ms",
 }
-_LIMITS = b"x-ratelimit-"
+# OpenAI's, and Anthropic's.
+_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 # Bytes of a value, and headers of an answer: an honest server's are far below.
 MAX_VALUE, MAX_HEADERS = 256, 32
 

@@ -1,0 +1,152 @@
+"""`POST /v1/messages` through the face: as asked, as answered, and what the caches make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+MODEL = "sim-t0-i0-n8"
+VERSION = {"anthropic-version": "2023-06-01"}
+TOOL = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+
+
+def body(text="hello", **given):
+    return {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": text}], **given}
+
+
+async def ask(client, asked=None, **headers):
+    return await client.post("/v1/messages", asked or body(), **(VERSION | headers))
+
+
+def events(reply):
+    """(name, data) of each event of a stream."""
+    found = []
+    for block in reply.body.decode().strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            found.append((fields.get("event"), json.loads(fields["data"])))
+    return found
+
+
+def detail(reply):
+    return reply.headers["cache-status"]
+
+
+async def test_a_message_is_passed_as_it_was_said_and_then_comes_from_the_cache(served):
+    client = await served()
+    first, second = await ask(client), await ask(client)
+    assert first.status == 200
+    assert (first.json["type"], first.json["role"], first.json["stop_reason"]) == ("message", "assistant", "end_turn")
+    assert second.body == first.body
+    assert "fwd=miss" in detail(first)
+    assert "detail=exact" in detail(second)
+
+
+async def test_a_stream_has_named_events_and_is_replayed_byte_for_byte(served):
+    client = await served()
+    asked = body("stream", stream=True)
+    first, second = await ask(client, asked), await ask(client, asked)
+    names = [name for name, _ in events(first)]
+    assert names[0] == "message_start"
+    assert names[-1] == "message_stop"
+    assert all(name == data["type"] for name, data in events(first))
+    assert b"[DONE]" not in first.body
+    assert "detail=exact" in detail(second)
+    assert [one for one in events(second) if one[0] != "ping"] == [one for one in events(first) if one[0] != "ping"]
+
+
+async def test_one_form_is_told_from_the_other(served):
+    client = await served()
+    streamed = await ask(client, body("forms", stream=True))
+    whole = await ask(client, body("forms"))
+    assert "detail=exact" in detail(whole)
+    said = "".join(data["delta"]["text"] for name, data in events(streamed) if name == "content_block_delta")
+    assert [block["text"] for block in whole.json["content"]] == [said]
+
+
+async def test_the_headers_that_choose_a_version_part_answers(served):
+    client = await served()
+    await ask(client)
+    assert "fwd=miss" in detail(await ask(client, **{"anthropic-beta": "context-1m-2025-08-07"}))
+    assert "detail=exact" in detail(await ask(client))
+
+
+async def test_chat_and_messages_share_no_answer(served):
+    client = await served()
+    await ask(client)
+    reply = await client.post("/v1/chat/completions", body())
+    assert "fwd=miss" in detail(reply)
+
+
+async def test_parallel_calls_of_tools_pass_and_hit_in_equal_words_alone(served):
+    client = await served()
+    asked = body("weather in Rome and Oslo", tools=[TOOL], tool_choice={"type": "any"})
+    first, again = await ask(client, asked), await ask(client, asked)
+    calls = [block for block in first.json["content"] if block["type"] == "tool_use"]
+    assert calls
+    assert first.json["stop_reason"] == "tool_use"
+    assert "detail=exact" in detail(again)
+
+
+async def test_equal_messages_at_once_are_one_call(served):
+    client = await served()
+    asked = body("at once", model="sim-t100-i0-n8")
+    replies = await asyncio.gather(*(ask(client, asked) for _ in range(4)))
+    assert len({reply.body for reply in replies}) == 1
+    assert sum("fwd=miss" in detail(reply) and "collapsed" not in detail(reply) for reply in replies) == 1
+
+
+async def test_a_similar_question_is_answered_in_the_same_dialect_alone(served, settings):
+    client = await served(replace(settings, semantic="threshold", similarity=0.5, embedder="hashing"))
+    await ask(client, body("Does anybody load the stage?"))
+    await ask(client, body("How do I reset my password?"))
+    near = await ask(client, body("How can I reset my password?"))
+    other = await client.post("/v1/chat/completions", body("How can I reset my password now?"))
+    assert "detail=semantic" in detail(near)
+    assert near.json["type"] == "message"
+    assert "detail=semantic" not in detail(other)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [
+        (body(model="nobody"), 404, "not_found_error"),
+        ({"model": MODEL, "max_tokens": 5}, 400, "invalid_request_error"),
+        ({"model": MODEL, "messages": "x"}, 400, "invalid_request_error"),
+        (body(model="sim-t0-i0-n8-fstatus429"), 429, "rate_limit_error"),
+    ],
+)
+async def test_errors_are_anthropics_own(served, settings, asked, status, kind):
+    client = await served(replace(settings, upstream_retries=0))
+    reply = await ask(client, asked)
+    assert (reply.status, reply.json["type"], reply.json["error"]["type"]) == (status, "error", kind)
+    assert reply.json["error"]["message"]
+    assert reply.json["request_id"] == reply.headers["x-request-id"]
+
+
+async def test_a_key_may_stand_where_anthropics_clients_put_it(served):
+    client = await served()
+    bare = {"content-type": "application/json", **VERSION}
+    sent = json.dumps(body())
+    found = {}
+    for name, value in {"right": client.key, "wrong": "sk-wrong", "none": ""}.items():
+        reply = await client.http.post("/v1/messages", content=sent, headers={**bare, "x-api-key": value})
+        found[name] = (reply.status_code, reply.json()["type"])
+    assert found == {"right": (200, "message"), "wrong": (401, "error"), "none": (401, "error")}
+
+
+async def test_what_no_other_may_have_is_not_read_from_the_cache(served):
+    client = await served()
+    asked = body("private", container="container_1")
+    await ask(client, asked)
+    assert "detail=exact" not in detail(await ask(client, asked))
+
+
+async def test_an_error_behind_the_first_byte_is_an_event(served, settings):
+    client = await served(replace(settings, upstream_retries=0))
+    reply = await ask(client, body(model="sim-t0-i0-n8-ftruncate4", stream=True))
+    name, data = events(reply)[-1]
+    assert (name, data["type"], data["error"]["type"]) == ("error", "error", "api_error")
