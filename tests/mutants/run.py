@@ -19,8 +19,9 @@ import sys
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from tests.mutants.edits import Edit, edits
 from tests.mutants.subjects import SUBJECTS, Subject
@@ -29,17 +30,40 @@ from tests.mutants.trials import PASSED, ROOT, Outcome, Trials, prepare, run_edi
 EXPLAINED = ROOT / "tests" / "mutants" / "unnoticed.toml"
 
 
+Explanations: TypeAlias = Mapping[tuple[str, str, str], str]
+
+
 @dataclass(slots=True)
 class Score:
-    """Of one module. unnoticed: in the order of the file, when all are done."""
+    """How many edits were tried, went unnoticed, and of these have no explanation."""
 
-    module: str
-    tried: int
-    unnoticed: list[Edit] = field(default_factory=list)
+    tried: int = 0
+    unnoticed: int = 0
+    unexplained: int = 0
 
-    def take(self, edit: Edit, outcome: Outcome) -> None:
+    def __str__(self) -> str:
+        without = f", {self.unexplained} of the others without an explanation" if self.unexplained else ""
+        return f"{self.tried - self.unnoticed:4} of {self.tried:4} noticed{without}"
+
+    @property
+    def share(self) -> float:
+        return 1 - self.unnoticed / self.tried if self.tried else 0.0
+
+    def take(self, module: str, edit: Edit, why: str | None, outcome: Outcome) -> None:
+        """Count one. What nobody noticed is printed at once."""
+        self.tried += 1
         if outcome.code == PASSED:
-            self.unnoticed.append(edit)
+            self.unnoticed += 1
+            self.unexplained += why is None
+            print(
+                f"    {module}:{edit.line} {edit.where}\n        {edit.text}\n        {why or 'NOT EXPLAINED'}",
+                flush=True,
+            )
+
+    def add(self, other: Score) -> None:
+        self.tried += other.tried
+        self.unnoticed += other.unnoticed
+        self.unexplained += other.unexplained
 
 
 def sample(found: Sequence[Edit], most: int, seed: str) -> Sequence[Edit]:
@@ -50,7 +74,7 @@ def sample(found: Sequence[Edit], most: int, seed: str) -> Sequence[Edit]:
     return [found[at] for at in sorted(drawn)]
 
 
-def explanations() -> Mapping[tuple[str, str, str], str]:
+def explanations() -> Explanations:
     """By module, function and edit."""
     told = tomllib.loads(EXPLAINED.read_text("utf-8"))
     return {
@@ -76,24 +100,19 @@ def measure(subjects: Sequence[Subject], trials: Trials) -> Mapping[str, float]:
     return {name: outcome.cpu for name, outcome in outcomes.items()}
 
 
-def try_module(module: str, subject: Subject, cpu: float, seed: int, trials: Trials) -> Score:
-    """Starts all its trials. The score is whole when these have ended."""
-    tree = ast.parse(source_of(module).read_text("utf-8"))
-    tried = sample(edits(tree), subject.most, f"{seed} {module}")
-    score = Score(module, len(tried))
-    for edit in tried:
-        trials.start(partial(run_edited, module, tree, edit, paths(subject), 5 * cpu), partial(score.take, edit))
+def try_subject(subject: Subject, cpu: float, seed: int, trials: Trials, why: Explanations) -> Score:
+    """All its trials. cpu: what its tests take without an edit."""
+    score = Score()
+    for module in subject.modules:
+        tree = ast.parse(source_of(module).read_text("utf-8"))
+        for edit in sample(edits(tree), subject.most, f"{seed} {module}"):
+            told = why.get((module, edit.where, edit.text))
+            trials.start(
+                partial(run_edited, module, tree, edit, paths(subject), 5 * cpu),
+                partial(score.take, module, edit, told),
+            )
+    trials.finish()
     return score
-
-
-def report(subject: Subject, scores: Sequence[Score], why: Mapping[tuple[str, str, str], str]) -> None:
-    tried, missed = sum(score.tried for score in scores), sum(len(score.unnoticed) for score in scores)
-    print(f"{subject.name:14} {tried - missed:4} of {tried:4} noticed")
-    for score in scores:
-        for edit in sorted(score.unnoticed, key=lambda edit: edit.line):
-            reason = why.get((score.module, edit.where, edit.text), "NOT EXPLAINED")
-            print(f"    {score.module}:{edit.line} {edit.where}  {edit.text}\n        {reason}")
-    sys.stdout.flush()
 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -119,18 +138,15 @@ def main() -> int:
     options = options_of()
     prepare()
     begun, subjects, why = time.monotonic(), chosen(options.only, options.most), explanations()
-    trials, scores = Trials(options.jobs), []
+    trials, total = Trials(options.jobs), Score()
     cpu = measure(subjects, trials)
     for subject in subjects:
-        own = [try_module(module, subject, cpu[subject.name], options.seed, trials) for module in subject.modules]
-        trials.finish()
-        report(subject, own, why)
-        scores += own
-    tried, missed = sum(score.tried for score in scores), sum(len(score.unnoticed) for score in scores)
-    share = 1 - missed / tried if tried else 0.0
+        score = try_subject(subject, cpu[subject.name], options.seed, trials, why)
+        print(f"{subject.name:14} {score}", flush=True)
+        total.add(score)
     took = f"{time.monotonic() - begun:.0f} s, {sum(os.times()[2:4]):.0f} s of CPU"
-    print(f"{tried - missed} of {tried} wrong edits noticed: {share:.1%} (seed {options.seed}; {took})")
-    return 0 if share >= options.least else 1
+    print(f"{'in total':14} {total}: {total.share:.1%} (seed {options.seed}; {took})")
+    return 0 if total.share >= options.least else 1
 
 
 if __name__ == "__main__":
