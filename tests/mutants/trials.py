@@ -7,6 +7,7 @@ CPU time, not by the clock, so that a loaded machine fails nobody: too much of i
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import importlib.util
 import os
@@ -40,6 +41,17 @@ CPU_SECONDS = 20  # and five times what the tests take without an edit
 IDLE_SECONDS, IDLE_CPU = 10.0, 0.01
 MOST_SECONDS = 600.0
 MOST_BYTES = 6 << 30  # of addresses: a loop that appends for ever ends here, not with the machine's memory
+
+
+class FirstFailure:
+    """A plugin: the first failure ends the process, without pytest's tidying up, which takes longer than most tests."""
+
+    def pytest_runtest_logreport(self, report: object) -> None:
+        if report.failed:
+            os._exit(FAILED)
+
+    def pytest_collectreport(self, report: object) -> None:
+        self.pytest_runtest_logreport(report)
 
 
 class EditedLoader(SourceFileLoader):
@@ -111,7 +123,7 @@ def run_tests(tests: Sequence[str], cpu: float = MOST_SECONDS) -> int:
     _limit(CPU_SECONDS + round(cpu))
     import pytest
 
-    return int(pytest.main([*PYTEST, "--rootdir", str(ROOT), *tests]))
+    return int(pytest.main([*PYTEST, "--rootdir", str(ROOT), *tests], plugins=[FirstFailure()]))
 
 
 def run_edited(module: str, tree: ast.Module, edit: Edit, tests: Sequence[str], cpu: float) -> int:
@@ -134,6 +146,7 @@ def prepare() -> None:
     import hypothesis
 
     hypothesis.settings.register_profile("few", max_examples=30, database=None)
+    gc.freeze()  # pytest collects garbage several times in each child, which need not look at these
 
 
 def _limit(cpu: int) -> None:

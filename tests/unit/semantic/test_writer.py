@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.semantic.index.segments import IndexId, Manifest, Segment, ids_name, size_of
+from subsecond.semantic.index.segments import IndexId, Manifest, Segment, ids_name, manifest_name, matrix_name, size_of
 from subsecond.semantic.index.writer import Contended, Draft, ManifestView, Writer, WriterLimits, _Cache
 from subsecond.stores.memory.objects import MemoryObjects
 
@@ -118,3 +118,115 @@ def test_the_least_recently_used_goes_first_and_what_is_too_large_is_not_kept():
     assert kept.get("a") == "A"
     kept.put("whole", "W", 10)
     assert [kept.get(name) for name in ("a", "c", "whole")] == [None, None, "W"]
+
+
+class Counted(MemoryObjects):
+    """read: the names of what was asked for, since it was last cleared."""
+
+    def __init__(self):
+        super().__init__(lambda: 50.0)
+        self.read = []
+
+    async def get(self, name, known=None):
+        self.read.append(name)
+        return await super().get(name, known)
+
+
+@pytest.fixture
+def objects():
+    return Counted()
+
+
+@pytest.fixture
+def written(objects, index_id, merged, change):
+    """`await written(["a", "b"], ...)`: an index of these segments, and the environment that wrote them."""
+
+    async def make(*segments):
+        one = Writer(objects, WriterLimits(), lambda: 50.0)
+        made = [await one.write(index_id, merged([change(name) for name in names])) for names in segments]
+        view = ManifestView(Manifest(index_id), None, {}, frozenset())
+        assert await one.commit_manifest(view, Manifest(index_id, tuple(made)), time.monotonic())
+        objects.read.clear()
+        return one, made
+
+    return make
+
+
+async def test_who_has_written_a_segment_reads_the_manifest_alone(objects, index_id, written):
+    one, made = await written("ab", "c")
+    view = await one.view(index_id)
+    assert objects.read == [manifest_name(index_id.prefix)]
+    assert [view.key_indexes[segment.id].rows for segment in made] == [2, 1]
+    assert [len(await one.part(index_id, segment)) for segment in made] == [2, 1]
+    assert objects.read == [manifest_name(index_id.prefix)]
+
+
+async def test_who_has_not_reads_each_object_once(objects, index_id, written):
+    _, (segment,) = await written("ab")
+    other = Writer(objects)
+    ids, matrix = ids_name(index_id.prefix, segment.id), matrix_name(index_id.prefix, segment.id)
+    for _ in range(2):
+        assert (await other.view(index_id)).key_indexes[segment.id].rows == 2
+    assert objects.read == [manifest_name(index_id.prefix), ids, manifest_name(index_id.prefix)]
+    objects.read.clear()
+    for _ in range(2):
+        assert len(await other.part(index_id, segment)) == 2
+    assert sorted(objects.read) == sorted((ids, matrix))
+
+
+async def test_a_segment_that_is_whole_again_is_lost_until_somebody_checks_it(objects, index_id, written):
+    _, (segment,) = await written("a")
+    name = ids_name(index_id.prefix, segment.id)
+    whole = (await objects.get(name)).data
+    await objects.put(name, b"nonsense")
+    other = Writer(objects)
+    assert (await other.view(index_id)).lost == {segment.id}
+    await objects.put(name, whole)
+    assert (await other.view(index_id)).lost == {segment.id}
+    assert await other.check(index_id, segment)
+    view = await other.view(index_id)
+    assert (view.lost, set(view.key_indexes)) == (frozenset(), {segment.id})
+
+
+async def test_a_draft_merges_what_it_replaces_with_what_is_new(objects, index_id, written, merged, change):
+    one, (first, second, third) = await written("a", "b", "c")
+    draft = await one.draft(await one.view(index_id), (first.id, third.id), merged([change("d")]))
+    assert (draft.replaced, draft.segment.rows) == ({first.id, third.id}, 3)
+    assert await one.commit(await one.view(index_id), draft)
+    assert (await one.manifest(index_id))[0].segments == (second, draft.segment)
+
+
+async def test_a_draft_of_a_segment_that_cannot_be_read_is_none(objects, index_id, written, merged, change):
+    _, (first, second) = await written("a", "b")
+    await objects.delete([matrix_name(index_id.prefix, first.id)])
+    one = Writer(objects, clock=lambda: 50.0)
+    view = await one.view(index_id)
+    assert await one.draft(view, (first.id, second.id), merged([change("d")])) is None
+    assert (await one.draft(view, (second.id,), None)).segment.rows == 1
+
+
+async def test_a_draft_of_which_nothing_is_left_adds_no_segment(objects, index_id, written, merged, change):
+    one, (segment,) = await written("a")
+    there = set(objects._objects)
+    view = await one.view(index_id)
+    assert (await one.draft(view, (), None)).segment is None
+    assert (await one.draft(view, (), merged([change("d", expires=50)]))).segment is None
+    deletion = await one.draft(view, (segment.id,), merged([change("a", row=False, expires=50)]))
+    assert (deletion.replaced, deletion.segment) == ({segment.id}, None)
+    assert set(objects._objects) == there
+
+
+async def test_a_deletion_of_what_stays_beside_the_draft_is_kept_in_it(objects, index_id, written, merged, change):
+    one, _ = await written("a")
+    draft = await one.draft(await one.view(index_id), (), merged([change("a", row=False, expires=50)]))
+    assert (draft.segment.rows, draft.segment.tombstones) == (0, 1)
+
+
+async def test_a_damaged_manifest_is_an_empty_one_that_is_overwritten(objects, index_id, written):
+    one, (segment,) = await written("a")
+    await objects.put(manifest_name(index_id.prefix), b"nonsense")
+    view = await one.view(index_id)
+    assert (view.manifest.segments, view.manifest.rebuild) == ((), True)
+    assert await one.commit(view, Draft(frozenset(), segment, time.monotonic()))
+    manifest, _ = await one.manifest(index_id)
+    assert (manifest.segments, manifest.rebuild) == ((segment,), True)
