@@ -53,7 +53,7 @@ SUBJECTS = (
     Subject(
         "policies",
         ("semantic.policies.guarded", "semantic.policies.threshold"),
-        _in("unit/guards", "order_of_checks", "guarded", "pairs", "refusals", "same_words", "bounds"),
+        _in("unit/guards", "threshold", "order_of_checks", "guarded", "pairs", "refusals", "same_words", "bounds"),
         most=70,
     ),
     Subject(

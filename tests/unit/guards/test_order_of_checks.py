@@ -3,7 +3,7 @@
 import pytest
 
 from subsecond.config import Settings
-from subsecond.ports import StoredQuestion
+from subsecond.ports import StoredQuestion, Verdict
 from subsecond.semantic.policies.guarded import FRESH, build
 
 STRICT = build(Settings())
@@ -42,3 +42,70 @@ def test_from_the_floor_on_and_no_lower_words_are_compared():
 @pytest.mark.parametrize(("asked", "stored"), [("?!", ENGLISH), (ENGLISH, "?!")])
 def test_a_text_without_words_is_compared_with_nothing(asked, stored):
     assert verdict(asked, stored).decision == "miss"
+
+
+def test_a_question_of_no_moment_may_be_of_any_age():
+    assert verdict(ENGLISH, ENGLISH, age=1e9).decision == "hit"
+
+
+BILL = "How do I pay my bill? " * 100
+THINGS = (
+    "apple banana cherry grape lemon mango orange peach pear plum bread butter cheese cream flour honey milk pepper "
+    "salt sugar chair table lamp mirror carpet curtain pillow blanket window door hammer nail screw wrench drill "
+    "ladder paint brush bucket rope shirt jacket trousers shoe sock hat glove scarf belt coat dog cat horse cow sheep "
+    "goat pig duck hen rabbit"
+)
+FRUIT = THINGS.split()
+
+
+@pytest.mark.parametrize(("length", "decision"), [(2_000, "hit"), (2_001, "miss")])
+def test_up_to_two_thousand_characters_are_read(length, decision):
+    """Whoever reads them sees that politeness means nothing."""
+    polite = ("Please " + BILL)[:length]
+    plain = polite.removeprefix("Please ")
+    assert verdict(polite, plain).decision == verdict(plain, polite).decision == decision
+
+
+@pytest.mark.parametrize(("words", "reason"), [(60, "order"), (61, "long, and not the same words")])
+def test_up_to_sixty_content_words_are_compared_one_by_one(words, reason):
+    """`store` is one of them."""
+    things = FRUIT[: words - 1]
+    asked = f"How do I store {', '.join(things)}?"
+    turned = f"How can I store {', '.join([*things[1:], things[0]])}?"
+    assert verdict(asked, turned) == Verdict("miss", (reason,), 0.0)
+
+
+def test_one_long_text_is_too_long_for_both():
+    longer, shorter = (f"How do I store {', '.join(FRUIT[:most])}?" for most in (60, 59))
+    for asked, stored in ((longer, shorter), (shorter, longer)):
+        assert verdict(asked, stored) == Verdict("miss", ("long, and not the same words",), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "age"),
+    [
+        ("What is the weather in Lima?", "What is the weather in Lima?", 61.0),
+        (BILL, f"{BILL} Now?", 0.0),
+        ("How do I buy 2 tickets?", "How do I buy 3 tickets?", 0.0),
+        ("x = [1]\n  y", "x = [1]\n  z", 0.0),
+        (GERMAN, f"{GERMAN} Und wo?", 0.0),
+        ("🍕", "🍔", 0.0),
+        ("How do I reset my password?", "Why do I not reset my password?", 0.0),
+        ("Is Paris larger than London?", "Is London larger than Paris?", 0.0),
+    ],
+)
+def test_what_a_rule_refuses_has_no_score(asked, stored, age):
+    found = verdict(asked, stored, age=age)
+    assert (found.decision, found.score) == ("miss", 0.0)
+    assert "score" not in " ".join(found.reasons)
+
+
+def test_below_the_floor_there_is_no_score():
+    assert verdict(ENGLISH, "How can I reset the password of mine?", 0.1).score == 0.0
+
+
+def test_one_that_is_scored_is_never_as_sure_as_the_same_words():
+    things = ", ".join(FRUIT[:50])
+    scored, same = verdict(f"How do I store {things}?", f"How can I store {things}?"), verdict(ENGLISH, ENGLISH)
+    assert same == Verdict("hit", ("same words",), 1.0)
+    assert scored.score < 1.0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from subsecond.semantic.index.segments import IndexId, Manifest, Segment, ids_name, manifest_name, matrix_name, size_of
 from subsecond.semantic.index.writer import Contended, Draft, ManifestView, Writer, WriterLimits, _Cache
 from subsecond.stores.memory.objects import MemoryObjects
+from tests.support import virtual_time
 
 INDEX = IndexId("acme:prod", "static-1", 4)
 
@@ -105,6 +107,22 @@ async def test_attempts_end_with_the_time(writer):
     assert (await anext(views)).manifest == Manifest(INDEX)
     with pytest.raises(Contended):
         await anext(views)
+
+
+def test_attempts_come_at_random_times_ever_further_apart_up_to_a_second():
+    async def moments():
+        views, seen = Writer(MemoryObjects()).views(INDEX), []
+        for _ in range(50):
+            await anext(views)
+            seen.append(virtual_time.now())
+        await views.aclose()
+        return seen
+
+    seen = virtual_time.run(moments(), patience=0.01)
+    pauses = [later - earlier for earlier, later in pairwise(seen)]
+    assert all(pause <= min(1.0, 0.01 * 2**number) + 1e-6 for number, pause in enumerate(pauses))
+    assert 10 < sum(pauses[10:]) < 30  # 20 are expected of 39 that lie between 0 and 1
+    assert len(set(pauses)) > 20
 
 
 def test_the_least_recently_used_goes_first_and_what_is_too_large_is_not_kept():
