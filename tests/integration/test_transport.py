@@ -328,6 +328,17 @@ async def test_a_failed_connect_gives_its_place_back():
         assert not transport.slots.locked()
 
 
+async def test_a_connect_that_is_given_up_gives_its_place_back(tls):
+    async with listening(hang) as base, client_for(base, tls[1], connections=1) as (client, transport):
+        asking = asyncio.create_task(client.post(b"x"))
+        await asyncio.sleep(0.05)  # nobody shakes hands there
+        assert transport.slots.locked()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert not transport.slots.locked()
+
+
 async def test_a_failed_connect_for_what_goes_out_again_gives_its_place_back():
     async def once(reader, writer):
         await asked(reader)

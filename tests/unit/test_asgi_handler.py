@@ -228,6 +228,18 @@ def test_the_time_limit_is_an_event_after_the_first_part():
         assert error(chunks[1])["code"] == "deadline_exceeded"
 
 
+def test_who_has_answered_leaves_no_timer_behind():
+    """It would hold the request and its answer until the time limit, in an environment that goes on serving."""
+
+    async def app(_scope, _receive, send):
+        await start(send)
+        await part(send, b"x", more=False)
+
+    with handling(app) as handler:
+        call(handler)
+        assert [timer for timer in handler.loop._scheduled if not timer.cancelled()] == []
+
+
 def test_an_app_that_does_not_obey_is_left_behind():
     stop = []
 

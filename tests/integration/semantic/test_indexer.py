@@ -105,6 +105,7 @@ async def test_a_failing_store_gives_the_records_back(table, index, clock, objec
     one = index(Failing())
     batch = [table.put("a"), table.put("b", embedder="other"), table.put("c", embedder="other")]
     assert await one.handle(batch) == ["2", "3"]
+    assert one.indexer.counts["failed"] == 2
     assert await one.found(clock, "a") == {"a": table.live()["a"]}
     assert await index().handle(batch) == []
 
