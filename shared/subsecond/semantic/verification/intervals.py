@@ -69,8 +69,7 @@ def _outside(counted: Counted, alpha: float) -> Callable[[float], bool]:
 
 
 def _end(refuted: Callable[[float], bool], inside: float, outside: float) -> float:
-    if not refuted(outside):
-        return outside
+    """Where shares become refuted on the way from `inside` to `outside`; `outside` itself where none is."""
     for _ in range(HALVINGS):
         middle = (inside + outside) / 2
         if refuted(middle):
