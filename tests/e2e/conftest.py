@@ -258,14 +258,26 @@ def say(pytestconfig):
 @pytest.fixture(scope="session")
 def litellm_python(say):
     """The interpreter of an environment of litellm's own: it wants another version of the openai package."""
-    python = TOOLS / "litellm" / "bin" / "python"
+    return _environment("litellm", LITELLM, (LITELLM,), say)
+
+
+@pytest.fixture(scope="session")
+def dialects_python(say):
+    """The interpreter of the environment of those that speak Responses and Messages: their packages clash with ours."""
+    wanted = HERE / "clients" / "dialects-requirements.txt"
+    return _environment("clients-dialects", wanted.read_text(), ("--requirement", wanted), say)
+
+
+def _environment(name, wanted, packages, say):
+    """The interpreter of `.tools/<name>`, where these packages are."""
+    python = TOOLS / name / "bin" / "python"
 
     def make(folder):
-        commands = [(sys.executable, "-m", "venv", folder), (python, "-m", "pip", "install", "--no-input", LITELLM)]
-        return all(_succeeds(command) for command in commands)
+        installing = (python, "-m", "pip", "install", "--no-input", *packages)
+        return all(_succeeds(command) for command in ((sys.executable, "-m", "venv", folder), installing))
 
     # The interpreter that it was made from may be gone.
-    _have("litellm", LITELLM, make, say, python)
+    _have(name, wanted, make, say, python)
     return python
 
 

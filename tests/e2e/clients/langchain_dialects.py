@@ -74,4 +74,5 @@ def _usage(found: Any) -> dict[str, int]:
 
 if __name__ == "__main__":
     served = {"text": text, "stream": stream, "tools": tools, "structured": structured, "image": image}
-    serve(served, (OpenAIError, AnthropicError))
+    # The last for an error in a stream of responses.
+    serve(served, (OpenAIError, AnthropicError, ValueError))

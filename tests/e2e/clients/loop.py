@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Errors = type[Exception] | tuple[type[Exception], ...]
+
 # Every client sends the same, so that the simulator gives each of them the same answer.
 TOOL = {
     "type": "function",
@@ -58,7 +60,7 @@ def usage(found: Any) -> dict[str, int] | None:
     return {"prompt": found.prompt_tokens, "completion": found.completion_tokens, "total": found.total_tokens}
 
 
-def serve(actions: Mapping[str, Callable[..., dict[str, Any]]], errors: type[Exception]) -> None:
+def serve(actions: Mapping[str, Callable[..., dict[str, Any]]], errors: Errors) -> None:
     """Until stdin ends."""
     # Some clients print hints: they go to stderr, and only answers to stdout.
     with os.fdopen(os.dup(1), "w") as answers:
@@ -69,7 +71,7 @@ def serve(actions: Mapping[str, Callable[..., dict[str, Any]]], errors: type[Exc
             answers.flush()
 
 
-def _answer(action: Callable[..., dict[str, Any]], words: dict[str, Any], errors: type[Exception]) -> dict[str, Any]:
+def _answer(action: Callable[..., dict[str, Any]], words: dict[str, Any], errors: Errors) -> dict[str, Any]:
     try:
         return action(**words)
     except errors as error:

@@ -80,8 +80,7 @@ def _calls(messages: list[ModelMessage]) -> list[dict[str, Any]]:
 
 
 def _usage(found: Any) -> dict[str, int]:
-    used = found.usage() if callable(found.usage) else found.usage
-    return {"prompt": used.input_tokens, "completion": used.output_tokens}
+    return {"prompt": found.usage.input_tokens, "completion": found.usage.output_tokens}
 
 
 if __name__ == "__main__":

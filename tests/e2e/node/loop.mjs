@@ -11,6 +11,10 @@ export const TOOL = {
   },
 };
 
+// A dot.
+export const PIXEL =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
 export const messages = (prompt) => [
   { role: "system", content: "You are brief." },
   { role: "user", content: prompt },

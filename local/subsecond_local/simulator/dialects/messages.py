@@ -69,7 +69,7 @@ def _block(answer: SimulatedAnswer, at: int, part: Part, *, whole: bool) -> dict
     if part.kind == "call":
         given = json.loads(part.text) if whole else {}
         return {"type": "tool_use", "id": f"toolu_{answer.identity}{at}", "name": part.name, "input": given}
-    return {"type": "text", "text": part.text if whole else "", "citations": None}
+    return {"type": "text", "text": part.text if whole else ""}
 
 
 def _shown(answer: SimulatedAnswer) -> bool:

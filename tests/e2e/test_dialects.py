@@ -1,0 +1,168 @@
+"""The clients that speak Responses or Messages do what their users write: against the model server itself, and through
+Subsecond."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+MODEL = "sim-t5-i1-n24"
+OPENAI = {401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A client: its program, its dialect where the program has several, and the classes of its errors by status."""
+
+    program: str
+    errors: dict
+    dialect: str = ""
+
+    @property
+    def words(self):
+        return {"dialect": self.dialect} if self.dialect else {}
+
+
+def classes(prefix, *words):
+    return {status: f"{prefix}{word}Error" for status, word in zip((401, 404, 429), words, strict=True)}
+
+
+NAMES = ("Authentication", "ModelNotFound", "RateLimit")
+PYDANTIC = classes("Model", "Authentication", "NotFound", "RateLimit")
+VERCEL = dict.fromkeys((401, 404, 429), "AI_APICallError")
+KINDS = {
+    "openai": Kind("openai_responses.py", OPENAI),
+    "openai-agents": Kind("agents_python.py", OPENAI),
+    "anthropic": Kind("anthropic_python.py", OPENAI),
+    "pydantic-ai-openai": Kind("pydantic_ai_python.py", PYDANTIC, "responses"),
+    "pydantic-ai-anthropic": Kind("pydantic_ai_python.py", PYDANTIC, "messages"),
+    "langchain-openai": Kind("langchain_dialects.py", classes("OpenAI", *NAMES), "responses"),
+    "langchain-anthropic": Kind("langchain_dialects.py", classes("Anthropic", *NAMES), "messages"),
+    "ai-sdk-openai": Kind("ai_sdk_dialects.mjs", VERCEL, "responses"),
+    "ai-sdk-anthropic": Kind("ai_sdk_dialects.mjs", VERCEL, "messages"),
+}
+
+
+@pytest.fixture(scope="session")
+def programs(request, start):
+    """`programs(name)`: the program, started when it is first asked for and running until the last test."""
+    with ExitStack() as running:
+
+        @cache
+        def started(program):
+            if program.endswith(".mjs"):
+                command = (shutil.which("node"), request.getfixturevalue("node_folder") / program)
+            else:
+                command = (request.getfixturevalue("dialects_python"), HERE / "clients" / program)
+            return running.enter_context(start(program, *command))
+
+        yield started
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def do(kind, programs, target):
+    """`do(action, ...)`: what the client saw."""
+
+    def done(action, **words):
+        return programs(kind.program).do(target, action, **kind.words, **words)
+
+    return done
+
+
+@pytest.fixture
+def target(direct):
+    return direct
+
+
+@pytest.fixture
+def asked(request):
+    """A prompt that no other test sends, which names the function twice, and a model."""
+    return {"model": MODEL, "prompt": f"{request.node.name}: the weather in Rome, and the weather in Oslo?"}
+
+
+def test_it_gets_a_text_and_the_same_in_pieces(do, asked):
+    whole = do("text", **asked)
+    assert len(whole["text"].split()) == 24
+    assert whole["usage"]["completion"] == 24
+    streamed = do("stream", **asked)
+    assert len(streamed["pieces"]) > 1
+    assert "".join(streamed["pieces"]) == streamed["text"] == whole["text"]
+    assert streamed["usage"] == whole["usage"]
+
+
+def test_it_makes_two_calls_at_once_and_gets_words_for_their_results(do, asked):
+    seen = do("tools", **asked)
+    one, other = seen["calls"]
+    assert one["name"] == other["name"] == "weather"
+    assert all(isinstance(call["arguments"]["city"], str) for call in (one, other))
+    assert len(seen["text"].split()) == 24
+
+
+def test_it_gets_what_its_schema_says(do, asked):
+    value = do("structured", **asked)["value"]
+    assert isinstance(value.pop("name"), str)
+    assert isinstance(value.pop("people"), int)
+    assert all(isinstance(river, str) for river in value.pop("rivers"))
+    assert value == {}
+
+
+def test_it_sends_an_image(do, asked):
+    assert len(do("image", **asked)["text"].split()) == 24
+    assert do("image", **asked)["text"] != do("text", **asked)["text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, {"key": "sk-wrong"}), (404, {"model": "gpt-none"}), (429, {"model": "sim-t0-i0-n8-fstatus429-fafter0"})],
+    ids=["401", "404", "429"],
+)
+def test_errors_are_those_that_it_documents(do, kind, asked, status, words):
+    error = do("text", **asked | words)["error"]
+    assert (error["class"], error["status"]) == (kind.errors[status], status)
+
+
+def test_an_error_in_mid_stream_is_an_error_to_it(do, asked):
+    seen = do("stream", **asked | {"model": "sim-t0-i0-n8-ferrorevent3"})
+    assert "an error in mid-stream" in seen["error"]["message"]
+
+
+def test_the_same_request_again_has_the_same_answer(do, simulator, target, asked):
+    first, again = do("text", **asked), do("text", **asked)
+    assert first == again
+    assert simulator.stats()["completed"] == (1 if target.caches else 2)
+
+
+@pytest.mark.parametrize("program", ["openai_responses.py", "anthropic_python.py"])
+def test_a_thought_comes_with_the_answer_and_may_be_given_back(programs, target, asked, program):
+    seen = programs(program).do(target, "thoughts", **asked)
+    assert len(seen["thought"].split()) > 3
+    assert len(seen["text"].split()) == 24
+
+
+def test_a_response_can_be_fetched_its_input_listed_and_it_can_be_deleted(programs, target, asked):
+    seen = programs("openai_responses.py").do(target, "kept", **asked)
+    assert seen == {"same": True, "asked": asked["prompt"], "gone": 404}
+
+
+def test_calls_may_be_answered_by_the_response_in_which_they_were(programs, target, asked):
+    seen = programs("openai_responses.py").do(target, "tools", **asked, store=True)
+    assert len(seen["calls"]) == 2
+    assert len(seen["text"].split()) == 24
+
+
+def test_tokens_are_counted_before_they_are_sent_and_models_are_listed(programs, target, asked):
+    seen = programs("anthropic_python.py").do(target, "counted", **asked)
+    assert seen["counted"] == seen["found"] > 0
+    assert MODEL not in seen["models"]
+    assert "sim-t50-i5-n32" in seen["models"]
