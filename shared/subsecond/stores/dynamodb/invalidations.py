@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -20,6 +21,9 @@ from subsecond.model import Rule, RuleKind
 
 # Subsumed rules that are deleted side by side: half of the threads stay free for requests.
 DELETES = 4
+# Seconds for that: with a slow table and a thousand rules whoever invalidates would wait for minutes. Those that are
+# left count no more, and go with the next namespace rule or when they expire.
+TIDYING = 5.0
 # Above all that a kind's name begins with.
 LAST = "~"
 
@@ -35,7 +39,9 @@ class DynamoInvalidations:
     async def add(self, partition: str, rule: Rule) -> None:
         await self._aws.run(lambda: self._write(partition, rule))
         if rule.kind == "namespace":
-            await self._delete_subsumed(partition, rule)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TIDYING):
+                    await self._delete_subsumed(partition, rule)
 
     async def rules(self, partition: str) -> Sequence[Rule]:
         return await self._aws.run(lambda: self._read(partition))
