@@ -46,7 +46,7 @@ class Question:
 
 def _said(model: str, text: str) -> str:
     body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    return "".join(Simulation().answer("chat", body).choices[0].pieces)
+    return "".join(part.text for part in Simulation().answer("chat", body).choices[0].of("text"))
 
 
 def phrasings(number: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.soak.mixed.weather import Phase
-from tests.soak.mixed.wire import Answer
+from tests.soak.mixed.wire import BROKE_OFF, Answer
 
 # Of the times of one phase, chosen evenly: enough for a p99.
 KEPT = 4_000
@@ -73,8 +73,10 @@ class Tally:
         slowest = answer.first, f"{kind}, {how}: {answer.headers.get('server-timing', '')}"
         self.slowest[str(phase)] = max(slowest, self.slowest.get(str(phase), slowest))
 
-    def failed(self, kind: str, end: str, phase: Phase, excuses: frozenset[int], detail: str) -> None:
-        """An ordinary one that got no 200."""
-        self.errors[str(phase)][end] += 1
-        if not (end.isdecimal() and int(end) in excuses | self.now.may_say):
-            self.unexcused.append(f"{kind} in {phase}: {end} {detail}")
+    def failed(self, kind: str, answer: Answer, phase: Phase, excuses: frozenset[int]) -> None:
+        """An ordinary one that got no whole 200. A stream's status is told before its end: what ends it in an error
+        would have been 502 or 504."""
+        self.errors[str(phase)][answer.end] += 1
+        statuses = {502, 504} if answer.end == BROKE_OFF else {answer.status}
+        if not (answer.whole and statuses & (excuses | self.now.may_say)):
+            self.unexcused.append(f"{kind} in {phase}: {answer.end} {answer.body[-300:]!r}")

@@ -12,6 +12,7 @@ from random import Random
 from tests.soak.mixed.judge import Judge, number_of
 from tests.soak.mixed.questions import LONG, MODEL, Question, common, family, lookalike
 from tests.soak.mixed.tally import Tally
+from tests.soak.mixed.weather import Phase
 from tests.soak.mixed.wire import Answer, Wire, request
 
 # Each client rests so long between two requests at the most: the soak shall find faults, not the speed of the machine.
@@ -19,6 +20,8 @@ REST = 0.2
 COMMON = 60
 TOLD_OFF = frozenset({400, 404, 405, 408, 411, 413, 414, 415, 422, 431, 501, 505})
 FAULTS = ("status429", "status500", "truncate3", "stall2", "malformed2", "errorevent2", "nodone", "empty", "slow5")
+HUNG_UP = frozenset({"closed", "ConnectionResetError"})
+TAGS = (*(f"common{at}" for at in range(10)), *(f"family{at}" for at in range(15)), "private")
 # No text, and an event cut short that looks like a chunk, which passes as it came.
 UNREADABLE = frozenset({"empty", "malformed2"})
 BROKEN = (
@@ -38,6 +41,17 @@ class Place:
     port: int
     keys: dict[str, str]
     direct: tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One question on its way. excuses, floor: as they were when it was sent."""
+
+    kind: str
+    question: Question
+    phase: Phase
+    excuses: frozenset[int]
+    floor: int
 
 
 class Client:
@@ -100,140 +114,106 @@ class Client:
 
     async def slow(self) -> None:
         """A reader that is slower than the model: the gateway has to wait for it."""
+        sent = self._sent("slow reader", Question(self._new(), "sim-t5-i0-n1000"))
         wire = Wire(self._place.port, narrow=True)
-        await self._ask("slow reader", Question(self._new(), "sim-t5-i0-n1000"), stream=True, wire=wire, pause=0.05)
+        await wire.send(self._raw(sent.question, stream=True))
+        self._note(sent, await wire.read(pause=0.05))
         wire.close()
 
     async def pipelined(self) -> None:
         """Three questions in one write: the answers come in their order."""
-        asked = [common(self._random.randrange(COMMON)) for _ in range(3)]
-        floors = [self._judge.floor(self._tenant, question) for question in asked]
-        phase, excuses = self._tally.now, self._tally.excuses()
-        raws = [self._raw(question, stream=at == 1) for at, question in enumerate(asked)]
+        sent = [self._sent("pipelined", common(self._random.randrange(COMMON))) for _ in range(3)]
+        raws = [self._raw(one.question, stream=at == 1) for at, one in enumerate(sent)]
         await self._wire.send(b"".join(raws))
-        for question, floor in zip(asked, floors, strict=True):
+        for one in sent:
             answer = await self._wire.read()
-            self._note("pipelined", question, answer, floor, (phase, excuses))
+            self._note(one, answer)
             if answer.problem:
                 break
 
     async def broken(self) -> None:
         """What is no request, or no question: it is refused, or the connection ends."""
-        phase, kind = self._tally.now, "malformed"
+        sent = self._sent("malformed", Question(""))
         junk = self._random.choice((*BROKEN, *BODIES))
         raw = junk if junk in BROKEN else self._request(junk)
         wire = Wire(self._place.port)
         await wire.send(raw)
         answer = await wire.read()
         wire.close()
-        self._tally.end(kind, str(answer.status or answer.problem), phase)
-        fine = answer.status in TOLD_OFF | self._tally.excuses() | self._tally.now.may_say or answer.problem in {
-            "closed",
-            "ConnectionResetError",
-        }
-        if not fine:
-            self._tally.unexcused.append(f"{kind}: {raw[:80]!r} {answer}")
+        self._tally.end(sent.kind, answer.end, sent.phase)
+        told_off = TOLD_OFF | sent.excuses | self._tally.now.may_say
+        if answer.status not in told_off and answer.problem not in HUNG_UP:
+            self._tally.unexcused.append(f"malformed: {raw[:80]!r} {answer}")
 
     async def huge(self) -> None:
-        """A body just below the bound, or past it."""
-        past = self._random.random() < 0.5
-        question = Question(self._new() + " x" * (3_500_000 if past else 300_000))
-        if past:
-            await self._ask("too large", question, expected=413)
+        """A large body, or one past the bound."""
+        if self._random.random() < 0.5:
+            await self._ask("large", Question(self._new() + " x" * 300_000))
         else:
-            await self._ask("huge", question)
+            await self._ask("too large", Question(self._new() + " x" * 3_500_000), expected=413)
 
     async def faulty(self) -> None:
         """A model that fails: the client gets an error, or as much as was said."""
         fault = self._random.choice(FAULTS)
-        question = Question(self._new(), f"{MODEL}-f{fault}")
-        phase = self._tally.now
-        raw = self._raw(question, stream=self._random.random() < 0.5)
-        await self._wire.send(raw)
+        sent = self._sent(f"model's {fault}", Question(self._new(), f"{MODEL}-f{fault}"))
+        await self._wire.send(self._raw(sent.question, stream=self._random.random() < 0.5))
         answer = await self._wire.read()
-        self._tally.end(f"model's {fault}", str(answer.status or answer.problem), phase)
+        self._tally.end(sent.kind, answer.end, sent.phase)
         if not answer.whole:
-            self._tally.unexcused.append(f"{fault}: {answer.problem} {answer.status} {answer.body[:200]!r}")
+            self._tally.unexcused.append(f"{sent.kind}: {answer}")
         elif answer.status == 200 and fault not in UNREADABLE:
-            self._judge.check(self._tenant, question, answer, 0)
+            self._judge.check(self._tenant, sent.question, answer, sent.floor)
 
     async def delete(self) -> None:
         """From the gateway's word on, nobody gets what was answered before."""
-        tag = self._random.choice(
-            (*(f"common{at}" for at in range(10)), "private", f"family{self._random.randrange(15)}")
-        )
-        tag = "" if self._random.random() < 0.1 else tag
+        tag = "" if self._random.random() < 0.1 else self._random.choice(TAGS)
         number = await self._latest_call()
         told = {"by": "tag", "value": tag} if tag else {"by": "namespace"}
-        phase, excuses = self._tally.now, self._tally.excuses()
-        await self._wire.send(self._request(json.dumps(told).encode(), "/v1/cache/invalidate"))
-        answer = await self._wire.read()
-        self._tally.end("delete", str(answer.status or answer.problem), phase)
+        answer = await self._ask_otherwise("delete", "/v1/cache/invalidate", json.dumps(told).encode())
         if answer.status == 200:
             self._judge.deleted(self._tenant, tag, number)
-        elif b"too_many_rules" not in answer.body:
-            self._tally.failed("delete", str(answer.status or answer.problem), phase, excuses, repr(answer.body[:200]))
 
     async def look(self) -> None:
         """The other routes."""
-        path = self._random.choice(("/v1/cache/stats", "/v1/models", "/dashboard", "/health", "/v1/nothing"))
-        phase, excuses = self._tally.now, self._tally.excuses()
-        await self._wire.send(self._request(path=path))
+        path = self._random.choice(("/v1/cache/stats", "/v1/models", "/dashboard", "/health"))
+        await self._ask_otherwise(f"GET {path}", path)
+
+    async def _ask_otherwise(self, kind: str, path: str, body: bytes = b"") -> Answer:
+        sent = self._sent(kind, Question(""))
+        await self._wire.send(self._request(body, path))
         answer = await self._wire.read()
-        end = str(answer.status or answer.problem)
-        self._tally.end(f"GET {path}", end, phase)
-        if answer.status != (404 if path == "/v1/nothing" else 200):
-            self._tally.failed(path, end, phase, excuses, repr(answer.body[:200]))
+        self._tally.end(kind, answer.end, sent.phase)
+        if answer.status != 200 and b"too_many_rules" not in answer.body:
+            self._tally.failed(kind, answer, sent.phase, sent.excuses)
+        return answer
 
-    async def _ask(
-        self,
-        kind: str,
-        question: Question,
-        *,
-        stream: bool | None = None,
-        wire: Wire | None = None,
-        pause: float = 0.0,
-        expected: int = 200,
-    ) -> None:
-        streamed = self._random.random() < 0.5 if stream is None else stream
-        wire = wire or self._wire
+    def _sent(self, kind: str, question: Question) -> Sent:
         floor = self._judge.floor(self._tenant, question)
-        sent = self._tally.now, self._tally.excuses()
-        try:
-            await wire.send(self._raw(question, stream=streamed))
-            answer = await wire.read(pause=pause)
-        except OSError as error:
-            answer = Answer(problem=type(error).__name__)
-            wire.close()
-        self._note(kind, question, answer, floor, sent, expected)
+        return Sent(kind, question, self._tally.now, self._tally.excuses(), floor)
 
-    def _note(
-        self, kind: str, question: Question, answer: Answer, floor: int, sent: tuple, expected: int = 200
-    ) -> None:
-        phase, excuses = sent
-        end = str(answer.status or answer.problem)
-        if answer.status and not answer.whole:
-            end = f"{answer.status}, then {answer.problem}"
-        if answer.status == 200 and answer.whole and answer.streamed and None not in answer.events():
-            end = "200, then an error"
-        self._tally.end(kind, end, phase)
-        if end == "200":
-            self._tally.served(kind, answer, phase)
-        elif end == "200, then an error" and {502, 504} & (excuses | self._tally.now.may_say):
-            self._tally.errors[str(phase)][end] += 1
-        elif end != str(expected):
-            self._tally.failed(kind, end, phase, excuses, repr(answer.body[-300:]))
+    async def _ask(self, kind: str, question: Question, *, stream: bool | None = None, expected: int = 200) -> None:
+        streamed = self._random.random() < 0.5 if stream is None else stream
+        sent = self._sent(kind, question)
+        await self._wire.send(self._raw(question, stream=streamed))
+        self._note(sent, await self._wire.read(), expected)
+
+    def _note(self, sent: Sent, answer: Answer, expected: int = 200) -> None:
+        self._tally.end(sent.kind, answer.end, sent.phase)
+        if answer.end == "200":
+            self._tally.served(sent.kind, answer, sent.phase)
+        elif answer.end != str(expected):
+            self._tally.failed(sent.kind, answer, sent.phase, sent.excuses)
         if answer.status:
-            self._judge.check(self._tenant, question, answer, floor)
+            self._judge.check(self._tenant, sent.question, answer, sent.floor)
 
     async def _leave(self, kind: str, question: Question, most: int) -> None:
-        floor, phase = self._judge.floor(self._tenant, question), self._tally.now
+        sent = self._sent(kind, question)
         await self._wire.send(self._raw(question, stream=True))
         answer = await self._wire.read(most=most)
         self._wire.close()
-        self._tally.end(kind, "read to its end" if answer.whole else "left", phase)
+        self._tally.end(kind, "read to its end" if answer.whole else "left", sent.phase)
         if answer.status == 200:
-            self._judge.check(self._tenant, question, answer, floor)
+            self._judge.check(self._tenant, question, answer, sent.floor)
 
     async def _latest_call(self) -> int:
         """The number of a call that the upstream is asked now, past the gateway."""

@@ -17,6 +17,7 @@ from subsecond_local.run.ports import HOST
 
 # Longer than the gateway's own time limits in the soak: who waits longer has been forgotten.
 PATIENCE = 30.0
+BROKE_OFF = "200, then an error"
 COMPLETIONS = "/v1/chat/completions"
 
 
@@ -38,6 +39,15 @@ class Answer:
     @property
     def streamed(self) -> bool:
         return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
+    def end(self) -> str:
+        """In short: a status, or words."""
+        if self.status and not self.whole:
+            return f"{self.status}, then {self.problem}"
+        if self.status == 200 and self.streamed and not self.body.endswith(b"data: [DONE]\n\n"):
+            return BROKE_OFF
+        return str(self.status or self.problem)
 
     def events(self) -> list[Any]:
         """The payloads of a stream, `[DONE]` as None."""
@@ -63,9 +73,18 @@ class Wire:
     def __init__(self, port: int, *, narrow: bool = False) -> None:
         self._port, self._narrow = port, narrow
         self._writer: asyncio.StreamWriter | None = None
+        self._failed = ""
         self.answers: deque[Answer] = deque()
 
     async def send(self, raw: bytes) -> None:
+        """What fails here is told as the problem of the answer."""
+        try:
+            await self._send(raw)
+        except OSError as error:
+            self._failed = type(error).__name__
+            self.close()
+
+    async def _send(self, raw: bytes) -> None:
         if self._writer is None:
             taken = socket.socket()
             taken.settimeout(0)
@@ -81,6 +100,8 @@ class Wire:
     async def read(self, *, pause: float = 0.0, most: int = 0) -> Answer:
         """The next answer, read to its end, or until `most` bytes of the connection are read. pause: before each
         piece."""
+        if self._writer is None:
+            return Answer(problem=self._failed)
         read = 0
         try:
             async with asyncio.timeout(PATIENCE):
