@@ -1,7 +1,8 @@
 # Every target sets itself up: a clone needs Python 3.11 or newer and make, nothing else.
 #
 #   make run      the gateway on http://127.0.0.1:8000 (PORT, UPSTREAM, STORES, MODE, SUBSECOND_API_KEY, OPENAI_BASE_URL ...)
-#   make test     every test that needs no account (PYTHON=python3.13 make test: on another interpreter)
+#   make test     every test that needs no account (PYTHON=python3.13 make test: on another interpreter;
+#                 make test ARGS="tests/unit -k key": some of them; WORKERS=0: one after the other)
 #   make check    format, lint, types
 #   make bench    the benchmark table
 #   make soak     the long tests, half an hour (SOAK_MINUTES=60: an hour of mixed load in the place of twenty minutes)
@@ -27,6 +28,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Its own words say what it downloads, of what size and how far it is. The standard output is for the ready line.
 INSTALL := $(PIP) install --constraint shared/requirements.txt --constraint shared/constraints.txt >&2
 
+# Processes that run tests, each with servers of its own. A file's tests stay in one, for what they share.
+WORKERS ?= auto
+# The folder comes from pyproject.toml, so that ARGS may name another.
+PYTEST := $(BIN)/python -m pytest --ignore=tests/benchmarks
+
 GPTCACHE := .tools/gptcache
 
 .DEFAULT_GOAL := help
@@ -42,10 +48,10 @@ run: $(RUNS)
 	@exec $(BIN)/subsecond run --die-with-parent
 
 test: $(STAMP)
-	$(BIN)/python -m pytest tests --ignore=tests/benchmarks -m "not soak" $(ARGS)
+	$(PYTEST) -m "not soak" --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 soak: $(STAMP)
-	$(BIN)/python -m pytest tests -m soak $(ARGS)
+	$(PYTEST) -m soak $(ARGS)
 
 mutants: $(STAMP)
 	$(BIN)/python -m tests.mutants.run $(ARGS)

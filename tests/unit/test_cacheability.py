@@ -22,7 +22,7 @@ def test_complete_answers_are_stored_where_the_request_lets_them(ask, finish):
     assert not may_store(replace(ask(), rules=CacheRules(write=False)), made(finish))
 
 
-@pytest.mark.parametrize("finish", [*(set(RANKS) - COMPLETE), "", "STOP", "a word of tomorrow"])
+@pytest.mark.parametrize("finish", [*sorted(set(RANKS) - COMPLETE), "", "STOP", "a word of tomorrow"])
 def test_what_is_empty_refused_filtered_or_unknown_is_not_stored(ask, finish):
     assert not may_store(ask(), made(finish))
     assert not may_serve_others(made(finish))

@@ -177,7 +177,9 @@ async def test_another_compression_is_an_error_that_names_it(serving, coding):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("body", [gzip.compress(JSON)[:-9], b"not gzip", gzip.compress(JSON) + b"more"])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(JSON)[:-9], b"not gzip", gzip.compress(JSON) + b"more"], ids=["cut", "none", "more"]
+)
 async def test_a_compressed_body_that_is_cut_or_none_breaks_off(serving, body):
     upstream, _ = await serving(reply(200, body, b"content-encoding: gzip"))
     error = await refused(UpstreamUnreachable, upstream, whole())
