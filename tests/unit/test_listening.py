@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
-from subsecond.streaming.listeners import listen, text_of
+from subsecond.streaming import Buffer, listen, text_of
 
 
 class Source:
@@ -247,3 +250,31 @@ def test_text_of_takes_the_text_out_of_any_chunk(given, text):
 def test_text_of_refuses_what_is_no_chunk(given):
     with pytest.raises(ValueError, match=r".+"):
         text_of(given)
+
+
+def openai_chunk(**delta):
+    return ChatCompletionChunk(id="c", created=1, model="m", object="chat.completion.chunk", **chunk(**delta))
+
+
+async def test_chunks_of_the_openai_package_are_taken_as_they_are():
+    assert await listen(Source([openai_chunk(content="Hello"), openai_chunk(content=".")])) == "Hello."
+
+
+def test_a_buffer_keeps_what_a_loop_of_ones_own_has_read():
+    buffer = Buffer()
+    pieces = [chunk(role="assistant"), chunk(content="a"), chunk(content="b"), chunk(content="c")]
+    assert [buffer.add(piece) for piece in pieces] == ["", "a", "b", "c"]
+    assert buffer.text == "abc"
+    buffer.add({"choices": [], "usage": {"completion_tokens": 6}})
+    buffer.end()
+    metrics = buffer.metrics()
+    assert (metrics.pieces, metrics.tokens) == (3, 6)
+    assert 0 < metrics.ttft_s <= metrics.total_s
+    # Four of the six tokens came behind the first piece.
+    assert metrics.tokens_per_second >= 4 / (metrics.total_s - metrics.ttft_s)
+
+
+def test_who_imports_a_module_of_the_folder_pays_for_none_of_it():
+    code = "import sys, subsecond.streaming.json_bytes; print('subsecond.streaming.listeners' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

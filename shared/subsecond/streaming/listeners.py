@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from subsecond.streaming.events import choices_of, text_in
 from subsecond.streaming.sentences import Sentences
@@ -18,10 +18,19 @@ from subsecond.streaming.sse import is_done
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["Metrics", "Sentences", "listen", "text_of"]
+__all__ = ["Buffer", "Metrics", "Sentences", "listen", "text_of"]
 
-# Text, or one OpenAI chunk: its JSON bytes (a `data:` line's payload) or the object.
-Piece: TypeAlias = str | bytes | Mapping[str, Any]
+
+class Dumps(Protocol):
+    """An object of pydantic's, as the `openai` package's chunks are."""
+
+    def model_dump(self) -> dict[str, Any]: ...
+
+
+# One OpenAI chunk: its JSON bytes (a `data:` line's payload) or the object.
+Chunk: TypeAlias = bytes | Mapping[str, Any] | Dumps
+# Text, or a chunk.
+Piece: TypeAlias = str | Chunk
 # Plain or async; what they return is not looked at.
 OnText: TypeAlias = Callable[[str], object]
 OnComplete: TypeAlias = Callable[[str, "Metrics"], object]
@@ -35,7 +44,8 @@ AHEAD = 1_024
 class Metrics:
     """How fast a stream came, as it was read. Callbacks count only when they fall so far behind that it waits for them.
 
-    ttft_s, total_s: seconds from the call of `listen` to the first text (None when there was none) and to the end.
+    ttft_s, total_s: seconds from the buffer's making (the call of `listen`) to the first text (None when there was
+    none) and to the end, or the last piece so far.
     pieces: pieces of text. tokens: the upstream's own count (its usage chunk), None when it gave none, because a
     piece is not a token. tokens_per_second: between the first and the last piece; the time to the first is left out.
     """
@@ -62,12 +72,10 @@ async def listen(
     the caller is cancelled, the stream is closed, nothing runs on, and the error is raised here; text that came before
     a stream failed is still told, `on_complete` is not called. Of several choices only the first is listened to.
     """
-    meter = _Meter()
+    buffer = Buffer()
     sentences = Sentences()
-    said: list[str] = []
-    async with aclosing(_ahead(_texts(stream, meter), ahead)) as texts:
+    async with aclosing(_ahead(_texts(stream, buffer), ahead)) as texts:
         async for text in texts:
-            said.append(text)
             if on_token:
                 await _settled(on_token(text))
             if on_sentence:
@@ -75,13 +83,13 @@ async def listen(
                     await _settled(on_sentence(sentence))
     if on_sentence and (rest := sentences.finish()):
         await _settled(on_sentence(rest))
-    whole = "".join(said)
+    whole = buffer.text
     if on_complete:
-        await _settled(on_complete(whole, meter.metrics()))
+        await _settled(on_complete(whole, buffer.metrics()))
     return whole
 
 
-def text_of(chunk: bytes | Mapping[str, Any]) -> str:
+def text_of(chunk: Chunk) -> str:
     """The text of a chunk's first choice, chat or legacy; empty where there is none (usage, role, tool calls).
 
     Bytes are the payload of a `data:` line; ValueError when they are not a JSON object (`[DONE]` is empty).
@@ -91,9 +99,11 @@ def text_of(chunk: bytes | Mapping[str, Any]) -> str:
     return text_in(delta.get("content") if isinstance(delta, dict) else None) or text_in(choice.get("text"))
 
 
-def _parsed(chunk: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+def _parsed(chunk: Chunk) -> Mapping[str, Any]:
     if isinstance(chunk, Mapping):
         return chunk
+    if not isinstance(chunk, bytes):
+        return chunk.model_dump()
     if is_done(chunk):
         return {}
     found = json.loads(chunk)
@@ -106,18 +116,19 @@ def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(iter(choices_of(dict(chunk))), {})
 
 
-class _Meter:
-    """The clock and the counts of one stream."""
+class Buffer:
+    """What one stream has said so far, and how fast: for who reads it in a loop of his own. The time begins when it is
+    made, so make it before the request."""
 
     def __init__(self) -> None:
         self._begun = perf_counter()
         self._first: float | None = None
         self._last = self._end = self._begun
-        self._pieces = 0
+        self._said: list[str] = []
         self._tokens: int | None = None
 
-    def read(self, piece: Piece) -> str:
-        """The piece's text; a usage chunk's count is kept."""
+    def add(self, piece: Piece) -> str:
+        """The piece's text, which is kept; of several choices the first one's. A usage chunk's count is kept."""
         if isinstance(piece, str):
             text = piece
         else:
@@ -125,18 +136,24 @@ class _Meter:
             tokens = (chunk.get("usage") or {}).get("completion_tokens")
             self._tokens = tokens if isinstance(tokens, int) else self._tokens
             text = "" if _choice(chunk).get("index") else text_of(chunk)
+        self._end = perf_counter()
         if text:
-            self._last = perf_counter()
+            self._last = self._end
             self._first = self._first or self._last
-            self._pieces += 1
+            self._said.append(text)
         return text
 
     def end(self) -> None:
+        """The stream has ended, which may be a while after its last piece."""
         self._end = perf_counter()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._said)
 
     def metrics(self) -> Metrics:
         ttft = self._first and self._first - self._begun
-        return Metrics(ttft, self._end - self._begun, self._pieces, self._tokens, self._rate())
+        return Metrics(ttft, self._end - self._begun, len(self._said), self._tokens, self._rate())
 
     def _rate(self) -> float | None:
         span = self._last - (self._first or self._last)
@@ -144,16 +161,16 @@ class _Meter:
             return None
         # The first piece's tokens belong to the time to first token; a piece holds some tokens, equal ones as far as
         # anybody can tell.
-        return self._tokens * (self._pieces - 1) / self._pieces / span
+        return self._tokens * (len(self._said) - 1) / len(self._said) / span
 
 
-async def _texts(stream: AsyncIterable[Piece], meter: _Meter) -> AsyncGenerator[str]:
+async def _texts(stream: AsyncIterable[Piece], buffer: Buffer) -> AsyncGenerator[str]:
     pieces = aiter(stream)
     try:
         async for piece in pieces:
-            if text := meter.read(piece):
+            if text := buffer.add(piece):
                 yield text
-        meter.end()
+        buffer.end()
     finally:
         if close := getattr(pieces, "aclose", None):
             await close()
