@@ -25,7 +25,7 @@ from subsecond.stages.upstream import Models
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.embeddings import EmbeddingMemory
 from subsecond.upstreams.admission import Admission, Limits
-from subsecond.upstreams.kind import kind_of
+from subsecond.upstreams.kind import dialects_of, kind_of
 
 if TYPE_CHECKING:
     from subsecond.model import Call, Recording
@@ -95,6 +95,7 @@ def check(settings: Settings) -> None:
     lies in a service is not read."""
     ttl_rules(settings.ttl_rules)
     read_changes(settings.key_ignores)
+    dialects_of(settings)
     if settings.catalogue.startswith(("file:", "{")):
         from subsecond.routing.router import Router  # a gateway without a catalogue never loads it
 
@@ -119,7 +120,7 @@ def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
     lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
-    return Models(upstream, admission, routed, lists)
+    return Models(upstream, admission, routed, lists, spoken=dialects_of(settings))
 
 
 def _optimises(settings: Settings) -> bool:

@@ -49,6 +49,8 @@ class Settings:
     # Whose reference says what a field does: `openai`, `azure`, `bedrock`, `anthropic`, `simulator`, `unknown`. Empty:
     # told by the adapter and the address.
     upstream_kind: str = ""
+    # What it speaks, with commas between: `chat`, `text`, `embeddings`, `responses`, `messages`. Empty: as of its kind.
+    upstream_dialects: str = ""
     # How long a key that was read from its store is believed; the model for `/v1/completions` where none is named;
     # connections to the upstream at the most, and how long one may take to open.
     secret_max_age: float = 300.0
@@ -76,6 +78,9 @@ class Settings:
     key_ignores: str = ""
     scope: str = "namespace"
     volatile: str = "off"
+    # Of Responses: `keep` passes a request whose answer the upstream keeps (`store` is not false); with `ignore` such
+    # objects are not needed, and it may be answered from the cache.
+    responses_state: str = "keep"
 
     # Bedrock, by the role's credentials. The region: empty for `AWS_DEFAULT_REGION`. The models that `GET /v1/models`
     # lists, without a catalogue. Patterns of those that its OpenAI-compatible endpoint serves; `PROFILE=MODEL` with

@@ -7,6 +7,7 @@ SubsecondError
     ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
   NotFound              404
+    DialectNotSpoken    404   no upstream that may answer speaks the request's dialect
   NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
   Overloaded            429   too many calls run and wait already; `retry-after` says when to try again
   Unavailable           503   something of ours that must not fail open (the key store)
@@ -22,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from subsecond.model import Headers
+    from subsecond.model import Chunk, Headers
 
 
 class SubsecondError(Exception):
@@ -95,6 +96,15 @@ class NotFound(SubsecondError):
     code = "not_found"
 
 
+class DialectNotSpoken(NotFound):
+    """No upstream that may answer speaks the request's dialect. The face adds what its client can do instead."""
+
+    code = "api_not_served"
+
+    def __init__(self, dialect: str) -> None:
+        super().__init__(f"{dialect} is not spoken by this gateway's upstream.")
+
+
 class MethodNotAllowed(SubsecondError):
     status = 405
     kind = "invalid_request_error"
@@ -143,6 +153,8 @@ class UpstreamError(SubsecondError):
         self.retry_after = retry_after
         # The upstream's own, those that a client acts on.
         self.headers: Headers = ()
+        # The event that said so, where the client's dialect has such events.
+        self.said: Chunk | None = None
 
     def body(self) -> dict[str, Any]:
         """The upstream's own error object where it sent one, completed to OpenAI's four fields."""

@@ -56,6 +56,8 @@ class CacheRules:
     coalesce: bool = True
     # Seconds that the answer may be kept, where that is shorter than the settings say.
     ttl: float | None = None
+    # Whether the objects count that an upstream makes of answers (SUBSECOND_RESPONSES_STATE).
+    objects: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,6 +51,7 @@ CHOICES = {
     "upstream_kind": ("", "openai", "azure", "bedrock", "anthropic", "simulator", "unknown"),
     "scope": ("namespace", "user", "key"),
     "volatile": ("off", "clock"),
+    "responses_state": ("keep", "ignore"),
 }
 # Those that an API key may have of its own (`keys create --scope`).
 OF_A_KEY = ("scope", "volatile")

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -116,18 +117,18 @@ async def test_a_value_that_is_none_of_its_kind_is_told_what_is_wanted(served, b
         ("OpenAI/Python 3.54.0", "client.chat.completions.create"),
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/responses"), ("GET", "/v1/responses/resp_1")])
-async def test_a_client_of_responses_is_told_its_own_way_to_chat_completions(served, agent, remedy, method, path):
-    client = await served()
-    seen = await client.send(method, path, content={"model": "m", "input": "hi"}, user_agent=agent)
+async def test_a_client_of_responses_is_told_its_own_way_to_chat_completions(served, settings, agent, remedy):
+    client = await served(replace(settings, upstream_dialects="chat"))
+    seen = await client.post("/v1/responses", {"model": "m", "input": "hi"}, user_agent=agent)
     assert (seen.status, seen.json["error"]["code"]) == (404, "api_not_served")
     assert remedy in seen.json["error"]["message"]
     assert seen.json["error"]["message"].count("Use ") == 1
     assert "model" not in seen.json["error"]["message"].split("Use")[0]
 
 
-async def test_an_unknown_client_of_responses_is_told_all_ways(served):
-    seen = await (await served()).post("/v1/responses", {"model": "m", "input": "hi"}, user_agent="curl/8")
+async def test_an_unknown_client_of_responses_is_told_all_ways(served, settings):
+    client = await served(replace(settings, upstream_dialects="chat"))
+    seen = await client.post("/v1/responses", {"model": "m", "input": "hi"}, user_agent="curl/8")
     assert all(word in seen.json["error"]["message"] for word in ("Agents SDK", "pydantic-ai", "Vercel", "LangChain"))
 
 

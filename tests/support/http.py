@@ -82,7 +82,8 @@ class Client:
 
     async def chat(self, text="Hello?", model="sim-t0-i0-n8", **fields):
         headers = {
-            name: fields.pop(name) for name in [n for n in fields if n.startswith(("x_", "cache_control", "key"))]
+            name: fields.pop(name)
+            for name in [n for n in fields if n.startswith(("x_", "cache_control", "key", "openai_beta"))]
         }
         messages = fields.pop("messages", [{"role": "user", "content": text}])
         return await self.post("/v1/chat/completions", {"model": model, "messages": messages, **fields}, **headers)

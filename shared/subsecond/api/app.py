@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -58,6 +59,8 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
         app.add_route(path, endpoint, methods=[method])
 
     route("POST", "/v1/chat/completions", lambda context: CompletionReply(context, plans.chat(context)))
+    responses = partial(CompletionReply, endpoint="responses")
+    route("POST", "/v1/responses", lambda context: responses(context, plans.responses(context)))
     route("POST", "/v1/completions", lambda context: TextReply(context, streamed=False))
     route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)

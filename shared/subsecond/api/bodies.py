@@ -65,6 +65,12 @@ class ChatBody(Common):
     messages: Annotated[list[Message], Field(min_length=1)]
 
 
+class ResponsesBody(Common):
+    """Without an input a stored prompt says what is asked."""
+
+    input: str | list[dict[str, Any]] | None = None
+
+
 class TextBody(Common):
     prompt: str | list[str] | list[int] | list[list[int]]
 

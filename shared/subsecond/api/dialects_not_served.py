@@ -11,7 +11,8 @@ import json
 from starlette.responses import Response
 
 from subsecond.api.errors import error_response
-from subsecond.errors import NotFound
+from subsecond.errors import DialectNotSpoken, NotFound, SubsecondError
+from subsecond.model import Endpoint
 
 # What a client's User-Agent begins with or holds, and its remedy. The first that fits is named.
 REMEDIES = (
@@ -39,6 +40,15 @@ def refusal(dialect: str, agent: str, request_id: str) -> Response:
         body = json.dumps({"type": "error", "error": error, "request_id": request_id})
         return Response(body, 404, {"x-request-id": request_id}, media_type="application/json")
     return error_response(NotFound(words, code="api_not_served"), request_id)
+
+
+def with_remedy(error: DialectNotSpoken, endpoint: Endpoint, agent: str) -> SubsecondError:
+    """The error, with what its client can do instead; the same where nothing is known to help."""
+    if endpoint not in SERVED:
+        return error
+    told = NotFound(f"{error.message} Chat completions may be. {_remedy(endpoint, agent.lower())}", code=error.code)
+    told.route = error.route
+    return told
 
 
 def _remedy(dialect: str, agent: str) -> str:

@@ -20,9 +20,8 @@ from subsecond.stats.trace import Trace
 log = logging.getLogger("subsecond")
 
 SERVED = (
-    "POST /v1/chat/completions, /v1/completions, /v1/completions/stream, /v1/completions/batch, /v1/messages, "
-    "/v1/embeddings, "
-    "/v1/cache/explain, /v1/cache/feedback, /v1/cache/invalidate; "
+    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/completions/stream, "
+    "/v1/completions/batch, /v1/embeddings, /v1/cache/explain, /v1/cache/feedback, /v1/cache/invalidate; "
     "GET /v1/models, /v1/models/NAME, /v1/cache/stats, /v1/cache/explain, /dashboard, /health"
 )
 # Of the path that an error repeats.

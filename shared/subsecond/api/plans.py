@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.api.request import RequestContext
 from subsecond.api.response import Plan
-from subsecond.api.usual_body import UsualBody, usual_chat, usual_text
+from subsecond.api.usual_body import UsualBody, usual_chat, usual_responses, usual_text
 from subsecond.api.wire import Asked, DeliveryOptions, to_call
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest
 from subsecond.model import Call, Endpoint
 
 if TYPE_CHECKING:
-    from subsecond.api.bodies import ChatBody, Common, TextBody
+    from subsecond.api.bodies import ChatBody, Common, ResponsesBody, TextBody
 
 OPTIMISE = "x-subsecond-optimise"
 GRANULARITIES = ("token", "sentence")
@@ -26,6 +26,20 @@ def chat(context: RequestContext, endpoint: Endpoint = "chat") -> Plan:
     def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
         checked = usual_chat(body) or _checked_chat(body)
         return _call(context, endpoint, Asked(body, context.raw), checked), delivery(context, checked)
+
+    return plan
+
+
+def responses(context: RequestContext) -> Plan:
+    def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
+        checked = usual_responses(body) or _checked_responses(body)
+        how = delivery(context, checked)
+        if how.sentences:
+            raise InvalidRequest("A response is not told in sentences.", param="x-subsecond-granularity")
+        call = _call(context, "responses", Asked(body, context.raw), checked)
+        if context.gateway.settings.responses_state == "ignore":
+            call = replace(call, rules=replace(call.rules, objects=False))
+        return call, how
 
     return plan
 
@@ -59,6 +73,12 @@ def _checked_chat(body: dict[str, Any]) -> ChatBody:
     from subsecond.api.bodies import ChatBody, check  # noqa: PLC0415 -- as in `batch`
 
     return check(ChatBody, body)
+
+
+def _checked_responses(body: dict[str, Any]) -> ResponsesBody:
+    from subsecond.api.bodies import ResponsesBody, check  # noqa: PLC0415 -- as in `batch`
+
+    return check(ResponsesBody, body)
 
 
 def _checked_text(body: dict[str, Any]) -> TextBody:

@@ -18,9 +18,9 @@ from subsecond.api.stream_encoder import StreamEncoder
 from subsecond.api.wire import DeliveryOptions
 from subsecond.cache.forms import replayed
 from subsecond.dialects.chat import DIALECT as CHAT
-from subsecond.dialects.dialect import Dialect
+from subsecond.dialects.dialect import Dialect, Renamer
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import SubsecondError
+from subsecond.errors import DialectNotSpoken, SubsecondError, UpstreamError
 from subsecond.model import Call, Chunk, Done, Endpoint, Event, Head
 from subsecond.stages.authenticate import Claim
 from subsecond.streaming.json_bytes import dump
@@ -92,10 +92,15 @@ class GuardedResponse(Response):
 
     async def _fail(self, error: SubsecondError, scope: Scope, receive: Receive, send: Send) -> None:
         await self.context.refused(error)
+        if isinstance(error, DialectNotSpoken):
+            from subsecond.api.dialects_not_served import with_remedy  # noqa: PLC0415 -- for those who are refused
+
+            error = with_remedy(error, self.dialect.endpoint, self.context.headers.get("user-agent", ""))
         if not self._started:
             await error_response(error, self.context.trace.request_id, self.dialect)(scope, receive, send)
         elif self._streaming:
-            await write(send, encode(self.dialect.error_event(error.body(), self.events)), more=False)
+            said = error.said if isinstance(error, UpstreamError) else None
+            await write(send, encode(said or self.dialect.error_event(error.body(), self.events)), more=False)
 
 
 class CompletionReply(GuardedResponse):
@@ -126,7 +131,7 @@ class CompletionReply(GuardedResponse):
         """Last event, the end, then the pipeline's writes; the end of the response comes before or after these."""
         trace = self.context.trace
         await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
-        encoder, live = StreamEncoder(options, self.dialect), False
+        encoder, live = StreamEncoder(options, self.dialect, self._renamer()), False
         async for event in events:
             if isinstance(event, Chunk):
                 live = True
@@ -150,12 +155,17 @@ class CompletionReply(GuardedResponse):
                 continue
             sent = True
             body = event.data if isinstance(event, Chunk) else event.recording.payloads[0]
+            body = rename(body) if (rename := self._renamer()) else body
             body = self._body(body, head, options)
             self.context.settle()
             await self.start(send, self._whole_headers(head, body), streaming=False)
             await write(send, body, more=not self.context.ends_early)
         if not self.context.ends_early:
             await write(send, b"", more=False)
+
+    def _renamer(self) -> Renamer | None:
+        """For an answer that was not made for this request."""
+        return None if self.context.trace.source == "upstream" else self.dialect.renamer()
 
     def _whole_headers(self, head: Head, body: bytes) -> Headers:
         headers = response_headers(head, self.context.trace)

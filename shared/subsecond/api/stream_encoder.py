@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from subsecond.api.wire import DeliveryOptions
-from subsecond.dialects.dialect import Dialect
+from subsecond.dialects.dialect import Dialect, Renamer
 from subsecond.model import Chunk
 from subsecond.stats.trace import Trace
 from subsecond.streaming.json_bytes import dump
@@ -17,10 +18,11 @@ from subsecond.streaming.sse import encode
 class StreamEncoder:
     """Turns what was said into events on the wire. The usual chunk passes through as it is."""
 
-    def __init__(self, options: DeliveryOptions, dialect: Dialect) -> None:
+    def __init__(self, options: DeliveryOptions, dialect: Dialect, rename: Renamer | None = None) -> None:
         self._options = options
         self._dialect = dialect
         self._events = 0
+        self._rename = rename
         self._sentences = _BySentence() if options.sentences else None
         self._last: bytes | None = None
 
@@ -29,6 +31,8 @@ class StreamEncoder:
         if chunk.usage and not self._options.usage:
             return b""
         if not chunk.comment:
+            if self._rename:
+                chunk = replace(chunk, data=self._rename(chunk.data))
             self._last = chunk.data
             self._events += 1
             if self._sentences is not None and not chunk.usage:

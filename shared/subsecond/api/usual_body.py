@@ -42,6 +42,14 @@ def usual_chat(body: Mapping[str, Any]) -> UsualBody | None:
     return _usual(body, "")
 
 
+def usual_responses(body: Mapping[str, Any]) -> UsualBody | None:
+    """As `usual_chat`, with an input that is a text or a list of items."""
+    given = body.get("input")
+    if not _is_text(given) and not (isinstance(given, list) and all(isinstance(one, dict) for one in given)):
+        return None
+    return _usual(body, "")
+
+
 def usual_text(body: Mapping[str, Any]) -> UsualBody | None:
     """As `usual_chat`, with one prompt that is a text."""
     prompt = body.get("prompt")

@@ -24,8 +24,14 @@ COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 
 def may_read(call: Call) -> bool:
-    """Who has the upstream keep the answer (`store: true`) expects an object there, which no stored answer makes."""
-    return call.rules.read and not dialect_of(call.endpoint).state(call.body)
+    """Who has the upstream keep the answer expects an object there, which no stored answer makes; who names an object
+    asks for what the request does not say."""
+    return call.rules.read and not _has_state(call)
+
+
+def _has_state(call: Call) -> bool:
+    state = dialect_of(call.endpoint).state(call.body)
+    return state == "names" or (state == "makes" and call.rules.objects)
 
 
 def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
@@ -34,6 +40,8 @@ def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
     use or not (`SUBSECOND_SEMANTIC_TOOLS`): the scope has the very same ones, and `may_serve_others` no calls."""
     rules = call.rules
     if not text or len(text) > COMPARED_TEXT or not rules.similar or not (rules.read or rules.write):
+        return False
+    if _has_state(call):
         return False
     dialect = dialect_of(call.endpoint)
     return dialect.is_one(call.body) and not _wants_more_than_words(call, tools) and not dialect.goes_on(text)
@@ -44,6 +52,8 @@ def _wants_more_than_words(call: Call, tools: bool) -> bool:  # noqa: FBT001 -- 
     body, dialect = call.body, dialect_of(call.endpoint)
     acts = (name for name in dialect.acts if not (tools and name == "tools"))
     if any(body.get(name) for name in acts) or any(map(dialect.forces, map(body.get, dialect.choices))):
+        return True
+    if dialect.wants_probabilities(body):
         return True
     # `logprobs: 0` asks for the chosen token's; False is no number to us.
     of_this_text = map(body.get, dialect.of_this_text)
@@ -69,7 +79,7 @@ def may_coalesce(call: Call) -> bool:
 
 def may_store(call: Call, recording: Recording) -> bool:
     """What could be served to somebody else: complete answers only."""
-    return call.rules.write and recording.finish in COMPLETE
+    return call.rules.write and recording.finish in COMPLETE and not _has_state(call)
 
 
 def lifetime(settings: Settings, call: Call, prompt: Prompt) -> float:

@@ -14,6 +14,7 @@ class Chat(Choices):
     """`POST /v1/chat/completions`."""
 
     endpoint = "chat"
+    name = "OpenAI's chat completions API"
     path = "/chat/completions"
 
     def split(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

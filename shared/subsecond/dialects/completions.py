@@ -13,6 +13,7 @@ class Completions(Choices):
     """`POST /v1/completions` and its relatives."""
 
     endpoint = "text"
+    name = "OpenAI's text completions API"
     path = "/completions"
 
     def split(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

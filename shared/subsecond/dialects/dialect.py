@@ -15,6 +15,7 @@ from subsecond.streaming.disguise import error_in_event
 from subsecond.streaming.json_bytes import dump
 
 Body = Mapping[str, Any]
+Renamer = Callable[[bytes], bytes]
 
 
 class Dialect:
@@ -22,6 +23,8 @@ class Dialect:
     the key. end: what ends a stream behind its last event."""
 
     endpoint: ClassVar[Endpoint]
+    # As its maker calls it.
+    name: ClassVar[str]
     path: ClassVar[str]
     headers: ClassVar[tuple[str, ...]] = ()
     end: ClassVar[bytes] = b""
@@ -75,6 +78,11 @@ class Dialect:
         del body
         return None
 
+    def wants_probabilities(self, body: Body) -> bool:
+        """Whether it asks for the tokens' probabilities, which are of this very text."""
+        del body
+        return False
+
     def forces(self, choice: object) -> bool:
         """Whether this value of one of `choices` forces a call of a tool."""
         return choice not in (None, "auto", "none")
@@ -92,6 +100,11 @@ class Dialect:
     def state(self, body: Body) -> str:
         """What the request has to do with objects that its upstream keeps: `makes` one, `names` one; else empty."""
         return "makes" if body.get("store") is True else ""
+
+    def objects_named(self, body: Body) -> list[str]:
+        """The ids of the objects that it goes on from: they must be the asker's."""
+        del body
+        return []
 
     # Of an answer.
 
@@ -143,6 +156,10 @@ class Dialect:
         del payload
         return False
 
+    def lone_event(self, body: bytes) -> tuple[bytes, ...]:
+        """A body that does not go over, as events for the one client that asked for a stream."""
+        return (body,)
+
     def joined_loosely(self, payloads: Iterable[bytes]) -> bytes | None:
         """A body for the one client that asked for it, of events that do not go over; None where there is none."""
         del payloads
@@ -155,9 +172,20 @@ class Dialect:
         del payload
         return b""
 
-    def renamed(self, payloads: Iterable[bytes]) -> Iterator[bytes]:
-        """The payloads for another request than theirs: none of their ids leads to an object that somebody has."""
-        yield from payloads
+    def renamer(self) -> Renamer | None:
+        """For the payloads of one answer, one after the other, when another request has it than the one that it was
+        made for: none of their ids leads to an object that somebody has. None: no id leads to any."""
+        return None
+
+    def object_ids(self, payload: bytes) -> list[str]:
+        """The ids of objects that the upstream keeps from now on, where an event or a body names new ones."""
+        del payload
+        return []
+
+    def ends(self, payload: bytes) -> bool:
+        """Whether it is an event after which a client may act on all that was said."""
+        del payload
+        return False
 
     def error_body(self, error: Body, status: int, request_id: str) -> Body:
         """The body of a failure. error: OpenAI's object `{"error": ...}`."""

@@ -9,6 +9,7 @@ class Embeddings(Choices):
     """`POST /v1/embeddings`."""
 
     endpoint = "embeddings"
+    name = "OpenAI's embeddings API"
     path = "/embeddings"
 
 

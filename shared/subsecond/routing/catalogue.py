@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from subsecond.aws.secrets import STORES, secret_at_start
 from subsecond.config import Settings
 from subsecond.errors import InvalidRequest, NotFound
+from subsecond.model import Endpoint
 
 Capability: TypeAlias = Literal["json_schema", "tools", "vision"]
 VARIABLE = "SUBSECOND_CATALOGUE"
@@ -39,7 +40,8 @@ class Tier(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where models are asked. `key` is the key itself, `secret` where it lies (as SUBSECOND_UPSTREAM_SECRET). kind: as
-    SUBSECOND_UPSTREAM_KIND; empty where the address tells it. region: of Bedrock, which has no address here."""
+    SUBSECOND_UPSTREAM_KIND; empty where the address tells it. region: of Bedrock, which has no address here. dialects:
+    as SUBSECOND_UPSTREAM_DIALECTS."""
 
     name: str
     url: str
@@ -47,6 +49,7 @@ class Server:
     secret: str = ""
     kind: str = ""
     region: str = ""
+    dialects: str = ""
 
     def settings(self, settings: Settings) -> Settings:
         """The settings of an upstream adapter for it."""
@@ -60,6 +63,7 @@ class Server:
             upstream_key=self.key,
             upstream_secret=self.secret,
             upstream_kind=self.kind,
+            upstream_dialects=self.dialects,
         )
 
 
@@ -107,6 +111,8 @@ class Model:
     fallbacks: tuple[str, ...] = ()
     list_prompts: bool = False
     templates: Templates | None = None
+    # What it is asked in; empty: all that its server speaks.
+    dialects: frozenset[Endpoint] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,23 @@ class Catalogue:
         if found is None:
             raise unknown(name, (*self.models, *self.aliases))
         return found
+
+    def speaking(self, endpoint: Endpoint, spoken: Mapping[str, frozenset[Endpoint]]) -> Catalogue:
+        """Of the models that speak this dialect alone, so that none of the others is chosen or stands in. spoken: what
+        each server speaks, by its name."""
+        names = [one.name for one in self.models.values() if endpoint in (one.dialects or spoken[one.server])]
+        if len(names) == len(self.models):
+            return self
+        models = {name: self.models[name] for name in names}
+        for name, one in models.items():
+            if not models.keys() >= set(one.fallbacks):
+                models[name] = replace(one, fallbacks=tuple(other for other in one.fallbacks if other in models))
+        left = {
+            name: tuple(models[one.name] for one in alias.models if one.name in models)
+            for name, alias in self.aliases.items()
+        }
+        aliases = {name: replace(self.aliases[name], models=some) for name, some in left.items() if some}
+        return Catalogue(models, aliases, self.servers)
 
     def equivalents(self, model: Model) -> Iterable[Model]:
         """Its group's other deployments."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from time import time
 
-from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, SubsecondError, UpstreamError
+from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, DialectNotSpoken, SubsecondError, UpstreamError
 
 # Statuses below 500 that another model may not answer with: it was slow (408), too early (425) or busy (429).
 ELSEWHERE = frozenset({408, 425, 429})
@@ -41,7 +41,7 @@ def worth_another(error: BaseException) -> bool:
     """Whether another model may do better. Not so where the request is at fault, or no time is left."""
     if not isinstance(error, SubsecondError) or isinstance(error, DeadlineExceeded):
         return False
-    if is_full(error):
+    if is_full(error) or isinstance(error, DialectNotSpoken):
         return True
     said = error.body()["error"]
     if said.get("code") in FINAL_CODES or said.get("type") in FINAL_CODES:
@@ -51,7 +51,7 @@ def worth_another(error: BaseException) -> bool:
 
 def is_the_models(error: BaseException) -> bool:
     """Whether the model has failed: neither the request is at fault nor its length, whatever the status says it in."""
-    return worth_another(error) and not is_full(error)
+    return worth_another(error) and not is_full(error) and not isinstance(error, DialectNotSpoken)
 
 
 def wished_rest(error: SubsecondError) -> float | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from subsecond.aws.secrets import parse
+from subsecond.model import Endpoint
 from subsecond.routing.catalogue import (
     VARIABLE,
     Alias,
@@ -96,7 +97,8 @@ class ServerShape(_Shape):
     region: Annotated[str, Field(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")] = ""
     key: str = ""
     secret: Annotated[str, AfterValidator(_secret)] = ""
-    kind: Literal["", "openai", "azure", "bedrock", "simulator", "unknown"] = ""
+    kind: Literal["", "openai", "azure", "bedrock", "anthropic", "simulator", "unknown"] = ""
+    dialects: frozenset[Endpoint] = frozenset()
 
 
 class TemplatesShape(_Shape):
@@ -121,6 +123,7 @@ class ModelShape(_Shape):
     group: Name = ""
     fallbacks: tuple[Name, ...] = ()
     list_prompts: bool = False
+    dialects: frozenset[Endpoint] = frozenset()
     templates: TemplatesShape | None = None
 
 
@@ -200,7 +203,8 @@ def _server(name: str, given: ServerShape) -> Server:
         raise _wrong(f"upstream {name!r}", "region", "a region of Bedrock has neither url nor key, and no other kind")
     if not (given.region or given.url):
         raise _wrong(f"upstream {name!r}", "url", "it is missing")
-    return Server(name, given.url, given.key, given.secret, given.kind, given.region)
+    spoken = ",".join(sorted(given.dialects))
+    return Server(name, given.url, given.key, given.secret, given.kind, given.region, spoken)
 
 
 def _models(given: ModelShape, servers: Mapping[str, Server], templates: Mapping[str, Template]) -> list[Model]:
@@ -225,6 +229,7 @@ def _models(given: ModelShape, servers: Mapping[str, Server], templates: Mapping
         fallbacks=tuple(dict.fromkeys(given.fallbacks)),
         list_prompts=given.list_prompts,
         templates=_chosen(entry, given.templates, templates),
+        dialects=given.dialects,
     )
     if not upstreams[1:]:
         return [replace(model, server="".join(upstreams))]

@@ -13,13 +13,14 @@ from typing import Any
 
 from subsecond.config import Settings
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import InvalidRequest
-from subsecond.model import Call, Tenant
+from subsecond.errors import DialectNotSpoken, InvalidRequest
+from subsecond.model import Call, Endpoint, Tenant
 from subsecond.routing import difficulty, templates
 from subsecond.routing.catalogue import Alias, Capability, Catalogue, Model, Tier, load
 from subsecond.routing.health import Prediction
 from subsecond.routing.selection import Choice, RequestFeatures, RoutingPolicy, listed, select
 from subsecond.stats.trace import Attempt
+from subsecond.upstreams.kind import dialects_of
 
 # Conversations whose model is remembered.
 CONVERSATIONS = 10_000
@@ -84,8 +85,16 @@ class Route:
 class Router:
     """Used from one event loop. `score`: a text's difficulty; None where it is switched off."""
 
-    def __init__(self, catalogue: Catalogue, policy: RoutingPolicy, scorer: difficulty.Scorer | None) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        policy: RoutingPolicy,
+        scorer: difficulty.Scorer | None,
+        spoken: Mapping[str, frozenset[Endpoint]] | None = None,
+    ) -> None:
         self.catalogue = catalogue
+        self._spoken = spoken
+        self._speaking: dict[Endpoint, Catalogue] = {}
         self._policy = policy
         self._ranks = difficulty.Ranks()
         self._previous_model: OrderedDict[str, str] = OrderedDict()
@@ -99,7 +108,22 @@ class Router:
         if catalogue is None:
             return None
         policy = RoutingPolicy(settings.quality, settings.prefer, settings.expected_answer, settings.output_reserve)
-        return cls(catalogue, policy, difficulty.load(settings.difficulty))
+        spoken = {name: dialects_of(server.settings(settings)) for name, server in catalogue.servers.items()}
+        spoken[""] = dialects_of(settings)
+        return cls(catalogue, policy, difficulty.load(settings.difficulty), spoken)
+
+    def known(self, call: Call) -> Catalogue:
+        """The models that speak the call's dialect. Raises NotFound for a name that there is not, DialectNotSpoken for
+        one that has none of them."""
+        self.catalogue.find(call.model)
+        endpoint = call.endpoint
+        found = self._speaking.get(endpoint)
+        if found is None:
+            found = self.catalogue.speaking(endpoint, self._spoken) if self._spoken else self.catalogue
+            self._speaking[endpoint] = found
+        if call.model not in found.models and call.model not in found.aliases:
+            raise DialectNotSpoken(dialect_of(endpoint).name)
+        return found
 
     def route(
         self,
@@ -112,7 +136,8 @@ class Router:
     ) -> Route:
         """Raises what `select` raises. predict: by a model's name; the catalogue's priors without it. now:
         monotonic seconds."""
-        found = self.catalogue.find(call.model)
+        catalogue = self.known(call)
+        found = catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
         overrides = overrides or RoutingOverrides()
         texts = user_texts(call)
@@ -134,7 +159,7 @@ class Router:
         )
         models = alias.models if alias else ()
         choice = select(
-            features, self.catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._policy
+            features, catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._policy
         )
         if alias:
             self._keep(key, choice.model.name)
@@ -143,7 +168,8 @@ class Router:
     def answered(self, route: Route, name: str) -> None:
         """The model `name` answers. Where it does so in place of another deployment of its group, the conversation
         stays there: its prefix lies in that one's cache now."""
-        if route.alias and route.choice.model in self.catalogue.equivalents(self.catalogue.models[name]):
+        alike = {one.name for one in self.catalogue.equivalents(self.catalogue.models[name])}
+        if route.alias and route.choice.model.name in alike:
             self._keep(route.conversation, name)
 
     def _wants_score(self, found: Model | Alias) -> bool:

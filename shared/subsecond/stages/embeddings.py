@@ -89,7 +89,7 @@ class Embeddings:
         counted_in(trace.counts)
         trace.model, trace.operation = call.model, call.endpoint
         with trace.step(Step.PREPARE):
-            self.models.know(call.model)
+            self.models.know(call)
             terms = self.keying.terms(call.model, tenant)
             ignored, behind = terms.left_out, wall(call, tenant, terms.scope).encode()
             items = items_of(call.body, ignored) if self.settings.embeddings_bytes else None

@@ -17,6 +17,6 @@ def prepare(models: Models, keying: KeyPolicy, tenant: Tenant, call: Call, trace
     """The value that travels through the other stages. Raises NotFound for a model that the catalogue does not have."""
     trace.model, trace.operation = call.model, call.endpoint
     with trace.step(Step.PREPARE):
-        models.know(call.model)
+        models.know(call)
         terms = keying.terms(call.model, tenant)
         return Request(tenant, call, keyed(call, tenant, terms), trace, terms)

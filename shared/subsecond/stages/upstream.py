@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from subsecond.errors import SubsecondError
-from subsecond.model import Call, Done, Event, Head, Request
+from subsecond.dialects.lookup import dialect_of
+from subsecond.errors import DialectNotSpoken, SubsecondError
+from subsecond.model import Call, Done, Endpoint, Event, Head, Request
 from subsecond.ports import Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import SemanticBudget
@@ -29,18 +30,24 @@ MODELS = "/models"
 @dataclass(frozen=True, slots=True)
 class Models:
     """The stage's parts. routed: None without a catalogue; then every name goes to the one upstream; lists: where that
-    takes lists of prompts. semantic_budget: the time that models leave for looking at similar questions."""
+    takes lists of prompts. semantic_budget: the time that models leave for looking at similar questions. spoken: the
+    dialects of the one upstream."""
 
     upstream: Upstream
     admission: Admission
     routed: Routed | None = None
     lists: Lists | None = None
     semantic_budget: SemanticBudget = field(default_factory=SemanticBudget)
+    spoken: frozenset[Endpoint] = frozenset(get_args(Endpoint))
 
-    def know(self, name: str) -> None:
-        """Raises NotFound with the nearest names, where there is a catalogue."""
-        if self.routed:
-            self.routed.router.catalogue.find(name)
+    def know(self, call: Call) -> None:
+        """Raises NotFound with the nearest names, where there is a catalogue; DialectNotSpoken."""
+        if self.routed and call.endpoint != "embeddings":
+            self.routed.router.known(call)
+        elif self.routed:
+            self.routed.router.catalogue.find(call.model)
+        elif call.endpoint not in self.spoken:
+            raise DialectNotSpoken(dialect_of(call.endpoint).name)
 
     async def ask(self, request: Request, call: Call) -> AsyncGenerator[Event]:
         """The one upstream: Head once the answer has begun and is no error, then what is said as it is said, then Done.

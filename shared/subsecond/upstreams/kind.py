@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import cast, get_args
 from urllib.parse import urlsplit
 
 from subsecond.cache.fields_left_out import Kind
 from subsecond.config import Settings
+from subsecond.model import Endpoint
 
 # Adapters of one kind of server alone, also as a part of a module's dotted name. `openai` asks any server.
 _ADAPTERS: tuple[Kind, ...] = ("azure", "bedrock", "simulator")
@@ -23,6 +25,30 @@ _HOSTS: tuple[tuple[str, Kind], ...] = (
 )
 # How Bedrock's hosts begin (`bedrock-runtime.REGION.amazonaws.com`), and how they end.
 _BEDROCK, _AWS = ".bedrock", (".amazonaws.com", ".api.aws")
+
+
+# What a server speaks, by its kind. One that nobody knows is asked in any dialect: its 404 is then told as such.
+_SPOKEN: Mapping[Kind, frozenset[Endpoint]] = {
+    "openai": frozenset({"chat", "text", "embeddings", "responses"}),
+    "azure": frozenset({"chat", "text", "embeddings", "responses"}),
+    "bedrock": frozenset({"chat", "text", "embeddings"}),
+    "anthropic": frozenset({"chat", "messages"}),
+    "simulator": frozenset(get_args(Endpoint)),
+    "unknown": frozenset(get_args(Endpoint)),
+}
+
+
+def dialects_of(settings: Settings) -> frozenset[Endpoint]:
+    """As `SUBSECOND_UPSTREAM_DIALECTS` or the catalogue's `dialects` says, else by the kind. ValueError names a dialect
+    that there is not."""
+    if not settings.upstream_dialects:
+        return _SPOKEN[kind_of(settings)]
+    found = [one.strip() for one in settings.upstream_dialects.split(",")]
+    for one in found:
+        if one not in get_args(Endpoint):
+            told = ", ".join(get_args(Endpoint))
+            raise ValueError(f"SUBSECOND_UPSTREAM_DIALECTS: {one[:40]!r} is no dialect. Dialects: {told}")
+    return frozenset(cast("list[Endpoint]", found))
 
 
 def kind_of(settings: Settings) -> Kind:

@@ -53,7 +53,7 @@ class LiveAnswer:
         if call.form == "whole":
             answer._take(Chunk(reply.body))
             return answer
-        for payload in dialect.to_stream(reply.body) or (reply.body,):
+        for payload in dialect.to_stream(reply.body) or dialect.lone_event(reply.body):
             answer._take(Chunk(payload, dialect.is_usage_only(payload), name=dialect.event_name(payload)))
         return answer
 

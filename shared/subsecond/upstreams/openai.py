@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from subsecond.aws.secrets import parse
 from subsecond.config import Settings
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import Unavailable, UpstreamError
+from subsecond.errors import DialectNotSpoken, Unavailable, UpstreamError
 from subsecond.model import Call
 from subsecond.ports import EventStream, Reply
 from subsecond.resending import count
@@ -24,6 +24,8 @@ from subsecond.upstreams.request_body import UsageRefusals, adds_usage, names_it
 from subsecond.upstreams.time_limits import Clock
 from subsecond.upstreams.wire import Wire
 
+# What servers answer to a path that they do not have.
+_NO_PATH = frozenset({404, 405, 501})
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -44,6 +46,15 @@ def checked(settings: Settings) -> Settings:
             # Unquoted: whoever mistakes the two settings puts the key itself here.
             raise ValueError("SUBSECOND_UPSTREAM_SECRET is not like secretsmanager:NAME#FIELD or ssm:NAME") from None
     return settings
+
+
+def _is_of_the_path(error: UpstreamError, call: Call) -> bool:
+    """Whether the server has no such path. Chat is what every server here speaks; elsewhere a 404 may be about what the
+    request names: a model, a response, an item."""
+    if call.endpoint in ("chat", "text") or error.status not in _NO_PATH:
+        return False
+    said = error.message.lower()
+    return not any(word in said for word in ("model", "resp", "item", "conversation", "prompt", call.model.lower()))
 
 
 def _is_address(text: str) -> bool:
@@ -72,6 +83,8 @@ class OpenAIUpstream:
         try:
             return await self._asked(call, clock, usage=usage)
         except UpstreamError as error:
+            if _is_of_the_path(error, call):
+                raise DialectNotSpoken(dialect_of(call.endpoint).name) from error
             if not usage or not names_it(error):
                 raise
         count()

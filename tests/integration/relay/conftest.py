@@ -14,12 +14,14 @@ KEY, UPSTREAM_KEY = "sk-test", "sk-upstream-0123456789"
 
 class Server:
     """`answer(body, nth)` gives the pieces to send: bytes, and events to wait for. requests: the bodies as they
-    came; paths: where they went."""
+    came; heads, in lower case, and paths: of these. left: a client has closed its connection."""
 
     def __init__(self, answer):
         self.answer = answer
         self.requests = []
         self.paths = []
+        self.heads = []
+        self.left = asyncio.Event()
         self.port = 0
 
     @property
@@ -32,11 +34,15 @@ class Server:
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             raw = await reader.readexactly(int(length.split(b":")[1]))
             self.requests.append(raw)
+            self.heads.append(head.lower())
             self.paths.append(head.split(b" ", 2)[1].decode())
             for step in self.answer(json.loads(raw), len(self.requests)):
                 if isinstance(step, bytes):
                     writer.write(step)
                     await writer.drain()
+                elif step is self.left:
+                    await asyncio.wait_for(reader.read(1), 10)
+                    self.left.set()
                 else:
                     await asyncio.wait_for(step.wait(), 10)
         except (ConnectionError, asyncio.IncompleteReadError):
