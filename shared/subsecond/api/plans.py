@@ -25,7 +25,7 @@ def chat(context: RequestContext, endpoint: Endpoint = "chat") -> Plan:
 
     def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
         checked = usual_chat(body) or _checked_chat(body)
-        return _call(context, endpoint, Asked(body, context.raw), checked), delivery(context, checked)
+        return _call(context, endpoint, Asked(body, context.raw), checked), delivery(context, checked, endpoint)
 
     return plan
 
@@ -33,13 +33,10 @@ def chat(context: RequestContext, endpoint: Endpoint = "chat") -> Plan:
 def responses(context: RequestContext) -> Plan:
     def plan(body: dict[str, Any]) -> tuple[Call, DeliveryOptions]:
         checked = usual_responses(body) or _checked_responses(body)
-        how = delivery(context, checked)
-        if how.sentences:
-            raise InvalidRequest("A response is not told in sentences.", param="x-subsecond-granularity")
         call = _call(context, "responses", Asked(body, context.raw), checked)
         if context.gateway.settings.responses_state == "ignore":
             call = replace(call, rules=replace(call.rules, objects=False))
-        return call, how
+        return call, delivery(context, checked, "responses")
 
     return plan
 
@@ -48,7 +45,7 @@ def texts(context: RequestContext, body: dict[str, Any], *, streamed: bool) -> t
     """One call for each prompt. Token arrays are one prompt each, and passed through."""
     filled = _with_default_model(context, body)
     checked = usual_text(filled) or _checked_text(filled)
-    how, prompt = delivery(context, checked), checked.prompt
+    how, prompt = delivery(context, checked, "text"), checked.prompt
     if not isinstance(prompt, list) or not prompt or isinstance(prompt[0], int):
         raw = context.raw if "model" in body else None
         return [_call(context, "text", Asked(filled, raw, streamed=streamed), checked)], how
@@ -87,10 +84,11 @@ def _checked_text(body: dict[str, Any]) -> TextBody:
     return check(TextBody, body)
 
 
-def delivery(context: RequestContext, checked: Common | UsualBody) -> DeliveryOptions:
+def delivery(context: RequestContext, checked: Common | UsualBody, endpoint: Endpoint) -> DeliveryOptions:
     granularity = context.headers.get("x-subsecond-granularity", "token")
-    if granularity not in GRANULARITIES:
-        wanted = " or ".join(GRANULARITIES)
+    offered = GRANULARITIES if dialect_of(endpoint).in_sentences else GRANULARITIES[:1]
+    if granularity not in offered:
+        wanted = " or ".join(offered)
         raise InvalidRequest(
             f"x-subsecond-granularity: {wanted}, not {granularity!r}.", param="x-subsecond-granularity"
         )
