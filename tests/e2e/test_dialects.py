@@ -18,15 +18,15 @@ OPENAI = {401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError
 
 @dataclass(frozen=True)
 class Kind:
-    """A client: its program, its dialect where the program has several, and the classes of its errors by status."""
+    """A client: its program, the dialect that it speaks, and the classes of its errors by status."""
 
     program: str
+    dialect: str
     errors: dict
-    dialect: str = ""
 
     @property
     def words(self):
-        return {"dialect": self.dialect} if self.dialect else {}
+        return {"dialect": self.dialect} if self.program in SEVERAL else {}
 
 
 def classes(prefix, *words):
@@ -36,16 +36,19 @@ def classes(prefix, *words):
 NAMES = ("Authentication", "ModelNotFound", "RateLimit")
 PYDANTIC = classes("Model", "Authentication", "NotFound", "RateLimit")
 VERCEL = dict.fromkeys((401, 404, 429), "AI_APICallError")
+# Programs that are told which dialect to speak.
+SERVED = ("messages",)
+SEVERAL = ("pydantic_ai_python.py", "langchain_dialects.py", "ai_sdk_dialects.mjs")
 KINDS = {
-    "openai": Kind("openai_responses.py", OPENAI),
-    "openai-agents": Kind("agents_python.py", OPENAI),
-    "anthropic": Kind("anthropic_python.py", OPENAI),
-    "pydantic-ai-openai": Kind("pydantic_ai_python.py", PYDANTIC, "responses"),
-    "pydantic-ai-anthropic": Kind("pydantic_ai_python.py", PYDANTIC, "messages"),
-    "langchain-openai": Kind("langchain_dialects.py", classes("OpenAI", *NAMES), "responses"),
-    "langchain-anthropic": Kind("langchain_dialects.py", classes("Anthropic", *NAMES), "messages"),
-    "ai-sdk-openai": Kind("ai_sdk_dialects.mjs", VERCEL, "responses"),
-    "ai-sdk-anthropic": Kind("ai_sdk_dialects.mjs", VERCEL, "messages"),
+    "openai": Kind("openai_responses.py", "responses", OPENAI),
+    "openai-agents": Kind("agents_python.py", "responses", OPENAI),
+    "anthropic": Kind("anthropic_python.py", "messages", OPENAI),
+    "pydantic-ai-openai": Kind("pydantic_ai_python.py", "responses", PYDANTIC),
+    "pydantic-ai-anthropic": Kind("pydantic_ai_python.py", "messages", PYDANTIC),
+    "langchain-openai": Kind("langchain_dialects.py", "responses", classes("OpenAI", *NAMES)),
+    "langchain-anthropic": Kind("langchain_dialects.py", "messages", classes("Anthropic", *NAMES)),
+    "ai-sdk-openai": Kind("ai_sdk_dialects.mjs", "responses", VERCEL),
+    "ai-sdk-anthropic": Kind("ai_sdk_dialects.mjs", "messages", VERCEL),
 }
 
 
@@ -80,9 +83,11 @@ def do(kind, programs, target):
     return done
 
 
-@pytest.fixture
-def target(direct):
-    return direct
+@pytest.fixture(params=["direct", "subsecond"])
+def target(request, kind):
+    if request.param == "subsecond" and kind.dialect not in SERVED:
+        pytest.skip("Subsecond does not serve this dialect.")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -91,14 +96,14 @@ def asked(request):
     return {"model": MODEL, "prompt": f"{request.node.name}: the weather in Rome, and the weather in Oslo?"}
 
 
-def test_it_gets_a_text_and_the_same_in_pieces(do, asked):
-    whole = do("text", **asked)
+def test_it_gets_a_text_in_pieces_and_the_same_at_once_and_again(do, asked):
+    streamed, whole, replayed = (do(action, **asked) for action in ("stream", "text", "stream"))
     assert len(whole["text"].split()) == 24
     assert whole["usage"]["completion"] == 24
-    streamed = do("stream", **asked)
-    assert len(streamed["pieces"]) > 1
-    assert "".join(streamed["pieces"]) == streamed["text"] == whole["text"]
-    assert streamed["usage"] == whole["usage"]
+    for seen in (streamed, replayed):
+        assert len(seen["pieces"]) > 1
+        assert "".join(seen["pieces"]) == seen["text"] == whole["text"]
+        assert seen["usage"] == whole["usage"]
 
 
 def test_it_makes_two_calls_at_once_and_gets_words_for_their_results(do, asked):
@@ -139,30 +144,36 @@ def test_an_error_in_mid_stream_is_an_error_to_it(do, asked):
 
 def test_the_same_request_again_has_the_same_answer(do, simulator, target, asked):
     first, again = do("text", **asked), do("text", **asked)
-    assert first == again
+    assert (first["text"], first["usage"]) == (again["text"], again["usage"])
     assert simulator.stats()["completed"] == (1 if target.caches else 2)
+    if "cache" in again:
+        assert (again["cache"] or "").endswith("detail=exact") == target.caches
 
 
-@pytest.mark.parametrize("program", ["openai_responses.py", "anthropic_python.py"])
-def test_a_thought_comes_with_the_answer_and_may_be_given_back(programs, target, asked, program):
-    seen = programs(program).do(target, "thoughts", **asked)
+@pytest.mark.parametrize("kind", ["openai", "anthropic"], indirect=True)
+def test_a_thought_comes_with_the_answer_and_may_be_given_back(do, asked):
+    seen = do("thoughts", **asked)
     assert len(seen["thought"].split()) > 3
     assert len(seen["text"].split()) == 24
 
 
-def test_a_response_can_be_fetched_its_input_listed_and_it_can_be_deleted(programs, target, asked):
-    seen = programs("openai_responses.py").do(target, "kept", **asked)
+@pytest.mark.parametrize("kind", ["openai"], indirect=True)
+def test_a_response_can_be_fetched_its_input_listed_and_it_can_be_deleted(do, asked):
+    seen = do("kept", **asked)
     assert seen == {"same": True, "asked": asked["prompt"], "gone": 404}
 
 
-def test_calls_may_be_answered_by_the_response_in_which_they_were(programs, target, asked):
-    seen = programs("openai_responses.py").do(target, "tools", **asked, store=True)
+@pytest.mark.parametrize("kind", ["openai"], indirect=True)
+def test_calls_may_be_answered_by_the_response_in_which_they_were(do, asked):
+    seen = do("tools", **asked, store=True)
     assert len(seen["calls"]) == 2
     assert len(seen["text"].split()) == 24
 
 
-def test_tokens_are_counted_before_they_are_sent_and_models_are_listed(programs, target, asked):
-    seen = programs("anthropic_python.py").do(target, "counted", **asked)
+@pytest.mark.parametrize("kind", ["anthropic"], indirect=True)
+@pytest.mark.parametrize("target", ["direct"], indirect=True)
+def test_tokens_are_counted_before_they_are_sent_and_models_are_listed(do, asked):
+    seen = do("counted", **asked)
     assert seen["counted"] == seen["found"] > 0
     assert MODEL not in seen["models"]
     assert "sim-t50-i5-n32" in seen["models"]
