@@ -6,8 +6,10 @@ from starlette.responses import Response
 
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
+from subsecond.errors import UpstreamUnreachable
 from subsecond.resending import counted_in
 from subsecond.stats.trace import Step
+from subsecond.streaming.disguise import error_in
 from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump
 
@@ -30,8 +32,8 @@ def model(context: RequestContext) -> Response:
 
         await context.authenticate()
         _, listed = await _listed(context)
-        data = (parsed(listed) or {}).get("data")
-        found = {str(one.get("id")): one for one in data or () if isinstance(one, dict)}
+        data = parsed(listed).get("data")
+        found = {str(one.get("id")): one for one in data if isinstance(one, dict)} if isinstance(data, list) else {}
         name = context.name
         if name not in found:
             raise unknown(name, found)
@@ -41,7 +43,8 @@ def model(context: RequestContext) -> Response:
 
 
 async def _listed(context: RequestContext) -> tuple[str, bytes]:
-    """The models that there are, as OpenAI's list object; some servers answer with the bare array."""
+    """The models that there are, as OpenAI's list object; some servers answer with the bare array. Raises the error
+    that comes in its place, whatever its status was."""
     if routed := context.gateway.models.routed:
         return JSON, dump(routed.router.catalogue.listing())
     context.watch()
@@ -50,8 +53,12 @@ async def _listed(context: RequestContext) -> tuple[str, bytes]:
     counted_in(trace.counts)
     with trace.step(Step.UPSTREAM):
         reply = await context.gateway.models.listed(context.deadline(None), trace)
-    await context.gateway.record(trace)
     found = parsed(reply.body)
-    return (
-        (JSON, dump({"object": "list", "data": found})) if isinstance(found, list) else (reply.content_type, reply.body)
-    )
+    if error := error_in(found):
+        raise error
+    if not isinstance(found, dict | list):
+        raise UpstreamUnreachable("The upstream's list of models is not JSON.")
+    await context.gateway.record(trace)
+    if isinstance(found, list):
+        return JSON, dump({"object": "list", "data": found})
+    return reply.content_type, reply.body

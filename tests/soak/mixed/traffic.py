@@ -176,7 +176,9 @@ class Client:
     async def look(self) -> None:
         """The other routes."""
         path = self._random.choice(("/v1/cache/stats", "/v1/models", "/dashboard", "/health"))
-        await self._ask_otherwise(f"GET {path}", path)
+        answer = await self._ask_otherwise(f"GET {path}", path)
+        if path == "/v1/models" and answer.status == 200 and b'"data":[{' not in answer.body:
+            self._judge.wrong.append(f"no list of models: {answer}")
 
     async def _ask_otherwise(self, kind: str, path: str, body: bytes = b"") -> Answer:
         sent = self._sent(kind, Question(""))
