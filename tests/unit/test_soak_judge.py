@@ -77,6 +77,7 @@ def test_a_deleted_answer_is_wrong_from_the_next_question_on():
 def test_another_phrasing_answers_a_question_of_its_family_alone():
     one, other = family(3, 0), family(3, 1)
     assert checked(whole(other.right(), 1, "subsecond; hit; detail=semantic"), question=one) == []
+    assert len(checked(whole(other.right(), 1), question=one)) == 1
     assert len(checked(whole(family(4, 0).right(), 1, "subsecond; hit; detail=semantic"), question=one)) == 1
 
 

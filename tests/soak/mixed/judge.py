@@ -42,7 +42,8 @@ class Judge:
             self._say(f"{error!r} in the answer", question, answer)
             return
         rights = [question.right()]
-        if question.near and "hit" in answer.headers.get("cache-status", "") + "collapsed":
+        told = answer.headers.get("cache-status", "")
+        if question.near and ("hit" in told or "collapsed" in told):
             rights += question.right_too()
         if not any(text == right if complete else right.startswith(text) for right in rights):
             self._say(f"the text {text!r} in place of {rights}", question, answer)
