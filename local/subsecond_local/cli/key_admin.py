@@ -93,6 +93,10 @@ class KeyTable:
         self._disable(found[0])
         return self._get(found[0].hash) or found[0]
 
+    def delete(self, token: str) -> None:
+        """Take the key out of the table: for one that nobody needs to find there any more."""
+        self.dynamodb.delete_item(TableName=self.table, Key={"pk": {"S": PARTITION}, "sk": {"S": hash_of(token)}})
+
     def is_revoked(self, token: str) -> bool:
         key = self._get(hash_of(token))
         return key is not None and key.disabled

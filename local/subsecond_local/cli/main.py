@@ -17,6 +17,7 @@ from subsecond_local.replay import command as replay_command
 from subsecond_local.run import run_config
 from subsecond_local.run.ports import count, port_number
 from subsecond_local.run.stack import reach
+from subsecond_local.verify import command as verify_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         "replay": replay_command,
         "optimize": optimise_command,
         "route": route_command,
+        "verify": verify_command,
     }
     if options.command in others:
         return int(others[options.command].run(options, os.environ))
@@ -106,6 +108,7 @@ def command_line() -> argparse.ArgumentParser:
     eval_command.add_to(commands)
     replay_command.add_to(commands)
     route_command.add_to(commands)
+    verify_command.add_to(commands)
     return parser
 
 

@@ -34,7 +34,8 @@ class Deployed:
         self.key = ""
         self.outputs: dict[str, str] = {}
         self._aws = dict(aws)
-        self._gateway = urlsplit(aws["AWS_ENDPOINT_URL"]).netloc
+        self.endpoint = aws["AWS_ENDPOINT_URL"]
+        self._gateway = urlsplit(self.endpoint).netloc
 
     def client(self, service: str) -> Any:
         import boto3  # noqa: PLC0415 (slow to import)
@@ -178,7 +179,7 @@ class Deployed:
 
         log: where its output goes.
         """
-        function = self._streaming(python, built, {})
+        function = self.streaming(python, built, {})
         with log.open("wb") as output:
             cold, warm = asyncio.run(self._stream_through(function, output))
         print(f"  a stream through the built function: first byte {cold * 1000:.0f} ms cold, {warm * 1000:.0f} ms warm")
@@ -187,7 +188,7 @@ class Deployed:
         """The built function with the stack's settings for Bedrock, against the stand-in at that address: an answer,
         whole and streamed, signed with what the layer holds of botocore."""
         expect("the policy for models", self.physical("AskModels") != "", expected=True)
-        function = self._streaming(python, built, {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": address})
+        function = self.streaming(python, built, {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": address})
         with log.open("wb") as output:
             asyncio.run(self._ask_bedrock(function, output))
 
@@ -213,7 +214,7 @@ class Deployed:
         finally:
             connection.close()
 
-    def _streaming(self, python: Path, built: Path, more: Mapping[str, str]) -> Function:
+    def streaming(self, python: Path, built: Path, more: Mapping[str, str]) -> Function:
         deployed = self.client("lambda").get_function_configuration(FunctionName=self.physical("Streaming"))
         layer = built / "Shared"
         return Function(

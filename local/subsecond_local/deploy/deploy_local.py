@@ -2,7 +2,8 @@
 
 Validate, build, deploy to ministack with plain `sam deploy`, make a key, call the functions, wait for the stored answer
 in the index, look at what was made, update, run the built streaming function under the Lambda host, stream through it,
-ask it in other words, deploy once more with Bedrock as the upstream and ask a stand-in of it, delete. Without a Python
+ask it in other words, have `subsecond verify` look at all of it, deploy once more with Bedrock as the upstream and ask
+a stand-in of it, delete. Without a Python
 of the functions' version it fails, because imports must come from the built layer; with ALLOW_SKIP=1 it says so and
 does nothing.
 """
@@ -21,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from subsecond_local.deploy import deploy_tools
+from subsecond_local.deploy import deploy_tools, deploy_verify
 from subsecond_local.deploy.deploy_checks import Deployed
 from subsecond_local.emulator import aws_emulator
 from subsecond_local.errors import LocalError
@@ -132,6 +133,8 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
     log = bench.scratch / "streaming.log"
     with log_of_failure(log):
         deployed.check_streaming(bench.python, bench.built, log)
+    with log_of_failure(log):
+        deploy_verify.check(deployed, bench.sam.environ, bench.python, bench.built, log)
     deploy(bench, **{**stack, "Upstream": "bedrock"}, MemorySize="1536")
     with log_of_failure(log):
         deployed.check_bedrock(bench.python, bench.built, log, f"http://{HOST}:{bedrock}")
