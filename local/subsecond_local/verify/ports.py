@@ -79,8 +79,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What Lambda says of one invocation. request: the x-request-id of what it answered, empty where it was warmed. init_ms, restore_ms:
-    of its environment's start, where it had one."""
+    """What Lambda says of one invocation. request: the x-request-id of what it answered, empty where it was warmed.
+    init_ms, restore_ms: of its environment's start, where it had one."""
 
     request_id: str
     billed_ms: float

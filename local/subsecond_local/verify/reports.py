@@ -22,7 +22,7 @@ OURS = f'{{ $.partition = "{PARTITION}" || $.message = "prewarmed" }}'
 # Ids in one pattern, which may have 1,024 characters.
 AT_ONCE = 12
 # Looks, and seconds between them. The last lines of a run are a few seconds old.
-LOOKS, GAP = 6, 5.0
+LOOKS, GAP = 6, 3.0
 
 
 def reports(run: Run, face: Face) -> Sequence[Report]:

@@ -18,9 +18,9 @@ ASKED = "What is the capital city of France?"
 REWORDED = "Tell me the capital city of France."
 # Seconds between two reads that are one arrival.
 TOGETHER = 0.001
-# Events of an answer from which it can be told, and the arrivals that there must be for each of them. What was held
-# back and sent in one piece comes in a few reads, each with many events; what was not, in about one for each event.
-FEW, SHARE = 8, 0.2
+# Events of an answer from which it can be told, the arrivals that there must be, and how many for each event. What was
+# held back and sent in one piece comes in a few reads, each with many events; what was not, in about one for each.
+FEW, LEAST, SHARE = 8, 4, 0.2
 
 
 def answer(run: Run) -> Outcome:
@@ -62,7 +62,7 @@ def judged(arrivals: Sequence[Arrival], events: int, seconds: float) -> Outcome:
     )
     if events < FEW:
         return not_run(f"{told}: too few events to tell; name a model that streams more by --model")
-    if len(times) < SHARE * events:
+    if len(times) < max(LEAST, SHARE * events):
         return failed(f"not streamed: {told}", "is a proxy in between, or InvokeMode BUFFERED on the URL?", figures)
     return passed(told, figures)
 
