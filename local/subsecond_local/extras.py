@@ -13,6 +13,7 @@ EXTRAS = {
     "awslambdaric": "aws",
     "boto3": "aws",
     "botocore": "aws",
+    "httpx2": "demo",
     "mangum": "aws",
     "openai": "demo",
     "ministack": "local",
