@@ -190,6 +190,14 @@ async def test_the_budget_of_tokens_ends_a_list_too(deploy, emulator):
         assert (found["asked"], found["left"]) == (1, 3)
 
 
+async def test_a_list_that_is_not_there_does_not_keep_the_next_one_from_being_asked(deploy, emulator):
+    listed(emulator, "local:there", [{**BODIES[0], "seed": 8}])
+    async with deploy(1, SUBSECOND_WARM_PROMPTS="local:nowhere,local:there") as it:
+        missing, found = (await it.prewarm({"prompts": True}))["prompts"]
+    assert (missing["asked"], missing["left"]) == (0, 0)
+    assert (found["asked"], found["left"]) == (1, 0)
+
+
 async def test_a_prompt_that_a_user_is_asking_is_joined_and_not_asked_twice(shared):
     model = "sim-t1000-i0-n8-together"
     body = {"model": model, "messages": [{"role": "user", "content": "Together?"}]}

@@ -96,7 +96,12 @@ async def answered(settings: Settings, partition: str) -> dict[str, Any]:
 
 
 def _list(aws: Aws, bucket: str, name: str) -> list[dict[str, Any]]:
-    data = aws.s3.get_object(Bucket=bucket, Key=name)["Body"].read()
+    """Empty where nobody has put one there yet: the other lists are asked all the same."""
+    s3 = aws.s3
+    try:
+        data = s3.get_object(Bucket=bucket, Key=name)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return []
     return [json.loads(line) for line in data.splitlines() if line.strip()]
 
 
