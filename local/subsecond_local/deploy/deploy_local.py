@@ -120,6 +120,8 @@ def prove(bench: Bench, cleaning: ExitStack) -> None:
         "WarmMode": "Ping",
         "SemanticCache": "threshold",
         "UpkeepState": "ENABLED",
+        # Several environments that start at once on a busy machine take longer than on AWS. SAM wants the quotes.
+        "Settings": "'{\"warm_wait\": 60}'",
     }
     deploy(bench, **stack, MemorySize="1024")
     deployed.read()
