@@ -37,7 +37,6 @@ NAMES = ("Authentication", "ModelNotFound", "RateLimit")
 PYDANTIC = classes("Model", "Authentication", "NotFound", "RateLimit")
 VERCEL = dict.fromkeys((401, 404, 429), "AI_APICallError")
 # Programs that are told which dialect to speak.
-SERVED = ("messages",)
 SEVERAL = ("pydantic_ai_python.py", "langchain_dialects.py", "ai_sdk_dialects.mjs")
 KINDS = {
     "openai": Kind("openai_responses.py", "responses", OPENAI),
@@ -81,13 +80,6 @@ def do(kind, programs, target):
         return programs(kind.program).do(target, action, **kind.words, **words)
 
     return done
-
-
-@pytest.fixture(params=["direct", "subsecond"])
-def target(request, kind):
-    if request.param == "subsecond" and kind.dialect not in SERVED:
-        pytest.skip("Subsecond does not serve this dialect.")
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -158,6 +150,7 @@ def test_a_thought_comes_with_the_answer_and_may_be_given_back(do, asked):
 
 
 @pytest.mark.parametrize("kind", ["openai"], indirect=True)
+@pytest.mark.parametrize("target", ["direct"], indirect=True)
 def test_a_response_can_be_fetched_its_input_listed_and_it_can_be_deleted(do, asked):
     seen = do("kept", **asked)
     assert seen == {"same": True, "asked": asked["prompt"], "gone": 404}
