@@ -104,6 +104,22 @@ class Call:
     headers: Headers = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """A request that passes unread but for its model: speech, pictures, moderation, a count of tokens. path: behind the
+    upstream's base URL. endpoint: whose dialect it is of, None where servers of any have it. model: "" where it names
+    none. span: where that name stands in a form's content."""
+
+    path: str
+    content_type: str
+    content: bytes
+    endpoint: Endpoint | None = None
+    model: str = ""
+    span: tuple[int, int] | None = None
+    headers: Headers = ()
+    deadline: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What is equal and what is similar: `key` of the same question, `scope` of comparable ones, `text` to compare.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from subsecond.model import Call, Chunk, Entry, Form, Headers, Hit, Rule, Tenant
+    from subsecond.model import Call, Chunk, Entry, Form, Headers, Hit, Passage, Rule, Tenant
     from subsecond.semantic.verification.checks import Version
     from subsecond.semantic.verification.samples import Sample
     from subsecond.stats.trace import Trace
@@ -123,6 +123,19 @@ class EventStream(Protocol):
         """Ends the upstream call, unless it has ended. May be called again."""
 
 
+class ByteStream(Protocol):
+    """An answer that is passed on unread. headers: those that a client acts on."""
+
+    content_type: str
+    headers: Headers
+
+    async def next(self) -> bytes | None:
+        """What has come; None at the end. Raises UpstreamError when it breaks off, is too late or too large."""
+
+    def close(self) -> None:
+        """Ends the upstream call, unless it has ended. May be called again."""
+
+
 class Embedder(Protocol):
     """Text to vector (`semantic/embedders/`). `id` names the model and its revision: vectors of two ids never meet."""
 
@@ -148,6 +161,9 @@ class Upstream(Protocol):
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         """One whole call: POST where there is a body, GET without (`/embeddings`, `/models`)."""
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        """The answer, its head read. Raises as `ask`; NotFound where the server has no such path."""
 
 
 class Ledger(Protocol):

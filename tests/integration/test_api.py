@@ -205,7 +205,7 @@ async def test_reading_paths_need_a_key_too_and_health_does_not(served):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/v1/assistants"), ("PUT", "/elsewhere"), ("GET", "/docs"), ("GET", "/v1/x")]
+    ("method", "path"), [("POST", "/v1/realtime"), ("PUT", "/elsewhere"), ("GET", "/docs"), ("GET", "/v1/x")]
 )
 async def test_what_is_not_served_is_a_404_that_says_what_is(served, method, path):
     client = await served()

@@ -132,11 +132,13 @@ async def test_an_unknown_client_of_responses_is_told_all_ways(served, settings)
     assert all(word in seen.json["error"]["message"] for word in ("Agents SDK", "pydantic-ai", "Vercel", "LangChain"))
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/count_tokens"])
-async def test_a_client_of_messages_is_told_in_anthropics_shape(served, path):
-    seen = await (await served()).post(path, {"model": "m", "messages": []}, user_agent="Anthropic/Python 0.70")
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_a_client_of_messages_is_told_in_anthropics_shape(served, settings, path):
+    client = await served(replace(settings, upstream_dialects="chat"))
+    asked = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    seen = await client.post(path, asked, user_agent="Anthropic/Python 0.70")
     assert (seen.status, seen.json["type"], seen.json["error"]["type"]) == (404, "error", "not_found_error")
-    assert "chat completions are" in seen.json["error"]["message"]
+    assert "Chat completions may be" in seen.json["error"]["message"]
     assert seen.json["request_id"] == seen.headers["x-request-id"]
 
 

@@ -7,13 +7,14 @@ sees here, so the fault `slow` does nothing.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from subsecond.errors import DeadlineExceeded, UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from subsecond.model import Chunk, Headers
-from subsecond.ports import EventStream, Reply
+from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
 from subsecond_local.simulator.objects import found
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from subsecond.config import Settings
-    from subsecond.model import Call
+    from subsecond.model import Call, Passage
 
 
 class Simulator:
@@ -55,6 +56,29 @@ class Simulator:
         if kept is None:
             raise refusal(f"The simulator does not serve {path}.", status=404, code="unknown_url")
         return Reply(as_json(kept))
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        """A count of tokens; the simulator has no pictures and no sounds."""
+        if passage.path != "/messages/count_tokens":
+            raise refusal(f"The simulator does not serve {passage.path}.", status=404, code="unknown_url")
+        return _Whole(self._simulation.tokens(json.loads(passage.content)))
+
+
+class _Whole:
+    """The port `ByteStream`, of what is there already."""
+
+    content_type = "application/json"
+    headers: Headers = ()
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+
+    async def next(self) -> bytes | None:
+        body, self._body = self._body, None
+        return body
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class _Stream:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from subsecond import bootstrap
 from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
-from subsecond.api.dialects_not_served import dialect_of, refusal
 from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
@@ -24,8 +23,22 @@ from subsecond.api.passthrough import model, models
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
 from subsecond.api.statistics import statistics
+from subsecond.model import Endpoint
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
+
+# What passes unread, and whose dialect it is of, behind `/v1`. Files, batches and what else an upstream keeps are not
+# among them (`errors.SHARED`).
+UNREAD: Mapping[str, Endpoint | None] = {
+    "/moderations": None,
+    "/images/generations": None,
+    "/images/edits": None,
+    "/images/variations": None,
+    "/audio/speech": None,
+    "/audio/transcriptions": None,
+    "/audio/translations": None,
+    "/messages/count_tokens": "messages",
+}
 
 Handle = Callable[[RequestContext], Response]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
@@ -50,7 +63,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
     # A redirect would name the host that the client claims to have asked.
     app.router.redirect_slashes = False
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(HTTPException, on_http_exception)
 
     def route(method: str, path: str, handle: Handle) -> None:
         async def endpoint(request: Request) -> Response:
@@ -65,6 +78,8 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)
     route("POST", "/v1/messages", lambda context: CompletionReply(context, plans.chat(context, "messages"), "messages"))
+    for path, endpoint in UNREAD.items():
+        route("POST", f"/v1{path}", _unread(path, endpoint))
     route("POST", "/v1/embeddings", EmbeddingsResponse)
     route("GET", "/v1/models", models)
     route("GET", "/v1/models/{name:path}", model)
@@ -95,17 +110,20 @@ def _control(name: str) -> Handle:
     return handle
 
 
+def _unread(path: str, endpoint: Endpoint | None) -> Handle:
+    def handle(context: RequestContext) -> Response:
+        from subsecond.api.passages import PassedOn  # noqa: PLC0415 -- for these alone
+
+        return PassedOn(context, path, endpoint)
+
+    return handle
+
+
 def _fastapi(lifespan: Lifespan) -> Starlette:
     from fastapi import FastAPI  # noqa: PLC0415 -- see create_app
 
     # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
     return FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    if dialect := dialect_of(request.url.path):
-        return refusal(dialect, request.headers.get("user-agent", ""), Trace().request_id)
-    return await on_http_exception(request, error)
 
 
 async def _to_the_page(_request: Request) -> Response:

@@ -20,10 +20,18 @@ from subsecond.stats.trace import Trace
 log = logging.getLogger("subsecond")
 
 SERVED = (
-    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions, /v1/completions/stream, "
-    "/v1/completions/batch, /v1/embeddings, /v1/cache/explain, /v1/cache/feedback, /v1/cache/invalidate; "
+    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/messages/count_tokens, /v1/completions, "
+    "/v1/completions/stream, /v1/completions/batch, /v1/embeddings, /v1/moderations, /v1/images/..., /v1/audio/..., "
+    "/v1/cache/explain, /v1/cache/feedback, /v1/cache/invalidate; "
     "GET /v1/models, /v1/models/NAME, /v1/cache/stats, /v1/cache/explain, /dashboard, /health"
 )
+# What an upstream keeps, by the first part of the path: it belongs to all who share its key, tenants or not.
+SHARED = frozenset(
+    {
+        "assistants", "batches", "containers", "conversations", "evals", "files", "fine_tuning", "threads", "uploads",
+        "vector_stores",
+    }
+)  # fmt: skip
 # Of the path that an error repeats.
 LONGEST_PATH = 200
 
@@ -71,6 +79,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, which never reach a route of ours."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     asked, request_id = f"{request.method} {request.url.path[:LONGEST_PATH]}", Trace().request_id
+    if request.url.path.removeprefix("/v1/").partition("/")[0] in SHARED:
+        told = "An upstream's files, batches and the like belong to all who share its key. Ask the upstream itself."
+        return error_response(NotFound(f"{asked} is not served. {told}", code="shared_objects"), request_id)
     if status != HTTPStatus.METHOD_NOT_ALLOWED:
         remedy = _base_url(request) or f"Served are {SERVED}."
         return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id)

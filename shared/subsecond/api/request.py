@@ -70,6 +70,12 @@ class RequestContext:
 
     async def body(self) -> dict[str, Any]:
         """The request's JSON object; its bytes are `raw` then. Raises InvalidRequest, TooLarge, Compressed."""
+        sent = await self.content()
+        with self.trace.step(Step.PARSE):
+            return parse(sent)
+
+    async def content(self) -> bytes:
+        """The body's bytes, `raw` from then on, without a content coding. Raises as `body`."""
         coding = self.headers.get("content-encoding", "").strip().lower()
         if coding not in CODINGS:
             raise Compressed(coding)
@@ -88,7 +94,7 @@ class RequestContext:
         del parts
         with self.trace.step(Step.PARSE):
             self.raw = inflated(sent, coding, limit) if coding in ZLIB else sent
-            return parse(self.raw)
+        return self.raw
 
     def deadline(self, budget_ms: float | None) -> float | None:
         """When the answer is due, on the monotonic clock: when the latency budget ends, or the function's time."""

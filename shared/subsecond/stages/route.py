@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import SubsecondError
-from subsecond.model import Call, Request, Tenant
+from subsecond.errors import InvalidRequest, SubsecondError
+from subsecond.model import Call, Passage, Request, Tenant
 from subsecond.ports import Reply, Upstream
 from subsecond.routing.attempts import Attempts, AttemptTerms, Candidate, OpenAnswer, answer
 from subsecond.routing.catalogue import Model
@@ -20,9 +20,14 @@ from subsecond.routing.selection import Choice
 from subsecond.routing.speculation import Speculation, speculate, yes_or_no
 from subsecond.stages.optimise import Optimising
 from subsecond.stats.trace import Step, Trace
+from subsecond.upstreams.passage import renamed
 
 if TYPE_CHECKING:
     from subsecond.upstreams.list_prompts import Lists
+
+
+# Models that an error names.
+SOME = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,17 @@ class Routed:
             error.route = route.line(trace.attempts, None)
             raise
         return reply, route.line(trace.attempts, trace.model)
+
+    def server_of(self, passage: Passage) -> tuple[Upstream, Passage]:
+        """Where what passes unread goes: to the model that it names, under the name that it has there. Raises
+        NotFound, DialectNotSpoken, InvalidRequest where it names none."""
+        if not passage.model:
+            names = ", ".join(list(self.router.catalogue.models)[:SOME])
+            raise InvalidRequest(f"'model' must name one of the catalogue's: {names}.", param="model")
+        if passage.endpoint:
+            self.router.known(Call(passage.endpoint, passage.model, {}))
+        first = self.router.catalogue.group(passage.model)[0]
+        return self.upstreams[first.server], renamed(passage, first.served or first.name)
 
     def upstream(self, model: Model, tenant: Tenant) -> Upstream:
         lists = self.lists.get(model.server) if model.list_prompts else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, get_args
 
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import DialectNotSpoken, SubsecondError
-from subsecond.model import Call, Done, Endpoint, Event, Head, Request
-from subsecond.ports import Reply, Upstream
+from subsecond.model import Call, Done, Endpoint, Event, Head, Passage, Request
+from subsecond.ports import ByteStream, Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import SemanticBudget
 from subsecond.stats.trace import Step, Trace
@@ -99,6 +99,23 @@ class Models:
         """The upstream's own list of models. It counts as a model of its own. Raises UpstreamError, Overloaded."""
         async with self.admission.place(MODELS, trace.partition or "", deadline):
             return await self.upstream.fetch(MODELS, None, deadline)
+
+    async def pass_on(self, passage: Passage, partition: str, trace: Trace) -> AsyncGenerator[ByteStream]:
+        """The answer to what passes unread, once; its place is given back when this generator is closed. Raises
+        UpstreamError, Overloaded, NotFound; with a catalogue InvalidRequest where no model of it is named."""
+        trace.source = "upstream"
+        counted_in(trace.counts)
+        if not self.routed and passage.endpoint and passage.endpoint not in self.spoken:
+            raise DialectNotSpoken(dialect_of(passage.endpoint).name)
+        upstream, sent = self.routed.server_of(passage) if self.routed else (self.upstream, passage)
+        async with self.admission.place(passage.model or passage.path, partition, passage.deadline):
+            with trace.step(Step.UPSTREAM):
+                answer = await upstream.pass_on(sent)
+            try:
+                trace.first_byte()
+                yield answer
+            finally:
+                answer.close()
 
     async def learn(self, trace: Trace) -> None:
         """From a request that has ended; and merge what was seen of the models into the shared figures, where the last

@@ -18,8 +18,8 @@ from uuid import uuid4
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
 from subsecond.errors import NotFound, UpstreamError
-from subsecond.model import Call
-from subsecond.ports import EventStream, Reply
+from subsecond.model import Call, Passage
+from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond.streaming.json_bytes import dump
 from subsecond.upstreams.client import Client, Sender
 from subsecond.upstreams.converse.answer import Frame, whole_reply
@@ -108,6 +108,10 @@ class BedrockUpstream:
                 return await self._client.call(_model_path(str(body["model"])) + "/invoke", dump(request), clock, read)
 
         return Reply(embeddings_reply(body, await _all([one(request) for request in requests])))
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        """See the port: it has none of these."""
+        raise NotFound(f"Bedrock has no {passage.path} here.")
 
     async def warm(self) -> None:
         """What the first call would pay for: the signer, a connection. Raises UpstreamError."""

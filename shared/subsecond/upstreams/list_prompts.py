@@ -17,8 +17,8 @@ from time import monotonic
 from typing import Any
 
 from subsecond.errors import SubsecondError, Unavailable, UpstreamTimeout, UpstreamUnreachable
-from subsecond.model import Call
-from subsecond.ports import EventStream, Reply, Upstream
+from subsecond.model import Call, Passage
+from subsecond.ports import ByteStream, EventStream, Reply, Upstream
 from subsecond.streaming.disguise import not_an_answer
 from subsecond.streaming.events import choices_of, parsed
 from subsecond.streaming.json_bytes import dump
@@ -53,6 +53,9 @@ class Lists:
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         return await self._upstream.fetch(path, body, deadline)
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        return await self._upstream.pass_on(passage)
 
     async def ask(self, partition: str, call: Call) -> Reply | EventStream:
         """As the port, except that the usage is estimated."""
@@ -127,6 +130,9 @@ class _Partition:
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         return await self.lists.fetch(path, body, deadline)
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        return await self.lists.pass_on(passage)
 
 
 class _Alone(Exception):

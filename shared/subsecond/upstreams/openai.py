@@ -14,8 +14,8 @@ from subsecond.aws.secrets import parse
 from subsecond.config import Settings
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import DialectNotSpoken, Unavailable, UpstreamError
-from subsecond.model import Call
-from subsecond.ports import EventStream, Reply
+from subsecond.model import Call, Passage
+from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond.resending import count
 from subsecond.upstreams.client import Client, Sender
 from subsecond.upstreams.http.exchange import Incoming
@@ -102,6 +102,19 @@ class OpenAIUpstream:
             return await read_reply(incoming, clock, secret, [])
 
         return await self._client.call(path, content, clock, read)
+
+    async def pass_on(self, passage: Passage) -> ByteStream:
+        """See the port."""
+        from subsecond.upstreams.passage import read_bytes  # noqa: PLC0415 -- few calls pass unread
+
+        await self._load()
+        clock = Clock(self._settings, passage.deadline)
+
+        async def read(incoming: Incoming, secret: bytes) -> ByteStream:
+            return await read_bytes(incoming, clock, secret)
+
+        headers = ((b"content-type", passage.content_type.encode("latin-1")), *passage.headers)
+        return await self._client.call(passage.path, passage.content, clock, read, headers)
 
     async def warm(self) -> None:
         """What the first call would pay for: the imports, a connection. Raises UpstreamError."""

@@ -30,7 +30,7 @@ async def read_answer(incoming: Incoming, clock: Clock, secret: bytes) -> Reply 
     parts: list[bytes] = []
     head = b""
     while (streams := _is_stream(incoming, head)) is None:
-        if not (data := await _more(incoming, clock)):
+        if not (data := await more_of(incoming, clock)):
             streams = content_type(incoming.headers).lower().startswith(_EVENTS)
             break
         parts.append(data)
@@ -47,9 +47,9 @@ async def read_answer(incoming: Incoming, clock: Clock, secret: bytes) -> Reply 
 
 async def read_reply(incoming: Incoming, clock: Clock, secret: bytes, parts: list[bytes]) -> Reply:
     """The whole of it. parts: what has been taken already."""
-    while data := await _more(incoming, clock):
+    while data := await more_of(incoming, clock):
         parts.append(data)
-        _check_size(sum(map(len, parts)))
+        check_size(sum(map(len, parts)))
     incoming.finish()
     kind = content_type(incoming.headers) or "application/json"
     return Reply(without(secret, b"".join(parts)), incoming.status, kind, kept_headers(incoming.headers, secret))
@@ -58,13 +58,13 @@ async def read_reply(incoming: Incoming, clock: Clock, secret: bytes, parts: lis
 async def read_at_most(incoming: Incoming, clock: Clock, most: int) -> bytes:
     """The beginning of a body, or all of it. UpstreamUnreachable where it breaks off before."""
     parts: list[bytes] = []
-    while sum(map(len, parts)) < most and (data := await _more(incoming, clock)):
+    while sum(map(len, parts)) < most and (data := await more_of(incoming, clock)):
         parts.append(data)
     return b"".join(parts)[:most]
 
 
-async def _more(incoming: Incoming, clock: Clock) -> bytes:
-    """b"" at the end."""
+async def more_of(incoming: Incoming, clock: Clock) -> bytes:
+    """What comes next of a body; b"" at the end. Raises UpstreamError."""
     while True:
         try:
             data = incoming.take()
@@ -96,7 +96,8 @@ def _is_stream(incoming: Incoming, head: bytes) -> bool | None:
     return content_type(incoming.headers).lower().startswith(_EVENTS)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raises UpstreamError for an answer that is larger than any honest one."""
     if size > MAX_ANSWER:
         most = MAX_ANSWER // 1024 // 1024
         raise UpstreamError(f"The upstream's answer has more than {most} MiB.", code="upstream_too_large")
@@ -171,7 +172,7 @@ class Events:
 
     def _feed(self, data: bytes) -> None:
         self._size += len(data)
-        _check_size(self._size)
+        check_size(self._size)
         try:
             self._give(self._framing.feed(data))
         except ValueError as error:

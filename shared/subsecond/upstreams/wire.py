@@ -41,7 +41,8 @@ class Wire:
         head = self._head(path, key)
         if headers:
             head += b"".join(b"%b: %b\r\n" % field for field in headers)
-        length = b"" if content is None else b"content-type: application/json\r\ncontent-length: %d\r\n" % len(content)
+        kind = b"" if any(name == b"content-type" for name, _ in headers) else b"content-type: application/json\r\n"
+        length = b"" if content is None else b"%bcontent-length: %d\r\n" % (kind, len(content))
         method = b"GET " if content is None else b"POST "
         # In one piece, so that it leaves in one packet where it fits.
         return await (await self._lazy.get()).send(b"".join((method, head, length, b"\r\n", content or b"")), until)
