@@ -5,6 +5,7 @@
 #                 make test ARGS="tests/unit -k key": some of them; WORKERS=0: one after the other)
 #   make check    format, lint, types
 #   make bench    the benchmark table
+#   make figures  measures again and writes the tables of README.md and docs/ (ARGS="run": a part)
 #   make soak     the long tests, half an hour (SOAK_MINUTES=60: an hour of mixed load in the place of twenty minutes)
 #   make mutants  edits the core wrongly, one edit at a time, and counts how many the tests notice
 #   make deploy-local  builds and deploys the template to an AWS emulator, calls it, deletes it; it fails where
@@ -36,7 +37,7 @@ PYTEST := $(BIN)/python -m pytest --ignore=tests/benchmarks
 GPTCACHE := .tools/gptcache
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test soak mutants bench check docs deploy-local
+.PHONY: help install run test soak mutants bench figures check docs deploy-local
 
 help:
 	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +68,9 @@ $(GPTCACHE)/.installed-%: tests/benchmarks/gptcache-requirements.txt | $(STAMP)
 	@$(BIN)/python -m venv $(GPTCACHE) && $(GPTCACHE)/bin/python -m pip --disable-pip-version-check --quiet --quiet \
 		install --only-binary :all: --requirement $< || { rm -rf $(GPTCACHE); exit 1; }
 	@touch $@
+
+figures: $(STAMP)
+	$(BIN)/python tests/benchmarks/write_figures.py $(ARGS)
 
 deploy-local: $(STAMP)
 	$(BIN)/python -m subsecond_local.deploy.deploy_local $(ARGS)
