@@ -263,6 +263,8 @@ def test_the_small_model_answers_for_real(tmp_path):
         assert answer["choices"][0]["message"]["content"]
         status, _, found = ask(base, "/v1/embeddings", key, {"model": model_server.MODEL, "input": ["one", "two"]})
         assert (status, [len(item["embedding"]) for item in found["data"]]) == (200, [576, 576])
+        status, _, refused = chat(base, key, model="gpt-none", max_tokens=6)
+        assert (status, refused["error"]["code"]) == (404, "model_not_found")
         assert end(child)[0] == 0
 
 

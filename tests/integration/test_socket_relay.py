@@ -105,3 +105,13 @@ async def test_a_server_that_breaks_off_is_an_error(behind):
     async with behind(answer) as relay:
         with pytest.raises(Exception, match="peer closed"):
             await Call(b"?").through(relay)
+
+
+async def test_what_is_refused_gets_no_further(tmp_path):
+    call = Call(b"bo", b"dy")
+    call.scope["path"] = "/v1/x"
+    # Nothing listens there.
+    async with Relay(tmp_path / "inner.sock", lambda path, body: (404, b"%b %b" % (path.encode(), body))) as relay:
+        await call.through(relay)
+    start, body = (call.sent.get_nowait() for _ in range(call.sent.qsize()))
+    assert (start["status"], body["body"]) == (404, b"/v1/x body")

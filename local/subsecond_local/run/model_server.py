@@ -3,7 +3,8 @@
     python -m subsecond_local.run.model_server --port P --key K
 
 It is small, real and quick to load; its answers are fluent and often wrong. Loading takes about a second, memory is
-about 360 MB. llama.cpp's server listens on a Unix socket, and on the port a relay that refuses web pages.
+about 360 MB. llama.cpp's server listens on a Unix socket, and on the port a relay that refuses web pages, other models'
+names, and tools.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ def _relay(listener: socket.socket, inner: Path) -> None:
     """Until the process is told to stop."""
     import uvicorn  # noqa: PLC0415 -- whoever asks `missing` need not wait for it
 
+    from subsecond_local.run.model_refusals import refusals  # noqa: PLC0415 -- as above
     from subsecond_local.run.socket_relay import Relay  # noqa: PLC0415 -- httpx2, as above
 
     config = uvicorn.Config(
-        Guard(Relay(inner)),
+        Guard(Relay(inner, refusals(MODEL))),
         http="httptools",
         ws="none",
         lifespan="off",

@@ -7,6 +7,7 @@ this user can connect, and what may pass is decided in front of this app.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,9 @@ RENAMED = OWN | {b"host", b"content-length"}
 class Relay:
     """Each request with its whole body, each answer as it comes. A client that hangs up ends its request there too."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, refuse: Callable[[str, bytes], tuple[int, bytes] | None] | None = None) -> None:
+        """refuse: of a path and a body, the status and the JSON of an answer that comes from here."""
+        self._refuse = refuse
         # Without limits: how long an answer may take, the gateway decides, and it hangs up.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=4.0)
         self._client = httpx2.AsyncClient(
@@ -45,6 +48,12 @@ class Relay:
             if message["type"] == "http.disconnect":
                 return
             content, more = content + message["body"], message["more_body"]
+        refused = self._refuse(scope["path"], content) if self._refuse else None
+        if refused is not None:
+            head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(refused[1]))]
+            await send({"type": "http.response.start", "status": refused[0], "headers": head})
+            await send({"type": "http.response.body", "body": refused[1]})
+            return
         answering = asyncio.create_task(self._answer(scope, content, send))
         leaving = asyncio.ensure_future(receive())
         await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)

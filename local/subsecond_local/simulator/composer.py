@@ -63,10 +63,13 @@ def _called(question: Question) -> list[Tool]:
 
 
 def _named(turn: str, names: tuple[str, ...]) -> list[str]:
-    """The names that the turn has as words of their own, as often as it has them."""
+    """The names that the turn has as words of their own, in any case, as often as it has them."""
     either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    found = re.finditer(rf"(?<![\w-])(?:{either})(?![\w-])", turn)
-    return [match[0] for match in itertools.islice(found, _MOST_CALLS)]
+    found = re.finditer(rf"(?<![\w-])(?:{either})(?![\w-])", turn, re.IGNORECASE)
+    spelled = {name.lower(): name for name in names}
+    # A few letters fold into one of another lower case.
+    said = (spelled.get(match[0].lower(), names[0]) for match in found)
+    return list(itertools.islice(said, _MOST_CALLS))
 
 
 def _call(tool: Tool, seed: bytes, number: int) -> Part:
