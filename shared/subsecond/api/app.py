@@ -18,8 +18,8 @@ from subsecond.api import plans
 from subsecond.api.embeddings import EmbeddingsResponse
 from subsecond.api.errors import on_http_exception
 from subsecond.api.lists import BatchReply, TextReply
+from subsecond.api.models import model, models
 from subsecond.api.page import page
-from subsecond.api.passthrough import model, models
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply
 from subsecond.api.statistics import statistics

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from subsecond.api import cache_operations as control
 from subsecond.api import plans
 from subsecond.api.bodies import TAG, Message, check
-from subsecond.api.passthrough import JSON
+from subsecond.api.models import JSON
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.cache.end_user import user_tag

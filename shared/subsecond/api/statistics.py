@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from subsecond import __version__
 from subsecond.api.cache_operations import sure
-from subsecond.api.passthrough import JSON
+from subsecond.api.models import JSON
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
 from subsecond.cache.clock_misses import told

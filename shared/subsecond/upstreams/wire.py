@@ -15,6 +15,7 @@ from subsecond.upstreams.kind import kind_of
 if TYPE_CHECKING:
     from subsecond.upstreams.http.transport import Transport
 
+ANTHROPIC_VERSION = "anthropic-version: 2023-06-01"
 # Paths whose request heads are kept ready.
 _MAX_HEADS = 16
 
@@ -77,17 +78,19 @@ class Wire:
         lines = [
             f"{target} HTTP/1.1",
             f"host: {host}" if self._url.port is None else f"host: {host}:{self._url.port}",
-            *([self._shown(path, key)] if key else []),
+            *self._shown(path, key),
             "accept: application/json, text/event-stream",
             "accept-encoding: identity",  # compressed events would arrive in blocks
             "user-agent: subsecond",
         ]
         return "\r\n".join([*lines, ""]).encode("ascii")
 
-    def _shown(self, path: str, key: str) -> str:
-        """Anthropic takes its key under another name, but for OpenAI's dialect."""
-        its_own = kind_of(self._settings) == "anthropic" and path.startswith("/messages")
-        return f"x-api-key: {key}" if its_own else f"authorization: Bearer {key}"
+    def _shown(self, path: str, key: str) -> list[str]:
+        """Anthropic takes its key under another name, but for OpenAI's dialect; and a version with every request, which
+        a call has from its client and the list of models has not."""
+        if kind_of(self._settings) != "anthropic" or path == "/chat/completions":
+            return [f"authorization: Bearer {key}"] if key else []
+        return [*([f"x-api-key: {key}"] if key else []), *([ANTHROPIC_VERSION] if path == "/models" else [])]
 
 
 def _ascii(host: str | None) -> str:

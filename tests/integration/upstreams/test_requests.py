@@ -1,5 +1,7 @@
 """What the OpenAI upstream sends: the client's form, its bytes, and what is added to them."""
 
+from dataclasses import replace
+
 import pytest
 
 from subsecond.config import Settings
@@ -34,8 +36,6 @@ async def test_the_clients_own_stream_options_stay(serving, own):
 
 
 def with_options(asked, options):
-    from dataclasses import replace
-
     return replace(asked, stream_options=options)
 
 
@@ -56,8 +56,6 @@ async def test_a_streams_own_bytes_are_forwarded_with_one_field_more(serving):
 
 
 async def test_an_edited_call_does_not_send_the_bytes_that_it_came_in(serving):
-    from dataclasses import replace
-
     upstream, server = await serving(reply(200, {}))
     asked = forwarded(b'{"old": 1}', whole())
     await upstream.ask(replace(asked, body={"new": 1}))
@@ -90,8 +88,6 @@ async def test_a_server_that_refuses_stream_options_is_asked_once_without_and_re
 
 
 async def test_what_is_remembered_is_one_models(serving):
-    from dataclasses import replace
-
     upstream, server = await serving(reply(*REFUSALS[0]), answer(b"{}"))
     await collect(upstream)
     await collect(upstream, replace(call(), model="another"))
@@ -182,6 +178,26 @@ async def test_whatever_else_is_fetched_whole(serving):
     assert (await upstream.fetch("/models", None, None)).body == b'{"data": []}'
     assert [first for first, _, _ in server.requests] == ["POST /v1/embeddings HTTP/1.1", "GET /v1/models HTTP/1.1"]
     assert (server.body(), server.requests[1][2]) == ({"model": "m", "input": "é"}, b"")
+
+
+async def test_anthropic_is_sent_its_key_and_version_where_it_looks_for_them(serving):
+    upstream, server = await serving(reply(200, {}), upstream_kind="anthropic", upstream_key="sk-ant")
+    asked = replace(whole(), endpoint="messages", headers=((b"anthropic-version", b"2099-01-01"),))
+    await upstream.ask(asked)
+    await upstream.fetch("/models", None, None)
+    await upstream.ask(whole())
+    heads = [head.lower() for _, head, _ in server.requests]
+    assert ["x-api-key: sk-ant" in head for head in heads] == [True, True, False]
+    assert ["authorization: bearer sk-ant" in head for head in heads] == [False, False, True]
+    versions = ("anthropic-version: 2099-01-01", "anthropic-version: 2023-06-01")
+    assert [[one in head for one in versions] for head in heads] == [[True, False], [False, True], [False, False]]
+
+
+async def test_other_servers_of_messages_are_sent_the_key_as_always(serving):
+    upstream, server = await serving(reply(200, {}), upstream_key="sk-own")
+    await upstream.ask(replace(whole(), endpoint="messages"))
+    assert server.requests[0][0] == "POST /v1/messages HTTP/1.1"
+    assert "authorization: bearer sk-own" in server.requests[0][1].lower()
 
 
 async def test_without_an_address_a_call_says_which_setting_is_missing():

@@ -1,11 +1,15 @@
-"""The list of models, passed through or the catalogue's."""
+"""`GET /v1/models`: the list of models, passed through or the catalogue's, in the dialect of who asks."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.responses import Response
 
+from subsecond.api.models_listing import in_dialect
 from subsecond.api.request import RequestContext
 from subsecond.api.response import JsonReply
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import UpstreamUnreachable
 from subsecond.resending import counted_in
 from subsecond.stats.trace import Step
@@ -19,9 +23,11 @@ JSON = "application/json"
 def models(context: RequestContext) -> Response:
     async def make() -> tuple[str, bytes]:
         await context.authenticate()
-        return await _listed(context)
+        kind, listed = await _listed(context)
+        translated = in_dialect(parsed(listed), messages=_is_of_messages(context))
+        return kind, listed if translated is None else dump(translated)
 
-    return JsonReply(context, make)
+    return _told(context, make)
 
 
 def model(context: RequestContext) -> Response:
@@ -32,14 +38,26 @@ def model(context: RequestContext) -> Response:
 
         await context.authenticate()
         _, listed = await _listed(context)
-        data = parsed(listed).get("data")
+        whole = parsed(listed)
+        data = (in_dialect(whole, messages=_is_of_messages(context)) or whole).get("data")
         found = {str(one.get("id")): one for one in data if isinstance(one, dict)} if isinstance(data, list) else {}
         name = context.name
         if name not in found:
             raise unknown(name, found)
         return JSON, dump(found[name])
 
-    return JsonReply(context, make)
+    return _told(context, make)
+
+
+def _told(context: RequestContext, make: Callable[[], Awaitable[tuple[str, bytes]]]) -> Response:
+    reply = JsonReply(context, make)
+    reply.dialect = dialect_of("messages" if _is_of_messages(context) else "chat")
+    return reply
+
+
+def _is_of_messages(context: RequestContext) -> bool:
+    """Anthropic's clients ask at the same path, and send this with every request."""
+    return "anthropic-version" in context.headers
 
 
 async def _listed(context: RequestContext) -> tuple[str, bytes]:
