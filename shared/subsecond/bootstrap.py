@@ -217,6 +217,7 @@ def semantic_cache(settings: Settings, rules: Rules | None = None, checks: Check
     reader = Reader(objects, embedder.id, embedder.dim, ReaderLimits(memory=settings.index_memory))
     bound, kind = settings.max_error, settings.semantic
     checked = settings.check_texts == "on" and kind in CHECKED
+    trial = settings.cuts_on_trial
     return SemanticCache(
         embedder,
         reader,
@@ -224,7 +225,9 @@ def semantic_cache(settings: Settings, rules: Rules | None = None, checks: Check
         settings.semantic_timeout,
         rules,
         tools=settings.semantic_tools == "text",
-        bounds=Bounds(bound, policy.cut, embedder.dim, embedder.id, checks) if kind == "verified" else None,
+        bounds=Bounds(bound, policy.cut, embedder.dim, embedder.id, checks, trial=trial)
+        if kind == "verified"
+        else None,
         sampling=Sampling(settings.check_share, bound, policy.cut) if checked else None,
         shadow=kind == "shadow",
     )

@@ -236,6 +236,11 @@ class Settings:
             if not getattr(self, port):
                 object.__setattr__(self, port, engine)
 
+    @property
+    def cuts_on_trial(self) -> bool:
+        """Whether `verified` tries a cut before it serves: without checks no trial would end."""
+        return self.check_texts == "on" and bool(self.judge and self.check_share and self.check_calls)
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, fetch: Callable[[str], str] | None = None) -> Settings:
         """Settings from `environ` (default: the process's): each from its variable, and those in SUBSECOND_SETTINGS,

@@ -42,6 +42,22 @@ def started(served):
     return start
 
 
+@pytest.fixture
+def passed(started):
+    """As `started`, where the trial of the cut is over: 60 checks long nothing would be served."""
+
+    async def start(chosen):
+        client, made, run = await started(chosen)
+        await note(made, Accuracy(0.3, 0.8))
+        return client, made, run
+
+    return start
+
+
+async def note(made, accuracy):
+    await Queue(lambda: made.checks.objects).save(PARTITION, Learned(accuracy), None)
+
+
 async def hit(client, asked=ASKED, again=PARAPHRASE):
     await client.chat(asked)
     return await client.chat(again)
@@ -55,8 +71,8 @@ def kind(seen):
     return seen.headers["cache-status"].removeprefix("subsecond; ").split("; ")
 
 
-async def test_a_hit_is_checked_behind_its_answer_and_told(started, checked):
-    client, _, run = await started(checked)
+async def test_a_hit_is_checked_behind_its_answer_and_told(passed, checked):
+    client, _, run = await passed(checked)
     assert kind(await hit(client))[-1] == "detail=semantic"
     assert (await accuracy(client))["checked"] == 0
     await run()
@@ -68,9 +84,25 @@ async def test_a_hit_is_checked_behind_its_answer_and_told(started, checked):
     assert told["aliases"] == 0
 
 
-async def test_a_hit_that_the_judge_calls_wrong_is_served_no_more(started, checked):
+async def test_a_cut_on_trial_is_checked_and_serves_no_one(started, checked):
+    client, _, run = await started(checked)
+    assert (await accuracy(client))["state"] == "on trial"
+    seen = await hit(client)
+    assert kind(seen) == ["fwd=miss"]
+    await run()
+    told = await accuracy(client)
+    assert (told["state"], told["shadow"]["checked"], told["checked"]) == ("on trial", 1, 0)
+
+
+async def test_without_a_judge_the_first_cut_serves_at_once(started, checked):
+    client, _, run = await started(replace(checked, judge=""))
+    assert run is None
+    assert kind(await hit(client))[-1] == "detail=semantic"
+
+
+async def test_a_hit_that_the_judge_calls_wrong_is_served_no_more(passed, checked):
     """The judge that says no whatever it is asked: a model that answers in other words."""
-    client, made, run = await started(replace(checked, judge="sim-t0-i0-n1"))
+    client, made, run = await passed(replace(checked, judge="sim-t0-i0-n1"))
     seen = await hit(client)
     await run()
     told = await accuracy(client)
@@ -113,7 +145,7 @@ async def test_in_shadow_without_a_judge_answers_are_compared_as_they_sound(star
 
 async def test_where_the_bound_cannot_be_kept_it_serves_exact_hits_alone_and_goes_on_in_shadow(started, checked):
     client, made, run = await started(checked)
-    await Queue(lambda: made.checks.objects).save(PARTITION, Learned(Accuracy(0.3, 0.8, epoch=6, served=False)), None)
+    await note(made, Accuracy(0.3, 0.8, epoch=6, served=False))
     seen = await hit(client)
     assert kind(seen) == ["fwd=miss", "detail=exact-only"]
     assert kind(await client.chat(ASKED))[-1] == "detail=exact"
@@ -122,8 +154,8 @@ async def test_where_the_bound_cannot_be_kept_it_serves_exact_hits_alone_and_goe
     assert (told["state"], told["shadow"]["checked"], told["checked"]) == ("exact only", 1, 0)
 
 
-async def test_what_users_report_acts_at_once_and_stays_out_of_the_estimate(started, checked):
-    client, _, run = await started(checked)
+async def test_what_users_report_acts_at_once_and_stays_out_of_the_estimate(passed, checked):
+    client, _, run = await passed(checked)
     seen = await hit(client)
     body = {"verdict": "wrong", "request_id": seen.headers["x-request-id"]}
     assert (await client.post("/v1/cache/feedback", body)).status == 200

@@ -77,14 +77,15 @@ async def test_a_hit_of_one_function_is_checked_by_another_and_told_by_the_first
         async with deployed(emulator, upstream) as (host, client):
             await ask(client, "Does anybody load the stage?")
             await ask(client, ASKED)
-            seen = await ask(client, AGAIN)
-            assert "detail=semantic" in seen.headers["cache-status"]
+            # The cut is on trial: what would be a hit is checked, and not served.
+            await ask(client, AGAIN)
             # The sample is written after the answer's last byte.
             async with asyncio.timeout(WITHIN):
                 while not (report := json.loads((await host.invoke("verify", EVENT)).payload))["counts"]:
                     pass
             assert report["counts"] == {"checked": 1}
             told = (await client.get("/v1/cache/stats")).json()["semantic"]["accuracy"]
-            assert (told["checked"], told["wrong"], told["judge_calls"]) == (1, 0, 1)
+            assert (told["shadow"]["checked"], told["shadow"]["wrong"], told["judge_calls"]) == (1, 0, 1)
+            assert told["state"] == "on trial"
             again = json.loads((await host.invoke("verify", EVENT)).payload)
             assert again == {"counts": {}}

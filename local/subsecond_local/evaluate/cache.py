@@ -28,11 +28,13 @@ BOX = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """key: of the entry that answered. similarity, score (the policy's): None for an exact repeat."""
+    """key: of the entry that answered. similarity, score (the policy's): None for an exact repeat. served: False where
+    it is decided and checked alone, because of a bound."""
 
     key: str
     similarity: float | None
     score: float | None = None
+    served: bool = True
 
 
 class Cache:
@@ -60,6 +62,10 @@ class Cache:
     async def find(self, asked: Asked, vector: Vector | None, trace: Trace) -> Hit | None:
         """The semantic stage alone."""
         entry = await self.semantic.find(self.store, asked.request(trace), vector)
+        if entry is None and trace.shadow:
+            key = trace.shadow.prompt.key
+            told = next(one for one in trace.verdicts if one["entry"] == key)
+            return Hit(key, float(str(told["similarity"])), float(str(told["score"])), served=False)
         if entry is None:
             return None
         score = trace.verdicts[-1]["score"]

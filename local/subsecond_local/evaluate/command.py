@@ -72,6 +72,7 @@ def _add_verified(parser: argparse.ArgumentParser) -> None:
     verified.add_argument(
         "--worse", action="store_true", help="the policy answers with whatever is nearest, from half-way on"
     )
+    verified.add_argument("--no-trial", action="store_true", help="the first cut serves at once, before any check")
 
 
 def _add_setting(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +114,7 @@ async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> 
 
     judge = verified_stream.LabelJudge(*options.judge_noise)
     bound = tried.settings.max_error if options.max_error is None else options.max_error
-    scenario = scenarios.Scenario(options.drift, options.worse)
+    scenario = scenarios.Scenario(options.drift, options.worse, not options.no_trial)
     order = runs.Order(options.file, options.limit, None if options.orders else _picture(options, options.file))
     if options.orders:
         orders = verified_orders.Orders(options.orders, options.seed, scenario)

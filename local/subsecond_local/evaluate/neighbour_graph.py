@@ -99,29 +99,32 @@ class KnownAnswers:
         return row
 
     async def ask(self, row: int, one: Question) -> Answered | None:
-        """The answer from what was stored; a miss is stored."""
+        """The answer from what was stored, or what would be one but for the bound. What is not answered is stored."""
         number = self._graph.number[one.text]
         key = self._graph.keys[number]
         if key in self._by_key:
             return Answered(row, one, self._by_key[key], None, None)
-        if self._graph.compared(number):
-            for stored, similarity in self._graph.nearest(number, self._present):
-                score = self._score(number, stored, similarity)
-                if score is not None:
-                    return Answered(row, one, self._by_number[stored], similarity, score)
-        if self._graph.kept[number]:
+        found = self._similar(row, one, number)
+        if (found is None or not found.served) and self._graph.kept[number]:
             self._by_key[key] = self._by_number[number] = one
             self._present[number] = self._graph.compared(number)
-        return None
+        return found
 
-    def _score(self, asked: int, stored: int, similarity: float) -> float | None:
-        """The policy's, where the hit is served; else None."""
-        graph = self._graph
-        if self._policy:
-            verdict = self._policy.judge(graph.texts[asked], StoredQuestion(graph.texts[stored], similarity))
-        else:
-            verdict = graph.verdict(asked, stored, similarity)
-        if verdict.decision != "hit":
-            return None
-        refused = self._learned.refusal(graph.vectors[asked], graph.stored[stored], verdict.score)
-        return None if refused else verdict.score
+    def _similar(self, row: int, one: Question, asked: int) -> Answered | None:
+        graph, in_shadow = self._graph, None
+        for stored, similarity in graph.nearest(asked, self._present) if graph.compared(asked) else ():
+            verdict = self._verdict(asked, stored, similarity)
+            if verdict.decision != "hit":
+                continue
+            why, shadow = self._learned.withheld(graph.vectors[asked], graph.stored[stored], verdict.score)
+            found = Answered(row, one, self._by_number[stored], similarity, round(verdict.score, 4), served=not why)
+            if found.served:
+                return found
+            if shadow and in_shadow is None:
+                in_shadow = found
+        return in_shadow
+
+    def _verdict(self, asked: int, stored: int, similarity: float) -> Verdict:
+        if self._policy is None:
+            return self._graph.verdict(asked, stored, similarity)
+        return self._policy.judge(self._graph.texts[asked], StoredQuestion(self._graph.texts[stored], similarity))

@@ -21,14 +21,15 @@ SURE = 0.9999
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """drift: what changes half-way: the `intents` asked for, or the `wording`. careless: from then on the policy
-    answers with whatever is nearest."""
+    answers with whatever is nearest. trial: whether a cut is on trial before it serves."""
 
     drift: Drift = ""
     careless: bool = False
+    trial: bool = True
 
     def named(self) -> dict[str, Any]:
         """As a report shows it beside its figures."""
-        return {"drift": self.drift or None, "worse": self.careless}
+        return {"drift": self.drift or None, "worse": self.careless, "trial": self.trial}
 
     def order(self, questions: Sequence[Question], random: Random) -> list[Question]:
         """The questions as they are asked, in an order of their own."""

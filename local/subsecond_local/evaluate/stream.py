@@ -30,13 +30,15 @@ BELOW = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A question that was answered from the cache. similarity, score: None for an exact repeat."""
+    """A question that was answered from the cache. similarity, score: None for an exact repeat. served: False where it
+    would have been, but for a bound."""
 
     row: int
     question: Question
     stored: Question
     similarity: float | None
     score: float | None
+    served: bool = True
 
     @property
     def is_exact(self) -> bool:

@@ -53,7 +53,7 @@ async def played(
         for number in range(orders.count):
             seed = f"{orders.seed}:{number}"
             rows = scenario.order(questions, Random(seed))  # noqa: S311 -- no secret
-            learned = Verified(max_error, cut, setting.embedder.dim)
+            learned = Verified(max_error, cut, setting.embedder.dim, trial=scenario.trial)
             loop = Loop(KnownAnswers(graph, learned), replace(judge, seed=seed), learned, len(rows), share)
             found.append(await loop.run(rows, scenario))
             bar.advance()

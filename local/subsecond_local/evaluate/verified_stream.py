@@ -157,7 +157,7 @@ class Answers(Protocol):
     """A cache that begins empty."""
 
     async def ask(self, row: int, one: Question) -> Answered | None:
-        """The answer from what was stored; a miss is stored."""
+        """The answer from what was stored, or what would be one but for the bound. What is not answered is stored."""
 
     def vector(self, text: str) -> Vector:
         """Of a question that was compared."""
@@ -185,11 +185,11 @@ class StageAnswers:
         asked = told.question(one.text, self._setting.least)
         vector = self._vectors.get(asked.prompt.text)
         hit = await self.cache.ask(asked, vector)
-        if hit is None:
+        found = Answered(row, one, self._stored[hit.key], hit.similarity, hit.score, hit.served) if hit else None
+        if found is None or not found.served:
             await self.cache.keep(asked, vector)
             self._stored[asked.prompt.key] = one
-            return None
-        return Answered(row, one, self._stored[hit.key], hit.similarity, hit.score)
+        return found
 
 
 async def verified(
@@ -202,7 +202,7 @@ async def verified(
     scenario: Scenario = STEADY,
 ) -> VerifiedStream:
     """One pass over the questions in their order. LocalError where the policy has no cut to begin from."""
-    bounds = Bounds(max_error, cut_of(setting), setting.embedder.dim)
+    bounds = Bounds(max_error, cut_of(setting), setting.embedder.dim, trial=scenario.trial)
     answers = StageAnswers(setting, vectors, len(questions), bounds)
     try:
         with bars("asking", len(questions)) as bar:
@@ -251,7 +251,8 @@ class Loop:
         found = await self._answers.ask(row, one)
         if found is None:
             return
-        self.found.hits.append(found)
+        if found.served:
+            self.found.hits.append(found)
         if not found.is_exact and is_sampled(f"{self._judge.seed}{row}:{one.text}", self._share):
             asked, stored = self._answers.vector(one.text), self._answers.vector(found.stored.text)
             self._waiting.append(_Waiting(row + DELAY, found, found.score or 0.0, asked, stored))
@@ -263,7 +264,8 @@ class Loop:
             if not self._may_call(1, row):
                 continue
             before = self.learned.accuracy
-            self.learned.learn(Check(one.score, self._says_wrong(one.hit)), one.asked, one.stored)
+            check = Check(one.score, self._says_wrong(one.hit), shadow=not one.hit.served)
+            self.learned.learn(check, one.asked, one.stored)
             if seeds_are_due(self.learned.accuracy) and self._may_call(2, row):
                 self._judge_seeds(one.hit.question.text)
             if self.learned.accuracy.epoch != before.epoch:

@@ -69,7 +69,8 @@ async def _accuracy(gateway: Gateway, partition: str) -> dict[str, Any] | None:
     from subsecond.semantic.verification.learned import Learned, public  # noqa: PLC0415
 
     version = await sure(gateway.checks.learned(partition))
-    return public(version.learned or Learned(Accuracy.begin(gateway.settings.max_error, 0.0)))
+    begun = Accuracy.begin(gateway.settings.max_error, 0.0, trial=gateway.settings.cuts_on_trial)
+    return public(version.learned or Learned(begun))
 
 
 def reported(found: Mapping[str, Any]) -> dict[str, Any]:

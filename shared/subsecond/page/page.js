@@ -288,6 +288,7 @@ function promise(one) {
   const range = `${percent(one.interval[0])} to ${percent(one.interval[1])}`, left = one.checks_left;
   if (one.state === "held") return `Kept: ${range} of the semantic hits are wrong, at most ${percent(one.bound)} may be.`;
   if (one.state === "exact only") return `At most ${percent(one.bound)} may be wrong, and that could not be kept: exact hits only.`;
+  if (one.state === "on trial") return "On trial: similar questions are decided and checked, and not answered yet.";
   return `Of ${number(one.checked)} checked, ${number(one.wrong)} were called wrong: ${range}. ${left === null
     ? `At this rate ${percent(one.bound)} cannot be promised.` : `About ${number(left)} checks until ${percent(one.bound)} can be promised.`}`;
 }

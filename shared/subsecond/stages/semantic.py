@@ -181,15 +181,15 @@ class SemanticCache:
         """Why a hit of the policy is not served; empty where it is. What no hit at all is served for goes on in shadow:
         it is compared with what the model says, and checked."""
         trace = request.trace
-        reason, serves = ("decided in shadow, not served", False) if self.shadow else ("", True)
+        reason, in_shadow = ("decided in shadow, not served", True) if self.shadow else ("", False)
         if self.bounds:
             known = self.bounds.of(request.tenant.partition)
             stored = unpack(entry.vector).astype(np.float32) / np.float32(SCALE)
-            reason, serves = known.refusal(vector, stored, verdict.score), known.accuracy.served
-        if not serves and trace.shadow is None:
+            reason, in_shadow = known.withheld(vector, stored, verdict.score)
+            trace.retreated |= not known.accuracy.served
+        if in_shadow and trace.shadow is None:
             trace.shadow = entry
             trace.counts["shadow_hits"] += 1
-            trace.retreated = not self.shadow
             if self.sampling:
                 trace.sample = self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=True)
         return reason

@@ -12,6 +12,9 @@ import pytest
 
 from subsecond.bootstrap import checker, gateway
 from subsecond.config import Settings
+from subsecond.semantic.verification.accuracy import Accuracy
+from subsecond.semantic.verification.learned import Learned
+from subsecond.semantic.verification.queue import Queue
 
 # One loop for the module, and one browser; each test has a tab with a storage of its own.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,6 +94,8 @@ async def test_wrong_pairs_stand_side_by_side_with_a_button_each_way(page, serve
     chosen = replace(chosen, max_error=0.3, check_share=1.0)
     stored, asked_as = "How do I reset my password?", "How can I reset my password?"
     made = gateway(chosen)
+    # Past the trial, in which nothing would be served.
+    await Queue(lambda: made.checks.objects).save("local:default", Learned(Accuracy(0.3, 0.8)), None)
     async with serve(chosen, made) as base:
         await asked(base, "Does anybody load the stage?", stored, asked_as)
         found = checker(made)

@@ -4,10 +4,13 @@ import pytest
 
 from subsecond_local.evaluate import line_chart, setting, stream, verified_stream
 from subsecond_local.evaluate.rows import Question
+from subsecond_local.evaluate.scenarios import Scenario
 from subsecond_local.evaluate.verified_chart import chart_of
 from subsecond_local.evaluate.verified_stream import LabelJudge
 
 PERFECT = LabelJudge(0.0, 0.0)
+# These streams are too short for a trial.
+AT_ONCE = Scenario(trial=False)
 CITIES = [f"{a}{b}" for a in ("Lin", "Mar", "Tor", "Vel", "Sun") for b in ("dale", "ford", "wick", "mouth", "stead")]
 
 
@@ -27,10 +30,10 @@ def questions(*, wrong=False):
     ]
 
 
-async def played(rows, judge=PERFECT, max_error=0.05):
+async def played(rows, judge=PERFECT, max_error=0.05, scenario=AT_ONCE):
     tried = setting.chosen({}, "verified")
     vectors = await stream.embedded(rows, tried)
-    return await verified_stream.verified(rows, tried, vectors, judge, max_error)
+    return await verified_stream.verified(rows, tried, vectors, judge, max_error, scenario=scenario)
 
 
 async def test_right_hits_are_served_and_checked_within_the_budget():
@@ -48,6 +51,13 @@ async def test_wrong_hits_teach_and_are_fewer_than_the_policy_would_serve():
     guarded = await stream.streamed(rows, tried, await stream.embedded(rows, tried))
     assert len(found.hits) < guarded.hits
     assert found.accuracy.checked.yes
+
+
+async def test_a_cut_on_trial_is_checked_and_serves_nothing():
+    found = await played(questions(), scenario=Scenario())
+    assert found.similar == []
+    assert 0 < found.accuracy.shadow.n <= found.judge_calls
+    assert found.report()["state"] == "on trial"
 
 
 @pytest.mark.parametrize("noise", [(1.0, 0.0), (0.0, 1.0)])

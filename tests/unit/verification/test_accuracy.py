@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subsecond.semantic.verification.accuracy import SEEDS, STEP, STEPS, Accuracy, Check, checked, seeded
+from subsecond.semantic.verification.accuracy import SEEDS, STEP, STEPS, TRIAL, WINDOW, Accuracy, Check, checked, seeded
 from subsecond.semantic.verification.intervals import Counted
 
 
 @pytest.fixture
 def accuracy():
-    return Accuracy.begin(0.05, 0.8)
+    return Accuracy.begin(0.05, 0.8, trial=False)
 
 
 def after(accuracy, checks):
@@ -30,13 +30,13 @@ def judged(accuracy, n, *, on_wrong=True, on_right=False):
 
 
 def scores(n, *, wrong=0):
-    """n checks with scores from .9 on, of which the first `wrong` were wrong."""
-    return [Check(0.9 + 0.09 * number / n, number < wrong) for number in range(n)]
+    """n checks with scores from .9 on, of which `wrong` were wrong, evenly between the others."""
+    return [Check(0.9 + 0.09 * number / n, (number + 1) * wrong // n > number * wrong // n) for number in range(n)]
 
 
 @pytest.mark.parametrize(("bound", "cut", "expected"), [(0.05, 0.8, 0.9), (0.02, 0.8, 0.96), (0.3, 0.8, 0.8)])
 def test_it_begins_where_the_score_itself_promises_twice_the_bound(bound, cut, expected):
-    assert Accuracy.begin(bound, cut).cut == pytest.approx(expected)
+    assert Accuracy.begin(bound, cut, trial=True).cut == pytest.approx(expected)
 
 
 def test_right_hits_leave_the_cut_where_it_is(accuracy):
@@ -53,12 +53,46 @@ def test_wrong_hits_raise_it_above_the_least_sure_of_them(accuracy):
 
 
 def test_a_policy_that_is_always_wrong_is_given_up_within_a_stated_number_of_checks(accuracy):
-    number = 0
+    served = number = 0
     while accuracy.served:
-        accuracy = checked(accuracy, Check(0.9 + number * 1e-4, wrong=True))
+        served += not accuracy.trial
+        accuracy = checked(accuracy, Check(0.9 + number * 1e-4, wrong=True, shadow=accuracy.trial))
         number += 1
-    assert number == STEP * (STEPS + 1)
+    assert number == 8 * (STEPS + 1)
+    assert served == 8
     assert accuracy.state == "exact only"
+
+
+def test_a_policy_that_fails_all_at_once_is_seen_before_a_window_of_good_checks_ends(accuracy):
+    good = after(judged(accuracy, 50), scores(7 * STEP))
+    assert good.since.n == 7 * STEP
+    bad = [Check(0.99, wrong=number % 3 == 0) for number in range(STEP - 1)]
+    assert after(good, bad).epoch == 1
+
+
+def test_a_cut_is_on_trial_until_enough_was_checked_by_a_judge_who_is_known():
+    tried = Accuracy.begin(0.05, 0.8, trial=True)
+    assert tried.state == "on trial"
+    shadow = [replace(one, shadow=True) for one in scores(WINDOW)]
+    assert after(judged(tried, SEEDS), shadow[: TRIAL - 1]).trial
+    found = after(judged(tried, SEEDS), shadow[:TRIAL])
+    assert (found.state, found.checked.n, found.shadow.n) == ("proving", 0, TRIAL)
+    assert after(tried, shadow[: WINDOW - 1]).trial
+    assert not after(tried, shadow).trial
+
+
+def test_what_is_below_the_cut_says_nothing_of_it():
+    tried = judged(Accuracy.begin(0.05, 0.8, trial=True), SEEDS)
+    found = after(tried, [Check(0.85, wrong=True, shadow=True)] * 100)
+    assert (found.epoch, found.since.n, found.shadow.n) == (0, 0, 100)
+
+
+def test_a_step_up_is_on_trial_without_any_room(accuracy):
+    found = after(accuracy, scores(STEP, wrong=10))
+    assert found.trial
+    shadow = [Check(0.99, wrong=number % 10 == 9, shadow=True) for number in range(STEP)]
+    assert after(judged(found, 50), shadow).epoch == 2
+    assert after(judged(accuracy, 50), [replace(one, shadow=False) for one in shadow]).epoch == 0
 
 
 def test_a_change_of_the_traffic_is_seen_behind_a_long_good_time(accuracy):
@@ -92,7 +126,7 @@ def test_where_as_many_are_wrong_as_the_bound_no_number_of_checks_is_promised(ac
 
 @given(st.lists(st.builds(Check, st.floats(0.8, 1), st.booleans(), st.booleans()), max_size=400))
 def test_nothing_that_is_learned_widens(checks):
-    known = [Accuracy.begin(0.05, 0.8)]
+    known = [Accuracy.begin(0.05, 0.8, trial=True)]
     for one in checks:
         known.append(checked(known[-1], one))
     for before, now in pairwise(known):

@@ -6,6 +6,7 @@ import pytest
 from subsecond.semantic.verification.accuracy import Accuracy, Check
 from subsecond.semantic.verification.exclusions import MOST, Exclusions
 from subsecond.semantic.verification.intervals import Counted, JudgeErrors
+from subsecond.semantic.verification.learned import Learned
 from subsecond.semantic.verification.sampling import is_sampled, seeds_are_due
 from subsecond.semantic.verification.seeding import right_pair, wrong_pair
 from subsecond.semantic.verification.verified import Bounds, Verified
@@ -18,28 +19,46 @@ def towards(*parts):
 
 ASKED, STORED, FAR = towards(1, 0.5, 0), towards(1, 0.2, 0), towards(0, 0, 1)
 
+SERVED = ("", False)
+
 
 @pytest.fixture
 def verified():
-    return Verified(0.05, 0.8, 3)
+    return Verified(0.05, 0.8, 3, trial=False)
 
 
 def test_only_what_reaches_the_cut_is_served(verified):
-    assert verified.refusal(ASKED, STORED, 0.95) == ""
-    assert "0.900" in verified.refusal(ASKED, STORED, 0.85)
+    assert verified.withheld(ASKED, STORED, 0.95) == SERVED
+    assert "0.900" in verified.withheld(ASKED, STORED, 0.85)[0]
+
+
+def test_a_cut_on_trial_serves_nothing_and_goes_on_in_shadow():
+    tried = Verified(0.05, 0.8, 3, trial=True)
+    why, shadow = tried.withheld(ASKED, STORED, 0.95)
+    assert "on trial" in why
+    assert shadow
+    assert tried.withheld(ASKED, STORED, 0.85)[1] is False
+
+
+@pytest.mark.parametrize("trial", [True, False])
+def test_a_trial_that_was_noted_holds_where_hits_are_checked(trial):
+    """Where no hit is checked any more, it would never end."""
+    verified = Verified(0.05, 0.8, 3, trial=trial)
+    verified.take_over(Learned(Accuracy.begin(0.05, 0.8, trial=True)), "")
+    assert verified.accuracy.trial is trial
 
 
 def test_what_lies_near_a_wrong_hit_is_served_no_more_in_either_direction(verified):
     verified.learn(Check(0.95, wrong=True), ASKED, STORED)
-    assert "found wrong" in verified.refusal(towards(1, 0.45, 0.05), towards(1, 0.25, 0.05), 0.99)
-    assert verified.refusal(STORED, ASKED, 0.99)
-    assert verified.refusal(FAR, FAR, 0.99) == ""
-    assert verified.refusal(ASKED, FAR, 0.99) == ""
+    assert "found wrong" in verified.withheld(towards(1, 0.45, 0.05), towards(1, 0.25, 0.05), 0.99)[0]
+    assert verified.withheld(STORED, ASKED, 0.99) != SERVED
+    assert verified.withheld(FAR, FAR, 0.99) == SERVED
+    assert verified.withheld(ASKED, FAR, 0.99) == SERVED
 
 
 def test_a_right_hit_excludes_nothing(verified):
     verified.learn(Check(0.95, wrong=False), ASKED, STORED)
-    assert verified.refusal(ASKED, STORED, 0.95) == ""
+    assert verified.withheld(ASKED, STORED, 0.95) == SERVED
 
 
 def test_what_is_remembered_is_bounded():
@@ -55,14 +74,14 @@ def test_a_judge_of_no_use_ends_the_serving(verified):
     for _ in range(20):
         verified.learn_of_judge(truly_wrong=True, said_wrong=False)
         verified.learn_of_judge(truly_wrong=False, said_wrong=False)
-    assert "exact hits only" in verified.refusal(ASKED, STORED, 1.0)
+    assert "exact hits only" in verified.withheld(ASKED, STORED, 1.0)[0]
 
 
 def test_partitions_learn_apart():
-    bounds = Bounds(0.05, 0.8, 3)
+    bounds = Bounds(0.05, 0.8, 3, trial=False)
     bounds.of("a:b").learn(Check(0.95, wrong=True), ASKED, STORED)
-    assert bounds.of("a:b").refusal(ASKED, STORED, 0.99)
-    assert bounds.of("a:c").refusal(ASKED, STORED, 0.99) == ""
+    assert bounds.of("a:b").withheld(ASKED, STORED, 0.99) != SERVED
+    assert bounds.of("a:c").withheld(ASKED, STORED, 0.99) == SERVED
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.8, 1.0])

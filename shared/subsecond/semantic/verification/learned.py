@@ -79,7 +79,7 @@ class Learned:
 
 
 def begun(sample: Sample) -> Learned:
-    return Learned(Accuracy.begin(sample.bound, sample.cut), sample.embedder)
+    return Learned(Accuracy.begin(sample.bound, sample.cut, trial=True), sample.embedder)
 
 
 def with_check(learned: Learned, judged: Judged, now: float) -> Learned:

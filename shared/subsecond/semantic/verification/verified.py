@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 class Verified:
     """One for each partition. bound: the share of semantic hits that may be wrong. cut: the policy's own. dim: of the
-    embedder's vectors."""
+    embedder's vectors. trial: whether a cut is tried before it serves, which takes checks."""
 
-    def __init__(self, bound: float, cut: float, dim: int) -> None:
-        self.accuracy = Accuracy.begin(bound, cut)
+    def __init__(self, bound: float, cut: float, dim: int, *, trial: bool) -> None:
+        self.accuracy = Accuracy.begin(bound, cut, trial=trial)
         self._exclusions = Exclusions(dim)
 
     def take_over(self, learned: Learned, embedder: str) -> None:
         """Know what a checker has noted. What another embedder's vectors excluded is not known here."""
-        least = self.accuracy
-        self.accuracy = replace(learned.accuracy, bound=least.bound, cut=max(least.cut, learned.accuracy.cut))
+        least, known = self.accuracy, learned.accuracy
+        self.accuracy = replace(
+            known, bound=least.bound, cut=max(least.cut, known.cut), trial=known.trial and least.trial
+        )
         if learned.embedder == embedder and learned.wrong:
             asked, stored = (
                 np.stack([np.frombuffer(row, DTYPE) for row in rows]).astype(np.float32) / np.float32(SCALE)
@@ -50,13 +52,15 @@ class Verified:
             )
             self._exclusions.add_all(asked, stored)
 
-    def refusal(self, asked: Vector, stored: Vector, score: float) -> str:
-        """Why the hit is not served; empty where it is."""
+    def withheld(self, asked: Vector, stored: Vector, score: float) -> tuple[str, bool]:
+        """Why the hit is not served, empty where it is; and whether it goes on in shadow."""
         if not self.accuracy.served:
-            return "the bound of wrong hits could not be kept: exact hits only"
+            return "the bound of wrong hits could not be kept: exact hits only", True
         if score < self.accuracy.cut:
-            return f"score {score:.3f} is below {self.accuracy.cut:.3f}, the verified cut"
-        return "near a hit that was found wrong" if self._exclusions.cover(asked, stored) else ""
+            return f"score {score:.3f} is below {self.accuracy.cut:.3f}, the verified cut", False
+        if self._exclusions.cover(asked, stored):
+            return "near a hit that was found wrong", False
+        return ("the cut is on trial: hits are checked, not served", True) if self.accuracy.trial else ("", False)
 
     def learn(self, check: Check, asked: Vector, stored: Vector) -> None:
         """A check of one hit."""
@@ -86,7 +90,7 @@ class _Known:
 
 
 class Bounds:
-    """What each partition has learned. bound, cut, dim: as of `Verified`; embedder: whose vectors they are. checks:
+    """What each partition has learned. bound, cut, dim, trial: of `Verified`; embedder: whose vectors they are. checks:
     where it is noted; None: nowhere but here. `ticks`: seconds."""
 
     def __init__(
@@ -97,9 +101,10 @@ class Bounds:
         embedder: str = "",
         checks: Checks | None = None,
         *,
+        trial: bool,
         ticks: Callable[[], float] = time.time,
     ) -> None:
-        self._make = partial(Verified, bound, cut, dim)
+        self._make = partial(Verified, bound, cut, dim, trial=trial)
         self._embedder = embedder
         self._checks = checks
         self._ticks = ticks
