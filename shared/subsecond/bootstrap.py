@@ -120,7 +120,8 @@ def _models(settings: Settings) -> Models:
     upstream, admission = adapter("upstream", settings), Admission(Limits.of(settings))
     routed = _routed(settings, upstream, admission) if settings.catalogue else None
     lists = _lists(settings, upstream) if settings.list_prompts and not routed else None
-    return Models(upstream, admission, routed, lists, spoken=dialects_of(settings))
+    owners = Lazy(partial(adapter, "owners", settings))
+    return Models(upstream, admission, routed, lists, spoken=dialects_of(settings), owners=owners)
 
 
 def _optimises(settings: Settings) -> bool:

@@ -36,6 +36,7 @@ class Settings:
     ledger: str = ""
     invalidations: str = ""
     hits: str = ""
+    owners: str = ""
     healths: str = ""
     objects: str = ""
     # `off`: identical requests do not wait for each other.

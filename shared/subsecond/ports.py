@@ -88,6 +88,23 @@ class HitLog(Protocol):
         """None when that request was no semantic hit, or is too long ago."""
 
 
+# Seconds for which OpenAI keeps an object that was not deleted.
+OWNED = 30 * 86_400.0
+
+
+class Owners(Protocol):
+    """Whose the objects are that upstreams keep (`stores/*/owners.py`)."""
+
+    async def add(self, partition: str, names: Sequence[str], place: str) -> None:
+        """They are the partition's from now on, for OWNED seconds. place: the model that made them."""
+
+    async def places(self, partition: str, names: Sequence[str]) -> Mapping[str, str]:
+        """The place of each of them that is the partition's. What another partition has is not among them."""
+
+    async def drop(self, partition: str, name: str) -> None:
+        """It is gone."""
+
+
 class CheckLog(Protocol):
     """Hits that wait for a check, and what was learned from checks (`semantic/verification/checks.py`)."""
 
@@ -164,6 +181,13 @@ class Upstream(Protocol):
 
     async def pass_on(self, passage: Passage) -> ByteStream:
         """The answer, its head read. Raises as `ask`; NotFound where the server has no such path."""
+
+
+class Keeping(Protocol):
+    """An upstream that keeps objects (`/responses/ID`)."""
+
+    async def kept(self, method: str, path: str, deadline: float | None) -> Reply:
+        """What it says of an object. Raises UpstreamError."""
 
 
 class Ledger(Protocol):

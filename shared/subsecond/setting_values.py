@@ -24,6 +24,7 @@ ADAPTERS = {
     "ledger": "stores/*/ledger.py",
     "invalidations": "stores/*/invalidations.py",
     "hits": "stores/*/hits.py",
+    "owners": "stores/*/owners.py",
     "objects": "stores/*/objects.py",
     "flights": "stores/*/leases.py",
     "healths": "stores/*/health.py",

@@ -6,6 +6,7 @@ from subsecond.stores.dynamodb.health import DynamoHealthStore
 from subsecond.stores.dynamodb.hits import DynamoHits
 from subsecond.stores.dynamodb.invalidations import DynamoInvalidations
 from subsecond.stores.dynamodb.ledger import DynamoLedger
+from subsecond.stores.dynamodb.owners import DynamoOwners
 
 
 class Aws:
@@ -40,6 +41,7 @@ class Aws:
     "read",
     [
         pytest.param(lambda aws: DynamoHits(aws, "t").find("acme:prod", "req_1"), id="the hit that a report is about"),
+        pytest.param(lambda aws: DynamoOwners(aws, "t").places("acme:prod", ["resp_1"]), id="whose an object is"),
         pytest.param(lambda aws: DynamoInvalidations(aws, "t").rules("acme:prod"), id="what was invalidated"),
         pytest.param(lambda aws: DynamoHealthStore(aws, "t").merge_and_read(7, {"m|n": 1}, 5), id="our own figures"),
         pytest.param(lambda aws: DynamoLedger(aws, "t", 60.0).summary("acme:prod"), id="the statistics"),

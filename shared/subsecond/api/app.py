@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -72,8 +71,9 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
         app.add_route(path, endpoint, methods=[method])
 
     route("POST", "/v1/chat/completions", lambda context: CompletionReply(context, plans.chat(context)))
-    responses = partial(CompletionReply, endpoint="responses")
-    route("POST", "/v1/responses", lambda context: responses(context, plans.responses(context)))
+    route("POST", "/v1/responses", _responses("ResponsesReply"))
+    for method, behind in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+        route(method, f"/v1/responses/{{name}}{behind}", _responses("ObjectReply", method, behind))
     route("POST", "/v1/completions", lambda context: TextReply(context, streamed=False))
     route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)
@@ -98,6 +98,16 @@ def _checking(served: Gateway) -> asyncio.Task[None] | None:
     """Checks beside the requests of a plain server. Functions run no lifespan: there `Verify` checks."""
     checker = bootstrap.checker(served) if served.semantic else None
     return asyncio.create_task(checker.forever()) if checker else None
+
+
+def _responses(name: str, *how: str) -> Handle:
+    def handle(context: RequestContext) -> Response:
+        from subsecond.api import responses  # noqa: PLC0415 -- no chat completion needs it
+
+        reply: Response = getattr(responses, name)(context, *how)
+        return reply
+
+    return handle
 
 
 def _control(name: str) -> Handle:

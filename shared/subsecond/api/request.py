@@ -42,6 +42,8 @@ class RequestContext:
         self.query: Mapping[str, str] = request.query_params
         # Of the model in the path, where there is one.
         self.name: str = request.path_params.get("name", "")
+        query = request.url.query
+        self.query_string = f"?{query}" if query else ""
         # The body's bytes, once it was read.
         self.raw = b""
         self._request = request

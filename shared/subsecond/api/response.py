@@ -104,16 +104,19 @@ class GuardedResponse(Response):
 
 
 class CompletionReply(GuardedResponse):
-    """One completion. `plan` checks the body and says what is asked and how it shall travel."""
+    """One completion. `plan` checks the body and says what is asked and how it shall travel. keeps: whether what is
+    told is to be heard first."""
+
+    keeps = False
 
     def __init__(self, context: RequestContext, plan: Plan, endpoint: Endpoint = "chat") -> None:
         super().__init__(context)
         self.dialect = dialect_of(endpoint)
-        self._plan = plan
+        self.plan = plan
 
     async def work(self, send: Send) -> None:
         context = self.context
-        claim, (call, options) = await context.claimed(self._plan)
+        claim, (call, options) = await context.claimed(self.plan)
         context.watch()
         await self.send_completion(claim, call, options, send)
 
@@ -127,6 +130,9 @@ class CompletionReply(GuardedResponse):
             else:
                 await self._whole(head, options, events, send)
 
+    async def hear(self, payload: bytes) -> None:
+        """An event, or a body, that is about to be told. Overridden."""
+
     async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
         """Last event, the end, then the pipeline's writes; the end of the response comes before or after these."""
         trace = self.context.trace
@@ -136,6 +142,8 @@ class CompletionReply(GuardedResponse):
             if isinstance(event, Chunk):
                 live = True
                 self.events += not event.comment
+                if self.keeps:
+                    await self.hear(event.data)
                 if data := encoder.encode(event):
                     await write(send, data)
             elif isinstance(event, Done):
@@ -155,6 +163,8 @@ class CompletionReply(GuardedResponse):
                 continue
             sent = True
             body = event.data if isinstance(event, Chunk) else event.recording.payloads[0]
+            if self.keeps:
+                await self.hear(body)
             body = rename(body) if (rename := self._renamer()) else body
             body = self._body(body, head, options)
             self.context.settle()

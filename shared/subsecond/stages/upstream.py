@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
+from subsecond.aio.lazy import Lazy
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import DialectNotSpoken, SubsecondError
+from subsecond.errors import DialectNotSpoken, NotFound, SubsecondError
 from subsecond.model import Call, Done, Endpoint, Event, Head, Passage, Request
-from subsecond.ports import ByteStream, Reply, Upstream
+from subsecond.ports import ByteStream, Keeping, Owners, Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import SemanticBudget
 from subsecond.stats.trace import Step, Trace
@@ -31,7 +32,7 @@ MODELS = "/models"
 class Models:
     """The stage's parts. routed: None without a catalogue; then every name goes to the one upstream; lists: where that
     takes lists of prompts. semantic_budget: the time that models leave for looking at similar questions. spoken: the
-    dialects of the one upstream."""
+    dialects of the one upstream. owners: whose the objects are that upstreams keep."""
 
     upstream: Upstream
     admission: Admission
@@ -39,6 +40,7 @@ class Models:
     lists: Lists | None = None
     semantic_budget: SemanticBudget = field(default_factory=SemanticBudget)
     spoken: frozenset[Endpoint] = frozenset(get_args(Endpoint))
+    owners: Lazy[Owners] | None = None
 
     def know(self, call: Call) -> None:
         """Raises NotFound with the nearest names, where there is a catalogue; DialectNotSpoken."""
@@ -94,6 +96,33 @@ class Models:
             return await self.routed.relay(call, trace)
         async with self.admission.place(call.model, trace.partition or "", call.deadline):
             return await whole_reply(self.upstream, call), ""
+
+    def beside(self, name: str, place: str) -> str:
+        """The model to ask under this name where the answer goes on from an object of the model `place`: its own, or
+        one on the same server."""
+        if not self.routed:
+            return name
+        models = self.routed.router.catalogue.models
+        asked, made = models.get(name), models.get(place)
+        return name if made is None or (asked and asked.server == made.server) else made.name
+
+    async def kept(self, place: str, method: str, path: str, deadline: float | None, trace: Trace) -> Reply:
+        """What the upstream says of an object that it keeps. place: the model that made it. Raises UpstreamError,
+        Overloaded, NotFound."""
+        upstream = self.upstream
+        if self.routed:
+            model = self.routed.router.catalogue.models.get(place)
+            if model is None:
+                raise NotFound("The model that made it is in the catalogue no more.", code="not_found")
+            upstream = self.routed.upstreams[model.server]
+        if not hasattr(upstream, "kept"):
+            raise DialectNotSpoken(dialect_of("responses").name)
+        keeping = cast("Keeping", upstream)
+        trace.model, trace.source = place, "upstream"
+        counted_in(trace.counts)
+        async with self.admission.place(place, trace.partition or "", deadline):
+            with trace.step(Step.UPSTREAM):
+                return await keeping.kept(method, path, deadline)
 
     async def listed(self, deadline: float | None, trace: Trace) -> Reply:
         """The upstream's own list of models. It counts as a model of its own. Raises UpstreamError, Overloaded."""

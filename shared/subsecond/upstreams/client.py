@@ -36,9 +36,11 @@ class Sender(Protocol):
     async def open(self) -> None:
         """A connection for a request to come. SendFailed where there is none to be had."""
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
-        """POST, or GET without content. headers: more than the server always gets. The answer, its head read.
-        TimeoutError at `until`, SendFailed."""
+    async def send(
+        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
+    ) -> Incoming:
+        """POST, or GET without content, or `method`. headers: more than the server always gets. The answer, its head
+        read. TimeoutError at `until`, SendFailed."""
 
     async def hang_up(self) -> None:
         """Close every connection; the next request opens a new one."""
@@ -69,19 +71,25 @@ class Client:
         """Close every connection; the next call opens a new one."""
         await self._sender.hang_up()
 
-    async def call(self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers = ()) -> T:
-        """What `read` makes of a good status's answer. POST, or GET without content. Raises UpstreamError."""
+    async def call(
+        self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers = (), method: str = ""
+    ) -> T:
+        """What `read` makes of a good status's answer. As `Sender.send`. Raises UpstreamError."""
         try:
             return await retrying(
-                lambda: self._attempt(path, content, clock, read, headers), clock, self._settings.upstream_retries
+                lambda: self._attempt(path, content, clock, read, headers, method),
+                clock,
+                self._settings.upstream_retries,
             )
         except UpstreamUnreachable as error:
             log.warning("no answer from the upstream %s: %s", self._host, error.__cause__ or error)
             raise
 
-    async def _attempt(self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers) -> T:
+    async def _attempt(
+        self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers, method: str
+    ) -> T:
         key = await self._key()
-        incoming = await self._send(path, content, key, clock, headers)
+        incoming = await self._send(path, content, key, clock, headers, method)
         try:
             if 200 <= incoming.status < 300:  # noqa: PLR2004 - an answer
                 return await read(incoming, hidden(key))
@@ -98,11 +106,13 @@ class Client:
             forget(self._settings.upstream_secret)
         raise Passing(error, 1 + incoming.resent) if incoming.status in RETRIED else error
 
-    async def _send(self, path: str, content: bytes | None, key: str, clock: Clock, headers: Headers) -> Incoming:
+    async def _send(
+        self, path: str, content: bytes | None, key: str, clock: Clock, headers: Headers, method: str
+    ) -> Incoming:
         """Its head is read; its body comes decoded."""
         until = clock.next()
         try:
-            incoming = await self._sender.send(path, content, key, until, headers)
+            incoming = await self._sender.send(path, content, key, until, headers, method)
         except TimeoutError:
             raise clock.late(until) from None
         except SendFailed as failure:

@@ -116,6 +116,17 @@ class OpenAIUpstream:
         headers = ((b"content-type", passage.content_type.encode("latin-1")), *passage.headers)
         return await self._client.call(passage.path, passage.content, clock, read, headers)
 
+    async def kept(self, method: str, path: str, deadline: float | None) -> Reply:
+        """See the port `Keeping`."""
+        await self._load()
+        clock = Clock(self._settings, deadline)
+
+        async def read(incoming: Incoming, secret: bytes) -> Reply:
+            return await read_reply(incoming, clock, secret, [])
+
+        content = b"{}" if method == "POST" else None
+        return await self._client.call(path, content, clock, read, method=method)
+
     async def warm(self) -> None:
         """What the first call would pay for: the imports, a connection. Raises UpstreamError."""
         await self._load()

@@ -48,7 +48,9 @@ class Package:
     async def open(self) -> None:
         """Nothing: the package opens a connection with a request alone."""
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
+    async def send(
+        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
+    ) -> Incoming:
         client = await self._lazy.get()
         import httpx2  # noqa: PLC0415 - loaded by now
         import openai  # noqa: PLC0415 - as above
@@ -60,7 +62,9 @@ class Package:
             async with asyncio.timeout_at(until):
                 # The documented way to send what the package has no method for. Its own methods walk the body against
                 # its types, which costs twice as much.
-                if content is None:
+                if method == "DELETE":
+                    found = await client.delete(url, cast_to=httpx2.Response, options=options)
+                elif content is None:
                     found = await client.get(url, cast_to=httpx2.Response, options=options, stream=True)
                 else:
                     found = await client.post(

@@ -46,10 +46,11 @@ class SignedWire:
         key: str,  # noqa: ARG002 - none
         until: float,
         headers: Headers = (),
+        method: str = "",
     ) -> Incoming:
         signer, transport = await self._get()
         url, body = urlsplit(signer.url), content or b""
-        method = "GET" if content is None else "POST"
+        method = method or ("GET" if content is None else "POST")
         # Only what Bedrock reads is signed.
         fields = {**self._fields.get(path, {}), "host": url.netloc}
         fields |= {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}

@@ -38,15 +38,17 @@ class Wire:
     async def open(self) -> None:
         await (await self._lazy.get()).open()
 
-    async def send(self, path: str, content: bytes | None, key: str, until: float, headers: Headers = ()) -> Incoming:
+    async def send(
+        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
+    ) -> Incoming:
         head = self._head(path, key)
         if headers:
             head += b"".join(b"%b: %b\r\n" % field for field in headers)
         kind = b"" if any(name == b"content-type" for name, _ in headers) else b"content-type: application/json\r\n"
         length = b"" if content is None else b"%bcontent-length: %d\r\n" % (kind, len(content))
-        method = b"GET " if content is None else b"POST "
+        verb = b"%b " % method.encode() if method else b"GET " if content is None else b"POST "
         # In one piece, so that it leaves in one packet where it fits.
-        return await (await self._lazy.get()).send(b"".join((method, head, length, b"\r\n", content or b"")), until)
+        return await (await self._lazy.get()).send(b"".join((verb, head, length, b"\r\n", content or b"")), until)
 
     async def hang_up(self) -> None:
         if self._lazy.made is not None:
@@ -72,7 +74,7 @@ class Wire:
         """What stands between the method and what depends on the content."""
         if not (key.isascii() and key.isprintable()):
             raise Unavailable("The upstream's key holds a character that no header can carry.")
-        target = quote(self._url.path.rstrip("/") + path, safe="/:@!$&'()*+,;=~%")
+        target = quote(self._url.path.rstrip("/") + path, safe="/:@!$&'()*+,;=~%?")
         host = _ascii(self._url.hostname)
         host = f"[{host}]" if ":" in host else host
         lines = [

@@ -1,0 +1,188 @@
+"""Objects that an upstream keeps of responses: two tenants try every route on each other's ids."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from subsecond.aio.lazy import Lazy
+from subsecond.bootstrap import gateway
+from subsecond.config import Settings
+from subsecond.model import Tenant
+from subsecond.stores.memory.keys import MemoryKeys
+from tests.support.responses import message, payloads, response, stream
+from tests.support.wires import whole
+
+PATH = "/v1/responses"
+TENANTS = {"sk-acme": Tenant("acme", "prod", "a"), "sk-rival": Tenant("rival", "prod", "r")}
+ROUTES = [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
+
+
+class Keeper:
+    """A server that keeps each response under an id of its own. asked: method and target of each request."""
+
+    def __init__(self, name="eu"):
+        self.name, self.asked, self.bodies, self.port = name, [], [], 0
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def serve(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = [line for line in head.lower().split("\r\n") if line.startswith("content-length:")]
+        raw = await reader.readexactly(int(length[0].split(":")[1]) if length else 0)
+        method, target = head.split(" ")[:2]
+        self.asked.append(f"{method} {target}")
+        writer.write(self.answer(method, target, json.loads(raw) if raw else {}))
+        await writer.drain()
+        writer.close()
+
+    def answer(self, method, target, body):
+        if (method, target) != ("POST", "/v1/responses"):
+            return whole({"of": self.name, "told": f"{method} {target}"})
+        self.bodies.append(body)
+        made = f"{self.name}{len(self.bodies)}"
+        found = response(message(f"From {self.name}.", f"msg_{made}"), id=f"resp_{made}")
+        return stream(*payloads(found)) if body.get("stream") else whole(found)
+
+
+@asynccontextmanager
+async def running(keeper):
+    listener = await asyncio.start_server(keeper.serve, "127.0.0.1", 0)
+    keeper.port = listener.sockets[0].getsockname()[1]
+    yield keeper
+    listener.close()
+
+
+@pytest.fixture
+async def kept(served):
+    """`client, keeper = await kept()`: two tenants before one server."""
+    contexts = []
+
+    async def start(**fields):
+        context = running(Keeper())
+        contexts.append(context)
+        keeper = await context.__aenter__()
+        made = gateway(Settings(upstream_url=keeper.url, semantic="off", upstream_retries=0, **fields))
+        keys = MemoryKeys({sha256(key.encode()).hexdigest(): tenant for key, tenant in TENANTS.items()})
+        client = await served(gateway=replace(made, keys=keys))
+        client.key = "sk-acme"
+        return client, keeper
+
+    yield start
+    for context in contexts:
+        await context.__aexit__(None, None, None)
+
+
+async def ask(client, key="", **fields):
+    return await client.post(PATH, {"model": "m", "input": "Who?", **fields}, key=key)
+
+
+@pytest.mark.parametrize(("method", "behind"), ROUTES)
+@pytest.mark.parametrize("form", [False, True])
+async def test_an_object_is_there_for_its_own_partition_and_for_no_other(kept, method, behind, form):
+    client, keeper = await kept()
+    assert (await ask(client, stream=form)).status == 200
+    theirs = await client.send(method, f"{PATH}/resp_eu1{behind}", key="sk-rival")
+    nobodys = await client.send(method, f"{PATH}/resp_eu9{behind}", key="sk-rival")
+    assert (theirs.status, nobodys.status) == (404, 404)
+    assert theirs.json["error"]["message"].replace("eu1", "eu9") == nobodys.json["error"]["message"]
+    assert theirs.json["error"]["type"] == "invalid_request_error"
+    assert len(keeper.asked) == 1  # the server is not asked
+    mine = await client.send(method, f"{PATH}/resp_eu1{behind}")
+    assert (mine.status, mine.json["told"]) == (200, f"{method} {PATH}/resp_eu1{behind}")
+    assert mine.headers["x-request-id"]
+
+
+async def test_what_was_deleted_is_gone(kept):
+    client, _ = await kept()
+    await ask(client)
+    seen = [(await client.send(method, f"{PATH}/resp_eu1")).status for method in ("DELETE", "GET", "DELETE")]
+    assert seen == [200, 404, 404]
+
+
+async def test_a_query_is_passed_on_as_it_came(kept):
+    client, keeper = await kept()
+    await ask(client)
+    await client.send("GET", f"{PATH}/resp_eu1/input_items?limit=2&include[]=a%20b")
+    assert keeper.asked[-1] == f"GET {PATH}/resp_eu1/input_items?limit=2&include%5B%5D=a%20b"
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "a%2Fb", "a%20b", "x" * 200, "resp_eu1%00"])
+async def test_what_is_no_id_is_nobodys(kept, name):
+    client, keeper = await kept()
+    await ask(client)
+    assert (await client.send("GET", f"{PATH}/{name}")).status in (404, 405)
+    assert len(keeper.asked) == 1
+
+
+NAMED = [
+    {"previous_response_id": "resp_eu1"},
+    {"input": [{"type": "item_reference", "id": "msg_eu1"}, {"role": "user", "content": "Go on."}]},
+]
+
+
+@pytest.mark.parametrize("fields", NAMED)
+async def test_nobody_goes_on_from_what_is_another_partitions(kept, fields):
+    client, keeper = await kept()
+    await ask(client, store=True)
+    seen = await ask(client, key="sk-rival", **fields)
+    assert (seen.status, len(keeper.bodies)) == (404, 1)
+    assert (await ask(client, **fields)).status == 200
+    assert keeper.bodies[1].items() >= fields.items()
+
+
+async def test_who_keeps_nothing_makes_no_owner_and_looks_none_up(kept, served):
+    _, keeper = await kept()
+    asked = []
+
+    class Watched:
+        async def add(self, *told):
+            asked.append(told)
+
+    made = gateway(Settings(upstream_url=keeper.url, api_key="sk-acme", semantic="off"))
+    parts = replace(made, models=replace(made.models, owners=Lazy(Watched)))
+    client = await served(Settings(api_key="sk-acme"), gateway=parts)
+    for form in (False, True):
+        assert (await ask(client, store=False, stream=form)).status == 200
+    assert asked == []
+    await ask(client, stream=True)
+    assert asked == [("local:default", ["resp_eu2"], "m"), ("local:default", ["msg_eu2"], "m")]
+
+
+async def test_a_store_that_is_away_shuts_objects_and_leaves_answers_alone(kept, served):
+    _, keeper = await kept()
+
+    class Away:
+        async def add(self, *_):
+            raise ConnectionError
+
+        places = drop = add
+
+    made = gateway(Settings(upstream_url=keeper.url, api_key="sk-acme", semantic="off"))
+    client = await served(
+        Settings(api_key="sk-acme"), gateway=replace(made, models=replace(made.models, owners=Lazy(Away)))
+    )
+    assert (await ask(client)).status == 200
+    assert (await client.send("GET", f"{PATH}/resp_eu1")).status == 503
+    assert (await ask(client, previous_response_id="resp_eu1")).status == 503
+    assert (await ask(client, store=False)).status == 200
+    assert len(keeper.bodies) == 2
+
+
+async def test_with_a_catalogue_the_server_that_made_it_is_asked(served):
+    async with running(Keeper("eu")) as one, running(Keeper("us")) as other:
+        models = [{"name": name, "tier": "fast", "upstream": name} for name in ("eu", "us")]
+        servers = {keeper.name: {"url": keeper.url} for keeper in (one, other)}
+        text = json.dumps({"upstreams": servers, "models": models})
+        chosen = Settings(catalogue=text, api_key="sk-acme", semantic="off")
+        client = await served(chosen, gateway=gateway(chosen))
+        made = (await client.post(PATH, {"model": "us", "input": "Who?"})).json["id"]
+        assert (await client.send("GET", f"{PATH}/{made}")).json["of"] == "us"
+        more = await client.post(PATH, {"model": "auto", "input": "Go on.", "previous_response_id": made})
+        assert more.json["output"][0]["content"][0]["text"] == "From us."
+        assert one.asked == []
