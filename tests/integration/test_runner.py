@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+import subsecond_local
 from subsecond_local.cli import main as cli
 from subsecond_local.emulator.aws_emulator import create_stores, lock_state
 from subsecond_local.errors import LocalError
@@ -124,10 +125,10 @@ def ready(child):
     return found.groups()
 
 
-def ask(base, path, key=None, body=None):
+def ask(base, path, key=None, body=None, more=None):
     """Status, headers and JSON of one request."""
     connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=PATIENCE)
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+    headers = (more or {}) | ({"authorization": f"Bearer {key}"} if key else {})
     try:
         connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
@@ -239,6 +240,26 @@ def test_everything_in_memory_needs_no_emulator(tmp_path):
         code, _, err = end(child, signal.SIGTERM)
     assert code == 0
     assert "ministack" not in err
+
+
+@pytest.mark.parametrize("catalogue", ["", "simulator"])
+def test_the_simulator_speaks_every_dialect_of_a_run(tmp_path, catalogue):
+    file = Path(subsecond_local.__file__).parent / "catalogues" / "simulator.json"
+    environ = {"SUBSECOND_CATALOGUE": f"file:{file}"} if catalogue else {}
+    said = {"messages": [{"role": "user", "content": "Hello?"}]}
+    asked = {
+        "/v1/chat/completions": said,
+        "/v1/responses": {"input": "Hello?", "store": False},
+        "/v1/messages": said | {"max_tokens": 64},
+    }
+    with running(tmp_path, STORES="memory", **environ) as child:
+        base, key, _ = ready(child)
+        for path, body in asked.items():
+            body["model"] = "auto" if catalogue else "sim-t0-i0-n8"
+            seen = [ask(base, path, key, body, {"anthropic-version": "2023-06-01"}) for _ in range(2)]
+            assert [status for status, _, _ in seen] == [200, 200], (path, seen)
+            assert seen[1][1]["cache-status"].endswith("detail=exact"), path
+        assert end(child)[0] == 0
 
 
 def test_the_upstream_that_the_environment_names_is_asked(tmp_path):
