@@ -20,6 +20,7 @@ COUNTED: dict[type, type] = {
 }  # fmt: skip
 CALLED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 SILENT = ("log", "logger", "warnings")
+WIDTH = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,19 @@ def _changed(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     for kind, change in CHANGES.items():
         if isinstance(node, kind):
             for new in change(node):
-                yield new, f"{_short(node)}  ->  {_short(new)}"
+                yield new, _told(*(" ".join(ast.unparse(one).split()) or "(nothing)" for one in (node, new)))
 
 
-def _short(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split()) or "(nothing)"
-    return text if len(text) <= 70 else f"{text[:67]}..."
+def _told(old: str, new: str) -> str:
+    """What was, and what becomes of it: of long texts from shortly before the first difference on."""
+    same = next((at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), len(new))
+    begins = max(0, same - 20) if max(len(old), len(new)) > WIDTH else 0
+    return "  ->  ".join(_cut(text, begins) for text in (old, new))
+
+
+def _cut(text: str, begins: int) -> str:
+    text = f"...{text[begins:]}" if begins else text
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
 
 
 def _compare(node: ast.Compare) -> Iterator[ast.AST]:

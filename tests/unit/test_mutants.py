@@ -78,6 +78,13 @@ def test_what_is_explained_is_an_edit_of_a_subject():
     assert set(explanations()) <= made
 
 
+def test_a_long_edit_is_told_from_its_difference_on():
+    source = f"x = Found({', '.join(f'name_{at}=value_{at}' for at in range(9))})"
+    told = {edit.text for edit in edits(ast.parse(source))}
+    assert len(told) == 9
+    assert all(len(text) <= 2 * 70 + len("  ->  ") for text in told)
+
+
 def test_an_edit_says_where_it_is():
     assert [edit.where for edit in edits(ast.parse("x = 1\nclass A:\n    def f(self):\n        y = 2"))] == [
         "module",

@@ -63,6 +63,7 @@ async def test_what_is_given_back_at_the_end_is_written(budget, spent):
     assert await spent() == (2, 70)
     await one.end()
     assert await spent() == (2, 70)
+    assert not await budget(tokens=100).take(tokens=31)
     assert await budget(tokens=100).take(tokens=30)
 
 

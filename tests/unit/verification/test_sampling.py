@@ -48,7 +48,8 @@ def test_the_judge_is_measured_every_fifth_check_until_it_is_known_and_every_ten
 
 
 def test_a_sample_has_what_a_check_needs(ask, tenant):
-    call = ask("Can I have 2 cards?")
+    turns = [{"role": "system", "content": "Brief."}, {"role": "user", "content": "Can I have 2 cards?"}]
+    call = ask("Can I have 2 cards?", messages=turns)
     request = Request(tenant, call, Prompt("key", "scope", "Can I have 2 cards?"), Trace("req_1"))
     recording = Recording("whole", (b"{}",), "stop", text="Yes.")
     entry = Entry("acme:prod", Prompt("k2", "scope", "Can I get 2 cards?"), recording, 1.0, 2.0, b"stored", "static-1")
@@ -58,6 +59,7 @@ def test_a_sample_has_what_a_check_needs(ask, tenant):
     assert (found.request_id, found.partition, found.entry) == ("req_1", "acme:prod", "k2")
     assert (found.score, found.bound, found.cut, found.shadow) == (0.9, 0.05, 0.8, True)
     assert (found.asked, found.stored, found.answer) == ("Can I have 2 cards?", "Can I get 2 cards?", "Yes.")
+    assert found.context == '[{"role": "system", "content": "Brief."}]'
     assert (found.embedder, found.asked_vector, found.stored_vector) == ("static-1", b"asked", b"stored")
     assert Sampling(0.0, 0.05, 0.8).sample(request, entry, b"asked", 0.9, shadow=False) is None
 
