@@ -50,7 +50,7 @@ SUBJECTS = (
     Subject(
         "policies",
         ("semantic.policies.guarded", "semantic.policies.threshold"),
-        _in("unit/guards", "threshold", "order_of_checks", "same_words", "refusals", "pairs"),
+        _in("unit/guards", "threshold", "order_of_checks", "unread", "same_words", "refusals", "pairs"),
         most=40,
     ),
     Subject(
@@ -62,7 +62,17 @@ SUBJECTS = (
                 *("sameness", "score", "stems", "tables", "typos", "vetoes", "words"),
             )
         ),
-        _in("unit/guards", "tables", "contractions", "language", "order_of_checks", "same_words", "refusals", "pairs"),
+        _in(
+            "unit/guards",
+            "tables",
+            "contractions",
+            "language",
+            "order_of_checks",
+            "same_words",
+            "refusals",
+            "pairs",
+            "unread",
+        ),
         most=10,
     ),
     Subject(

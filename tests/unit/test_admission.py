@@ -91,6 +91,7 @@ async def test_one_who_leaves_lets_in_all_who_waited_for_that_place_alone():
     await crowd.comes("waits for the tenant", model="m2", tenant="t1")
     await crowd.goes("a")
     assert crowd.entered[1:] == ["waits for the model", "waits for the tenant"]
+    assert crowd.admission.running == 2
     await crowd.all_go()
 
 

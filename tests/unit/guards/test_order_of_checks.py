@@ -100,6 +100,24 @@ def test_what_a_rule_refuses_has_no_score(asked, stored, age):
     assert "score" not in " ".join(found.reasons)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ("What is 2?", "What is 3?", "numbers differ"),
+        ("x = 1\n  y", "What is x?", "code, and not the same words"),
+        (f"How do I store {', '.join(FRUIT)}?", f"How do I keep {', '.join(FRUIT)}?", "long, and not the same words"),
+        ("🍕", "What is it?", "nothing to compare"),
+        ("What is it?", "Is it?", "nothing to compare"),
+    ],
+)
+def test_a_reason_holds_whichever_of_the_two_was_asked(one, other, reason):
+    assert verdict(one, other) == verdict(other, one) == Verdict("miss", (reason,), 0.0)
+
+
+def test_the_same_signs_without_a_word_are_the_same_question():
+    assert verdict("🍕", "🍕?") == verdict("🍕!", "🍕") == Verdict("hit", ("same words",), 1.0)
+
+
 def test_below_the_floor_there_is_no_score():
     assert verdict(ENGLISH, "How can I reset the password of mine?", 0.1).score == 0.0
 
