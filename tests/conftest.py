@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import hypothesis
 import pytest
 
 from subsecond.config import Settings
@@ -18,6 +19,9 @@ from tests.support.clock import Clock
 from tests.support.processes import Stack, running_stack
 
 KEY = "sk-test"
+# No example has a time limit by the clock: 200 ms, the default, are over at once on a machine that does other work.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -145,7 +145,7 @@ def prepare() -> None:
         importlib.import_module(name)
     import hypothesis
 
-    hypothesis.settings.register_profile("few", max_examples=30, database=None)
+    hypothesis.settings.register_profile("few", max_examples=30, database=None, deadline=None)
     gc.freeze()  # pytest collects garbage several times in each child, which need not look at these
 
 

@@ -1,10 +1,12 @@
 """What the policy looks at before it scores: each check alone, of either of the two texts, and from both sides."""
 
+from dataclasses import replace
+
 import pytest
 
 from subsecond.config import Settings
 from subsecond.ports import StoredQuestion, Verdict
-from subsecond.semantic.policies.guarded import FRESH, build
+from subsecond.semantic.policies.guarded import FRESH, Guarded, build
 
 STRICT = build(Settings())
 ENGLISH, GERMAN = "How do I reset my password?", "Wie kann ich mein Passwort zurücksetzen?"
@@ -120,6 +122,16 @@ def test_the_same_signs_without_a_word_are_the_same_question():
 
 def test_below_the_floor_there_is_no_score():
     assert verdict(ENGLISH, "How can I reset the password of mine?", 0.1).score == 0.0
+
+
+@pytest.mark.parametrize(("above_cut", "above_maybe", "decision"), [(0, 1, "hit"), (1, 0, "unsure"), (1, 1, "miss")])
+def test_a_score_that_reaches_a_bound_is_above_it(above_cut, above_maybe, decision):
+    other = "How can I reset the password of mine?"
+    score = verdict(ENGLISH, other).score
+    cut, maybe = (score + 1e-9 * above for above in (above_cut, above_maybe))
+    found = Guarded(replace(STRICT.model, cut=cut, maybe=maybe)).judge(ENGLISH, StoredQuestion(other, 0.999, 0.0))
+    word = "reaches" if decision == "hit" else "is below"
+    assert found == Verdict(decision, (f"score {score:.3f} {word} {cut:.3f}",), score)
 
 
 def test_one_that_is_scored_is_never_as_sure_as_the_same_words():
