@@ -67,6 +67,15 @@ async def test_a_believed_key_that_is_gone_or_cannot_be_read_is_refused_and_is_n
     assert trace.partition is None
 
 
+async def test_of_two_prompts_that_wait_for_one_check_the_one_that_is_cancelled_ends_it_for_nobody_else():
+    found = await claim(Keys(OWNER, Believed(OWNER, sure=False)), "sk", Trace())
+    cancelled, other = (asyncio.create_task(found.confirmed(Trace())) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await other
+    assert cancelled.cancelled()
+
+
 async def test_a_check_that_nobody_comes_to_is_no_error(recwarn):
     await claim(Keys(None, Believed(OWNER, sure=False)), "sk", Trace())
     await asyncio.sleep(0.01)

@@ -51,7 +51,7 @@ class KeyPolicy:
     by_model: Mapping[str, frozenset[str]] = field(default_factory=dict)
     scope: str = "namespace"
     volatile: str = "off"
-    clock_misses: ClockMisses = field(default_factory=ClockMisses, compare=False)
+    clock_misses: ClockMisses = field(default_factory=ClockMisses)
 
     def terms(self, model: str, tenant: Tenant, now: float | None = None) -> KeyTerms:
         """now: when it arrived, where that was not just now: `subsecond replay` has a log's times."""
