@@ -24,7 +24,7 @@ SUBJECTS = (
     Subject(
         "key and scope",
         ("cache.key", "cache.canonical", "cache.end_user", "cache.fields_left_out"),
-        _in("unit", "end_user", "canonical", "fields_left_out", "clocks"),
+        _in("unit", "end_user", "canonical_json", "canonical", "fields_left_out", "clocks"),
         most=20,
     ),
     Subject(

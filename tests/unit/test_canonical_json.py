@@ -84,6 +84,7 @@ def test_the_order_of_a_bodys_fields_says_nothing(body):
     [
         ("tools", '[{{"type": "function", "function": {{"name": "f", "parameters": {}}}}}]'),
         ("functions", '[{{"name": "f", "parameters": {}}}]'),
+        ("tools", '[{{"name": "f", "input_schema": {}}}]'),
         ("response_format", '{{"type": "json_schema", "json_schema": {{"name": "n", "schema": {}}}}}'),
         ("guided_json", "{}"),
     ],
@@ -112,6 +113,18 @@ def test_the_order_inside_a_schema_counts(name, holder):
     ],
 )
 def test_the_order_around_a_schema_says_nothing(name, one, other):
+    assert field(name, one) == field(name, other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("messages", "prompt", "stop", "modalities", "tool_choice", "function_call", "logit_bias", "audio"),
+        *("prediction", "metadata", "web_search_options"),
+    ],
+)
+def test_where_no_schema_can_stand_no_order_says_anything(name):
+    one, other = '{"a": 1, "parameters": {"c": 1, "d": 2}}', '{"parameters": {"d": 2, "c": 1}, "a": 1}'
     assert field(name, one) == field(name, other)
 
 

@@ -98,7 +98,8 @@ async def test_the_readers_own_time_counts_neither_as_silence_nor_in_the_total(s
     "steps", [[HANG], [HEAD, HANG], [HEAD + event(b"{}"), HANG], [HEAD + PING, HANG], [HALF, HANG]]
 )
 async def test_the_requests_deadline_ends_a_call_wherever_it_is(serving, steps, adapter):
-    upstream, server = await serving(answer(b"{}"), steps, upstream_retries=2, adapter=adapter)
+    limits = {"first_token_timeout": 9.0, "idle_timeout": 9.0}  # whoever knows no deadline fails, and does not hang
+    upstream, server = await serving(answer(b"{}"), steps, upstream_retries=2, adapter=adapter, **limits)
     await collect(upstream)  # the package takes half a second to load
     _, error = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.3))
     assert (error.status, error.code) == (504, "deadline_exceeded")
