@@ -208,6 +208,10 @@ class Settings:
     # One key known from the start, for STORES=memory and tests; tables hold the others.
     api_key: str = declared(default="", repr=False)
 
+    # The web pages whose browsers may call a plain server: origins with commas between (`https://app.example.com`), or
+    # `*` for all. Empty: none. On AWS the Function URLs answer browsers.
+    cors_origins: str = ""
+
     # The largest body, once it is unpacked; prompts of a batch, and how many of them are asked at once.
     max_body: int = 6 * 1024 * 1024
     max_batch: int = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from math import inf
@@ -85,6 +86,7 @@ OF_THE_STACK: Mapping[str, str] = {
     "embedder": "Embedder",
     "judge": "Judge",
     "check_texts": "CheckTexts",
+    "cors_origins": "CorsOrigin",
     "warm_environments": "WarmEnvironments",
     "warm_prompts": "PrewarmPrompts",
     **dict.fromkeys(("stores", "keys", "exact", "ledger", "invalidations", "hits", "healths", "objects"), ""),
@@ -92,6 +94,8 @@ OF_THE_STACK: Mapping[str, str] = {
 }
 # What it may hold only where nobody reads along: in a parameter or secret, and not in the stack's own text.
 SECRETS = frozenset({"upstream_key", "embedder_key"})
+# As browsers write it: small letters, the port where it is none that goes without saying, and no slash behind it.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._~-]+(:[0-9]{1,5})?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 # How JSON says each kind of setting.
 KINDS: Mapping[type, str] = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -165,10 +169,21 @@ def _check_lines(field: str, text: str) -> None:
             raise ValueError(f"{name}: {value[:200]!r} is no file")
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """The origins of `cors_origins`. ValueError for what no browser would send as one."""
+    found = tuple(filter(None, map(str.strip, text.split(","))))
+    for one in found:
+        if one != "*" and not ORIGIN.fullmatch(one):
+            raise ValueError(f"{PREFIX}CORS_ORIGINS: {one[:80]!r} is no origin: https://app.example.com has no path.")
+    return found
+
+
 def read(field: str, text: str, kind: type) -> Any:
     name = PREFIX + field.upper()
     if kind is str:
         check_choice(field, text)
+        if field == "cors_origins":
+            origins(text)
         if field in BY_MODEL:
             _check_lines(field, text)
         return text

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from subsecond.api import cors
 from subsecond.warmup import warm_environments
 from tests.support.template import (
     ROOT,
@@ -44,6 +45,16 @@ def test_pages_of_other_origins_may_read_every_header_of_an_answer(template):
     for name in (*WITH_URL, "StreamingLive"):
         exposed = template.resources[f"{name}Url"]["Properties"]["Cors"]["ExposeHeaders"]
         assert set(exposed) == sent - SAFELISTED - FOR_OTHERS
+
+
+def test_a_plain_server_says_what_the_function_urls_say(template):
+    for name in WITH_URL:
+        said = template.resources[f"{name}Url"]["Properties"]["Cors"]
+        assert (tuple(said["AllowMethods"]), tuple(said["ExposeHeaders"]), said["MaxAge"]) == (
+            cors.METHODS,
+            cors.EXPOSED,
+            cors.MAX_AGE,
+        )
 
 
 def test_schedules_are_off_until_asked_for_and_send_the_event_in_the_folder(template):

@@ -47,21 +47,13 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     """The ASGI app of `gateway` (default: the one that the environment describes): FastAPI, or, where it is `bare`,
     Starlette under the same routes. No route here uses what FastAPI adds, and its import is half of a function's."""
     served = gateway or bootstrap.gateway()
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
-        # A server that starts once need not begin cold, as a function must: no miss of it goes without the search.
-        if served.semantic:
-            await fail_open(Trace(), "embed", served.semantic.get(), served.settings.loading_timeout)
-        checking = _checking(served)
-        yield
-        if checking:
-            checking.cancel()
-        await bootstrap.close(served)
-
-    app = Starlette(lifespan=lifespan) if bare else _fastapi(lifespan)
+    app = Starlette(lifespan=_lifespan(served)) if bare else _fastapi(_lifespan(served))
     # A redirect would name the host that the client claims to have asked.
     app.router.redirect_slashes = False
+    if served.settings.cors_origins:
+        from subsecond.api import cors  # noqa: PLC0415 -- no function needs it
+
+        cors.allow(app, served.settings.cors_origins)
     app.add_exception_handler(HTTPException, on_http_exception)
 
     def route(method: str, path: str, handle: Handle) -> None:
@@ -92,6 +84,23 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     app.add_route("/health", _health, methods=["GET"])
     app.add_route("/", _to_the_page, methods=["GET"])
     return app
+
+
+def _lifespan(served: Gateway) -> Lifespan:
+    """What a plain server does before its first request and after its last one."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        # A server that starts once need not begin cold, as a function must: no miss of it goes without the search.
+        if served.semantic:
+            await fail_open(Trace(), "embed", served.semantic.get(), served.settings.loading_timeout)
+        checking = _checking(served)
+        yield
+        if checking:
+            checking.cancel()
+        await bootstrap.close(served)
+
+    return lifespan
 
 
 def _checking(served: Gateway) -> asyncio.Task[None] | None:
