@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,19 @@ def _add_verified(parser: argparse.ArgumentParser) -> None:
     verified.add_argument(
         "--worse", action="store_true", help="the policy answers with whatever is nearest, from half-way on"
     )
+    verified.add_argument(
+        "--repeats",
+        type=_count,
+        metavar="N",
+        help="N requests, each question in three wordings: what aliases would add",
+    )
+    verified.add_argument(
+        "--life",
+        type=_count,
+        default=2_000,
+        metavar="N",
+        help="requests for which an answer lives (default: %(default)s)",
+    )
     verified.add_argument("--no-trial", action="store_true", help="the first cut serves at once, before any check")
 
 
@@ -100,7 +113,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
         said = tables.searched(report)
     elif options.action == "stream" and tried.name == "verified":
         report = asyncio.run(_verified(options, tried, bars))
-        said = (tables.orders if options.orders else tables.verified)(report)
+        said = _verified_table(options)(report)
     else:
         order = runs.Order(options.file, options.limit, _picture(options, options.file))
         report = asyncio.run(runs.RUNS[options.action](order, tried, bars))
@@ -109,13 +122,26 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     return 0
 
 
+def _verified_table(options: argparse.Namespace) -> Callable[[dict[str, Any]], str]:
+    from subsecond_local.evaluate import tables  # noqa: PLC0415 -- with its caller
+
+    if options.repeats:
+        return tables.repeated
+    return tables.orders if options.orders else tables.verified
+
+
 async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> dict[str, Any]:
-    from subsecond_local.evaluate import runs, scenarios, verified_orders, verified_stream  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import repeats, runs, scenarios, verified_orders, verified_stream  # noqa: PLC0415 -- numpy
 
     judge = verified_stream.LabelJudge(*options.judge_noise)
     bound = tried.settings.max_error if options.max_error is None else options.max_error
     scenario = scenarios.Scenario(options.drift, options.worse, not options.no_trial)
-    order = runs.Order(options.file, options.limit, None if options.orders else _picture(options, options.file))
+    order = runs.Order(
+        options.file, options.limit, None if options.orders or options.repeats else _picture(options, options.file)
+    )
+    if options.repeats:
+        repeated = repeats.Repeats(options.repeats, options.life, options.seed)
+        return await runs.repeated(order, tried, bound, repeated, bars)
     if options.orders:
         orders = verified_orders.Orders(options.orders, options.seed, scenario)
         return await runs.ordered(order, tried, judge, bound, orders, bars)

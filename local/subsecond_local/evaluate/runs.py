@@ -8,8 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
+from subsecond.semantic.verification.accuracy import Accuracy
 from subsecond_local.evaluate import (
     decisions,
+    repeats,
     rows,
     search,
     stream,
@@ -19,8 +21,11 @@ from subsecond_local.evaluate import (
     verified_stream,
 )
 from subsecond_local.evaluate.decisions import Case, Tried
+from subsecond_local.evaluate.figures import rounded
 from subsecond_local.evaluate.line_chart import write
+from subsecond_local.evaluate.neighbour_graph import NeighbourGraph
 from subsecond_local.evaluate.progress import Bars
+from subsecond_local.evaluate.repeats import Repeats
 from subsecond_local.evaluate.scenarios import Scenario
 from subsecond_local.evaluate.setting import Setting, closing
 from subsecond_local.evaluate.sweep import Point
@@ -82,6 +87,16 @@ async def ordered(
         found = await verified_orders.played(questions, setting, vectors, judge, max_error, orders, bars)
     tried = {"seed": orders.seed, "judge_noise": [judge.on_wrong, judge.on_right], **scenario.named()}
     return {"file": order.file.name, **setting.named(), **tried, **verified_orders.report(found)}
+
+
+async def repeated(order: Order, setting: Setting, max_error: float, tried: Repeats, bars: Bars) -> Report:
+    questions = rows.questions(order.file, order.limit)
+    cut = Accuracy.begin(max_error, verified_stream.cut_of(setting), trial=False).cut
+    async with closing(setting.embedder):
+        vectors = await stream.embedded(questions, setting, bars)
+        graph = NeighbourGraph(questions, setting, vectors, bars)
+    found = repeats.played(repeats.drawn(questions, tried), graph, cut, tried, bars)
+    return {"file": order.file.name, **setting.named(), "cut": rounded(cut), "life": tried.life, **found.report()}
 
 
 async def searched(count: int, setting: Setting, bars: Bars) -> Report:

@@ -112,6 +112,19 @@ def orders(report: Mapping[str, Any]) -> str:
     return f"{_head(report)}\n\n{columns(rows, indent='  ')}"
 
 
+def repeated(report: Mapping[str, Any]) -> str:
+    names = {
+        "exact": "exact hits",
+        "semantic": f"semantic hits, from {report['cut']:.3f}",
+        "wrong": "of these wrong, of all requests",
+        "unsure": "misses near an unsure candidate",
+        "alias_hits": "an alias would answer",
+        "lasting_alias_hits": "one that outlives its entry",
+    }
+    rows = [(label, percent(report[name])) for name, label in names.items()]
+    return f"{_head(report)}\n\n{columns(rows, indent='  ')}"
+
+
 def searched(report: Mapping[str, Any]) -> str:
     high = report["recall_at_1_above_08"]
     rows = [
