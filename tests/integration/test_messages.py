@@ -150,3 +150,15 @@ async def test_an_error_behind_the_first_byte_is_an_event(served, settings):
     reply = await ask(client, body(model="sim-t0-i0-n8-ftruncate4", stream=True))
     name, data = events(reply)[-1]
     assert (name, data["type"], data["error"]["type"]) == ("error", "error", "api_error")
+
+
+@pytest.mark.parametrize(("query", "headers"), [("?dialect=messages", {}), ("", VERSION)])
+async def test_what_would_answer_a_message_is_explained(served, query, headers):
+    client = await served()
+    path = f"/v1/cache/explain{query}"
+    before = (await client.post(path, body(), **headers)).json
+    # The version counts in the key: who names the dialect alone asks without one.
+    await client.post("/v1/messages", body(), **headers)
+    after = (await client.post(path, body(), **headers)).json
+    assert (before["source"], after["source"]) == ("upstream", "exact")
+    assert (await client.post("/v1/cache/explain", body())).json["source"] == "upstream"

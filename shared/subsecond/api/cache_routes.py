@@ -26,6 +26,9 @@ HASH = r"^[0-9a-f]{64}$"
 By = Literal["entry", "scope", "namespace", "tag", "model", "user"]
 Hash = Annotated[str, Field(pattern=HASH)]
 RequestId = Annotated[str, Field(pattern=r"^[\w-]{1,100}$")]
+# The dialects whose requests can be explained, and the fields that tell which it is.
+Spoken = Literal["chat", "text", "responses", "messages"]
+TELLS: dict[str, Spoken] = {"prompt": "text", "input": "responses"}
 Question = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
@@ -37,6 +40,7 @@ class ExplainQuery(_Asked):
     entry: Hash | None = None
     request_id: RequestId | None = None
     question: Question | None = None
+    dialect: Spoken | None = None
 
 
 class FeedbackBody(_Asked):
@@ -110,7 +114,7 @@ def explain_question(context: RequestContext) -> Response:
 
     async def make(tenant: Tenant) -> dict[str, Any]:
         query = check(ExplainQuery, dict(context.query))
-        call = _call(context, await context.body())
+        call = _call(context, await context.body(), query.dialect)
         if query.entry is None:
             return await control.explain_call(context.gateway, tenant, call)
         prompt = context.gateway.keying.prepare(call, tenant)
@@ -119,9 +123,16 @@ def explain_question(context: RequestContext) -> Response:
     return _reply(context, make)
 
 
-def _call(context: RequestContext, body: dict[str, Any]) -> Call:
-    if "prompt" not in body:
-        return plans.chat(context)(body)[0]
+def _call(context: RequestContext, body: dict[str, Any], dialect: Spoken | None) -> Call:
+    """The completion that the body asks for, in the dialect that the query names; else in the one that its fields, or
+    the header of Anthropic's clients, tell."""
+    usual: Spoken = "messages" if "anthropic-version" in context.headers else "chat"
+    told = [endpoint for field, endpoint in TELLS.items() if field in body]
+    [endpoint, *_] = [dialect] if dialect else [*told, usual]
+    if endpoint == "responses":
+        return plans.responses(context)(body)[0]
+    if endpoint != "text":
+        return plans.chat(context, endpoint)(body)[0]
     calls, _ = plans.texts(context, body, streamed=False)
     if len(calls) != 1:
         raise InvalidRequest("One prompt at a time is explained.", param="prompt", code="invalid_value")

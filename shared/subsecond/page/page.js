@@ -416,19 +416,30 @@ async function* lines(body) {
     for (const line of parts) if (line.startsWith("data:")) yield line.slice(5).trim();
   }
 }
+// Of each dialect: where it is asked, what is asked, the text of an event, and the event that ends it.
+const DIALECTS = {
+  chat: { path: "/v1/chat/completions", asked: (text) => ({ messages: [{ role: "user", content: text }] }),
+    text: (event) => ((event.choices || [])[0] || { delta: {} }).delta.content, last: () => false },
+  responses: { path: "/v1/responses", asked: (text) => ({ input: text, store: false }),
+    text: (event) => (event.type === "response.output_text.delta" ? event.delta : ""), last: (event) => event.type === "response.completed" },
+  messages: { path: "/v1/messages", asked: (text) => ({ max_tokens: 1024, messages: [{ role: "user", content: text }] }),
+    text: (event) => (event.type === "content_block_delta" ? event.delta.text : ""), last: (event) => event.type === "message_stop",
+    headers: { "anthropic-version": "2023-06-01" } },
+};
 async function ask(stop) {
   const begun = performance.now(), took = () => ms(performance.now() - begun), wish = $("cache").value;
-  const body = { model: $("model").value, stream: true, messages: [{ role: "user", content: $("question").value }] };
+  const spoken = DIALECTS[$("dialect").value], body = { model: $("model").value, stream: true, ...spoken.asked($("question").value) };
   if (wish === "exact") body.subsecond = { similar: false };
-  const headers = { "content-type": "application/json", "x-subsecond-trace": "1" };
+  const headers = { "content-type": "application/json", "x-subsecond-trace": "1", ...spoken.headers };
   if (wish && wish !== "exact") headers["cache-control"] = wish;
-  const reply = await call(`${base}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(body), signal: stop.signal });
+  const reply = await call(base + spoken.path, { method: "POST", headers, body: JSON.stringify(body), signal: stop.signal });
   let first = "", whole = false;
   for await (const line of lines(reply.body)) {
     if (line === "[DONE]") { whole = true; break; }
     const chunk = JSON.parse(line);
     if (chunk.error) throw new Error(chunk.error.message);
-    const text = ((chunk.choices || [])[0] || { delta: {} }).delta.content;
+    whole = whole || spoken.last(chunk);
+    const text = spoken.text(chunk);
     first = first || (text ? took() : "");
     if (text) $("answer").append(text);
     if (chunk.subsecond) traced(chunk.subsecond);

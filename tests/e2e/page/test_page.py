@@ -268,3 +268,18 @@ async def test_requests_that_failed_are_named_by_their_id(page, serve):
         assert refused.value.headers["x-request-id"] in failed
         assert "404" in failed
         assert page.complaints == []
+
+
+@pytest.mark.parametrize("dialect", ["responses", "messages"])
+async def test_the_playground_speaks_every_dialect(page, serve, dialect):
+    async with serve(SETTINGS) as base:
+        await shown(page, base)
+        await page.run(f"document.getElementById('dialect').value = {dialect!r}")
+        await page.run(f"document.getElementById('model').value = {MODEL!r}")
+        await page.run("document.getElementById('question').value = 'Does it rain?'")
+        await page.run("document.getElementById('send').click()")
+        await page.until(f"{text('outcome')}.includes('First text after')")
+        assert "broke off" not in await page.run(text("outcome"))
+        assert len((await page.run(text("answer"))).split()) >= 8
+        await page.until(f"{text('trace')}.includes('asked the model')")
+        assert page.complaints == []
