@@ -150,7 +150,6 @@ def test_a_thought_comes_with_the_answer_and_may_be_given_back(do, asked):
 
 
 @pytest.mark.parametrize("kind", ["openai"], indirect=True)
-@pytest.mark.parametrize("target", ["direct"], indirect=True)
 def test_a_response_can_be_fetched_its_input_listed_and_it_can_be_deleted(do, asked):
     seen = do("kept", **asked)
     assert seen == {"same": True, "asked": asked["prompt"], "gone": 404}
@@ -164,7 +163,6 @@ def test_calls_may_be_answered_by_the_response_in_which_they_were(do, asked):
 
 
 @pytest.mark.parametrize("kind", ["anthropic"], indirect=True)
-@pytest.mark.parametrize("target", ["direct"], indirect=True)
 def test_tokens_are_counted_before_they_are_sent_and_models_are_listed(do, asked):
     seen = do("counted", **asked)
     assert seen["counted"] == seen["found"] > 0
