@@ -18,6 +18,8 @@ LIFE = 900
 # Environments of each function that are warmed together. One may be there already, so that on a quiet stack one at
 # least starts; and an account of ten executions has room for both functions and the warmer.
 TOGETHER = 2
+# Requests for one answer from the cache. Each that finds nothing is a 504, which the alarms count.
+TRIES = 3
 CHAT = "/v1/chat/completions"
 OK = 200
 
@@ -99,14 +101,27 @@ class Run:
         }
         return {**body, "stream": True, "stream_options": {"include_usage": True}} if stream else body
 
+    def cached(self, face: Face, text: str, source: str, *, stream: bool = False) -> Reply:
+        """The answer from the cache, and from nowhere else: 504 where it is not found. What has a bound in time, as the
+        search has, may miss it once."""
+        for _ in range(TRIES - 1):
+            reply = self.chat(face, text, stream=stream, cache_control="only-if-cached")
+            if reply.source == source:
+                return reply
+            self.sleep(1.0)
+        return self.chat(face, text, stream=stream, cache_control="only-if-cached")
+
     def warm(self) -> Mapping[str, Any]:
-        """The report of the function that warms the others, asked once. Denied, Refused."""
+        """The first report of the function that warms the others. Denied, Refused."""
         if self.warmed is None:
-            # No more than may run at a time.
-            reserved = int(self.stack.parameters.get("ReservedConcurrency") or 0)
-            order = {"prewarm": {"environments": min(TOGETHER, reserved or TOGETHER)}}
-            self.warmed = self.account.invoke(self.stack.outputs["PrewarmFunction"], order)
+            self.warmed = self.warm_again()
         return self.warmed
+
+    def warm_again(self) -> Mapping[str, Any]:
+        # No more than may run at a time.
+        reserved = int(self.stack.parameters.get("ReservedConcurrency") or 0)
+        order = {"prewarm": {"environments": min(TOGETHER, reserved or TOGETHER)}}
+        return self.account.invoke(self.stack.outputs["PrewarmFunction"], order)
 
 
 def tokens(reply: Reply) -> int:

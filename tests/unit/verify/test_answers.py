@@ -110,6 +110,16 @@ def test_a_semantic_hit_is_waited_for_by_questions_that_spend_nothing():
     assert paths == ["/v1/cache/explain"] * 4 + ["/v1/chat/completions"]
 
 
+def test_a_search_that_misses_its_time_once_is_asked_again():
+    replies = [refusal(504), whole("Paris", "semantic")]
+    run = run_of({CHAT: whole("Paris")}, {EXPLAIN: explained("semantic"), CHAT: replies})
+    assert answers.semantic(run).state == "passed"
+    run = run_of({CHAT: whole("Paris")}, {EXPLAIN: explained("semantic"), CHAT: refusal(504)})
+    assert answers.semantic(run).state == "failed"
+    # Each of these is an error to the alarms.
+    assert len([one for one in run.faces["completion"].asked if one.path == CHAT[1]]) == 3
+
+
 def test_a_semantic_hit_that_never_comes_says_why_in_the_gateways_words():
     run = run_of({CHAT: whole("Paris")}, {EXPLAIN: explained("upstream", "nothing is similar enough")})
     found = answers.semantic(run)
@@ -146,6 +156,12 @@ def test_an_answer_whose_object_is_gone_is_a_miss():
 def test_a_bucket_that_says_403_or_a_request_that_fails_is_seen(said, body, status):
     found = stores.missing_object(lost(reply(body, status)))
     assert (found.state, said in found.said) == ("failed", True)
+
+
+def test_a_look_up_that_ran_out_of_time_once_is_not_taken_for_a_403():
+    late = reply({"subsecond": {"source": "upstream", "counts": {"exact_failed": 1}}})
+    run = lost([late, reply({"subsecond": {"source": "upstream", "counts": {}}})])
+    assert stores.missing_object(run).state == "passed"
 
 
 def test_what_was_not_stored_cannot_be_lost():

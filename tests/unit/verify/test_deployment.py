@@ -81,6 +81,21 @@ def test_a_role_that_does_not_reach_a_store_is_named_with_its_policy(account, sa
     assert (found.state, said in found.said, todo in found.todo) == ("failed", True, True)
 
 
+def test_what_ran_out_of_time_while_it_started_is_asked_once_more():
+    first, second = WARMED["functions"]
+    late = {**WARMED, "functions": [{**first, "failed": {"upstream": 2}}, second]}
+
+    class Recovers(MemoryAccount):
+        def invoke(self, function, event):
+            super().invoke(function, event)
+            return late if len(self.asked) == 1 else WARMED
+
+    run = run_of(account=Recovers())
+    assert deployment.permissions(run).state == "passed"
+    # What started did so for the first.
+    assert run.warm() is late
+
+
 def test_every_part_that_an_environment_warms_has_words():
     """The parts are those of `warmup/prewarm.py`, which names them as it touches them."""
     touched = set(re.findall(r'touch\("(\w+)"', Path(prewarm.__file__).read_text()))

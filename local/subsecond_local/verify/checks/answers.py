@@ -85,7 +85,7 @@ def exact(run: Run) -> Outcome:
         return failed(
             f"not stored: {reasons(found)}", "the streaming function's log: was storing refused, or too slow?"
         )
-    reply = run.chat("streaming", COUNT, stream=True, cache_control="only-if-cached")
+    reply = run.cached("streaming", COUNT, "exact", stream=True)
     if reply.status != OK or reply.source != "exact":
         return failed(f"{reply.status}, {reply.source}: {words(reply)}", "docs/operations.md: hits are rare")
     if run.streamed and text(reply) != text(run.streamed):
@@ -102,7 +102,7 @@ def elsewhere(run: Run) -> Outcome:
         return failed(
             f"not found there: {reasons(found)}", "policy `read-answers`, and the log of the completion function"
         )
-    reply = run.chat("completion", COUNT, cache_control="only-if-cached")
+    reply = run.cached("completion", COUNT, "exact")
     if reply.status != OK or reply.source != "exact":
         return failed(f"{reply.status}, {reply.source}: {words(reply)}", "the log of the completion function")
     if run.streamed and text(reply) != text(run.streamed):
@@ -126,7 +126,7 @@ def semantic(run: Run) -> Outcome:
             f"not found after {waited:.0f} s: {reasons(found)}",
             "the indexer's log and the queue UnindexedQueue; `subsecond cache verify --stack-name`",
         )
-    reply = run.chat("completion", REWORDED, cache_control="only-if-cached")
+    reply = run.cached("completion", REWORDED, "semantic")
     if reply.status != OK or reply.source != "semantic":
         return failed(f"{reply.status}, {reply.source}: {words(reply)}", "the log of the completion function")
     said, figures = _timed(reply)
