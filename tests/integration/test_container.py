@@ -15,6 +15,7 @@ import pytest
 
 from subsecond.config import Settings
 from subsecond_local.run.ports import free_ports
+from tests.support.locks import asked
 from tests.support.processes import listens
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def test_nobody_runs_it_and_nothing_of_this_machine_is_in_it():
 
 def test_its_server_is_the_laptop_s():
     local = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["local"]
-    assert set(re.findall(r"(?:uvicorn|uvloop)==[\d.]+", IMAGE)) <= set(local)
+    assert {f"{name}=={version}" for name, version in asked("container/requirements.txt").items()} <= set(local)
 
 
 def test_it_waits_longer_than_an_answer_may_take():

@@ -14,15 +14,10 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.locks import asked, locked, pinned
+
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "shared"
-
-
-def pins(name: str, folder: Path = SHARED) -> dict[str, str]:
-    lines = [line.split("#")[0].strip() for line in (folder / name).read_text().splitlines()]
-    found = [Requirement(line) for line in lines if line]
-    assert all(str(one.specifier).startswith("==") for one in found)
-    return {canonicalize_name(one.name): str(one.specifier)[2:] for one in found}
 
 
 def closure(names: set[str]) -> set[str]:
@@ -40,20 +35,17 @@ def closure(names: set[str]) -> set[str]:
 
 
 def test_the_layer_has_the_versions_that_the_tests_run_with():
-    for name, pinned in {**pins("requirements.txt"), **pins("constraints.txt")}.items():
-        assert version(name) == pinned, name
+    for name, versions in locked("shared/requirements.lock").items():
+        assert {version(name)} == versions.keys(), name
 
 
 def test_every_package_that_comes_along_is_pinned():
-    required = set(pins("requirements.txt"))
-    assert closure(required) - required <= set(pins("constraints.txt"))
+    assert closure(set(asked("shared/requirements.txt"))) == locked("shared/requirements.lock").keys()
 
 
 def test_the_second_layer_is_the_extra_of_its_embedders_name():
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["minilm"]
-    assert pins("requirements.txt", ROOT / "minilm") == {
-        canonicalize_name(one.name): str(one.specifier)[2:] for one in map(Requirement, extra)
-    }
+    assert asked("minilm/requirements.txt") == pinned(extra)
 
 
 @pytest.mark.parametrize("layer", ["Shared", "MiniLm"])

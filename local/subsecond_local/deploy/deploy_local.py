@@ -99,8 +99,9 @@ def prepare(python: Path, cleaning: ExitStack) -> Bench:
 
 def build(bench: Bench, architecture: str, folder: Path) -> None:
     timed("sam build", bench.sam, "build", "--build-dir", str(folder), *parameters(Architecture=architecture))
-    size = deploy_tools.check_layer(bench.sam.project / folder / "Shared", architecture)
-    say(f"  the layer for {architecture} unpacks to {size / 10**6:.1f} MB")
+    layer = bench.sam.project / folder / "Shared"
+    size = deploy_tools.check_layer(layer, architecture)
+    say(f"  the layer for {architecture} unpacks to {size / 10**6:.1f} MB; SHA-256 {deploy_tools.digest(layer)}")
 
 
 def prove(bench: Bench, cleaning: ExitStack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -111,6 +112,18 @@ def check_layer(layer: Path, machine: str, limit: int = LAYER_LIMIT) -> int:
     if size > limit:
         raise LocalError(f"The layer unpacks to {size / 10**6:.0f} MB; {limit // 10**6} MB are the limit.")
     return size
+
+
+def digest(layer: Path) -> str:
+    """SHA-256 of all that an archive of this folder would hold: names, modes, times and bytes. Two builds of one
+    commit have the same."""
+    found = hashlib.sha256()
+    for path in sorted(layer.rglob("*")):
+        state = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        said = f"{path.relative_to(layer).as_posix()} {state.st_mode:o} {int(state.st_mtime)} {len(content)}\n"
+        found.update(said.encode() + content)
+    return found.hexdigest()
 
 
 def elf_machines(files: Sequence[Path]) -> Iterator[tuple[Path, int]]:
