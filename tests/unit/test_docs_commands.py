@@ -97,7 +97,7 @@ def _sam(words):
         assert words[2] in TEMPLATE["Resources"]
         assert [path for path in words if path.endswith(".json") and not (ROOT / path).is_file()] == []
         return
-    assert words[0] in ("build", "deploy", "delete", "validate")
+    assert words[0] in ("build", "deploy", "delete", "package", "validate")
     named = {word.partition("=")[0] for word in words[1:] if re.match(r"^[A-Z]\w+=", word)}
     assert named <= TEMPLATE["Parameters"].keys()
 
