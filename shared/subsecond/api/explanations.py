@@ -39,7 +39,7 @@ async def misses(
 ) -> list[str]:
     """Why nothing that is stored answers the request. Raises what the store and the embedder raise."""
     if not may_read(request.call):
-        return ["the request forbids to read the cache, or has the provider keep its answer (`store`)"]
+        return ["the request forbids to read the cache, or names or makes an object that the provider keeps (`store`)"]
     if unfit := await _same_request(gateway, request):
         return [unfit, _why_not_similar(request, semantic, vector, near)]
     if apart:

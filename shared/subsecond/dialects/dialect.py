@@ -182,11 +182,6 @@ class Dialect:
         del payload
         return []
 
-    def ends(self, payload: bytes) -> bool:
-        """Whether it is an event after which a client may act on all that was said."""
-        del payload
-        return False
-
     def error_body(self, error: Body, status: int, request_id: str) -> Body:
         """The body of a failure. error: OpenAI's object `{"error": ...}`."""
         del status, request_id

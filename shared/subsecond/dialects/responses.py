@@ -210,9 +210,6 @@ class Responses(Dialect):
         ids = (one.get("id") for one in [found, *_dicts(found.get("output"))])
         return [one for one in ids if isinstance(one, str)]
 
-    def ends(self, payload: bytes) -> bool:
-        return self.event_name(payload) in forms.ENDS
-
     def error_event(self, error: Body, events: int) -> Chunk:
         told = {name: error["error"].get(name) for name in ("code", "message", "param")}
         return Chunk(dump({"type": "error", **told, "sequence_number": events}), name=b"error")

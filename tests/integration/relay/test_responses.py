@@ -280,3 +280,19 @@ async def test_a_404_about_the_model_stays_one(relaying):
 async def test_a_server_that_is_said_to_speak_no_responses_is_not_asked(relaying):
     client, server = await relaying(good, upstream_dialects="chat, text")
     assert ((await ask(client)).status, server.requests) == (404, [])
+
+
+# Explained
+
+
+async def test_a_request_is_explained_in_its_dialect(relaying):
+    client, server = await relaying(good)
+    await ask(client)
+    body = {"model": "m", "input": "Who?"}
+    seen = (await client.post("/v1/cache/explain", {**body, "store": False})).json
+    assert (seen["source"], len(server.requests)) == ("exact", 1)
+    kept = (await client.post("/v1/cache/explain", body)).json
+    assert (kept["source"], "object" in kept["reasons"][0]) == ("upstream", True)
+    chat = {"model": "m", "messages": [{"role": "user", "content": "Who?"}]}
+    keys = [(await client.post(f"/v1/cache/explain?dialect={name}", chat)).json["key"] for name in ("chat", "messages")]
+    assert keys[0] != keys[1]
