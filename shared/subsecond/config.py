@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import field as declared
+from functools import cache
 from typing import Any, get_type_hints
 
 from subsecond.setting_values import PREFIX, SETTINGS, STORES, check_choice, read, stated
@@ -281,4 +282,10 @@ def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:
         from difflib import get_close_matches  # noqa: PLC0415 -- 4 ms that nobody needs whose names are right
 
         if meant := get_close_matches(name, known, n=1, cutoff=ALIKE):
-            log.warning("%s is no setting. Is %s meant?", name, meant[0])
+            _warn(name, meant[0])
+
+
+@cache
+def _warn(name: str, meant: str) -> None:
+    """Once in a process, which may read its settings more than once."""
+    log.warning("%s is no setting. Is %s meant?", name, meant)

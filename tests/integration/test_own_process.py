@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from subsecond.config import Settings
 from subsecond.streaming import Buffer, listen
 from subsecond.transport import AsyncTransport, Transport
 from tests.support.simulator import SimulatorProcess
@@ -61,6 +63,16 @@ def simulator():
         yield found
 
 
+def soon(holds):
+    """Whether it comes true before a hang would be certain."""
+    end = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def answered(client, **fields):
     """The text, and who gave it."""
     raw = client.chat.completions.with_raw_response.create(**fields)
@@ -90,6 +102,25 @@ def test_what_was_said_is_there_before_the_end_and_who_leaves_ends_the_call(clie
         said = [chunk.choices[0].delta.content for chunk, _ in zip(stream, range(4), strict=False)]
     assert any(said)
     assert answered(client, **asked())[0]
+
+
+def test_who_leaves_ends_the_call_of_the_model(simulator):
+    settings = Settings(upstream_url=simulator.base_url)
+    http = httpx2.Client(transport=Transport(settings))
+    with OpenAI(base_url=ADDRESS, api_key="unused", http_client=http) as client:
+        with client.chat.completions.create(**asked(model=ENDLESS), stream=True) as stream:
+            next(iter(stream))
+            assert simulator.stats()["running"] == 1
+        assert soon(lambda: simulator.stats()["running"] == 0)
+
+
+async def test_an_asynchronous_one_that_leaves_does_so_too(simulator):
+    settings = Settings(upstream_url=simulator.base_url)
+    http = httpx2.AsyncClient(transport=AsyncTransport(settings))
+    async with AsyncOpenAI(base_url=ADDRESS, api_key="unused", http_client=http) as client:
+        async with await client.chat.completions.create(**asked(model=ENDLESS), stream=True) as stream:
+            await anext(aiter(stream))
+        assert await asyncio.to_thread(soon, lambda: simulator.stats()["running"] == 0)
 
 
 def test_errors_are_those_of_a_gateway(client):

@@ -375,6 +375,10 @@ def test_two_runs_do_not_share_one_state(tmp_path):
     try:
         with pytest.raises(LocalError, match="SUBSECOND_DATA"):
             lock_state(tmp_path, wait=0)
+        told = []
+        with pytest.raises(LocalError):
+            lock_state(tmp_path, wait=0.25, say=told.append)
+        assert told == [f"Another run uses the data in {tmp_path}: waiting whether it ends ..."]
     finally:
         os.close(held)
     again = lock_state(tmp_path, wait=0)

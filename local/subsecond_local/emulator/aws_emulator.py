@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -82,10 +82,11 @@ def access(port: int) -> dict[str, str]:
     }
 
 
-def lock_state(data: Path, wait: float = LOCK_WAIT) -> int:
-    """A descriptor that holds the state for one ministack: two would spoil it. LocalError after `wait` seconds."""
+def lock_state(data: Path, wait: float = LOCK_WAIT, say: Callable[[str], object] | None = None) -> int:
+    """A descriptor that holds the state for one ministack: two would spoil it. LocalError after `wait` seconds, before
+    which `say` is told."""
     descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + wait
+    deadline, told = time.monotonic() + wait, False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,6 +97,9 @@ def lock_state(data: Path, wait: float = LOCK_WAIT) -> int:
                     f"Another run uses the data in {data}. Stop it, or give this one a folder of its own "
                     "(SUBSECOND_DATA=folder make run), or keep everything in memory (STORES=memory make run)."
                 ) from None
+            if say and not told:
+                say(f"Another run uses the data in {data}: waiting whether it ends ...")
+                told = True
             time.sleep(0.1)
         else:
             return descriptor

@@ -39,6 +39,7 @@ class RunPlan:
         self._config = config
         self._environ = environ
         self._cleaning = cleaning
+        self._say = say
         self._ministack_port, upstream_port = free_ports(2)
         self._child_environ = child_environ(environ)
         self._upstream = upstreams.choose(config, upstream_port, self._child_environ, say)
@@ -53,7 +54,7 @@ class RunPlan:
         """What the gateway stands on. LocalError when another run uses the same data."""
         children = [self._upstream.child] if self._upstream.child else []
         if self._stores and self._stores.emulated:
-            lock = aws_emulator.lock_state(self._config.data)
+            lock = aws_emulator.lock_state(self._config.data, say=self._say)
             self._cleaning.callback(os.close, lock)
             bucket = self._stores.bucket
             children.insert(
