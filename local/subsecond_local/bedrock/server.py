@@ -58,7 +58,6 @@ class BedrockApp:
         self._simulation = Simulation(seed)
         self._throttled: Counter[str] = Counter()
         self._asked: list[dict[str, Any]] = []
-        self._prefixes: set[str] = set()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         cycle = RequestCycle(scope, receive, send)
@@ -80,7 +79,6 @@ class BedrockApp:
             await cycle.reply(as_json({"asked": self._asked}))
         elif target == "/stats/reset":
             self._asked.clear()
-            self._prefixes.clear()
             self._simulation.reset()
             await cycle.reply(b"{}")
         elif target.startswith("/throttle/"):
@@ -118,7 +116,7 @@ class BedrockApp:
         elif operation == "ChatCompletions":
             await openai_answer(self._simulation, cycle, body)
         else:
-            converse = Converse(self._simulation, model, region, body, self._prefixes)
+            converse = Converse(self._simulation, model, region, body, self._simulation.memory)
             payloads = PacedPayloads(converse.answer, _pause, usage=True)
             if operation == "Converse":
                 if "errorevent" in converse.answer.faults:

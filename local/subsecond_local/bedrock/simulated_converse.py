@@ -1,6 +1,6 @@
 """Converse's answers, made of the simulator's. Beside its words there are, by rules that a test can count on:
 
-- a call of each tool for each time that the last user text names it, unless a result came last; and of a forced tool
+- the simulator's calls, but none where a result came last
 - a signed thought before them where thinking is switched on; one that comes back with another signature is refused
 - usage of a prefix cache: what lies before a cache point is written the first time, and read from then on, by region
 - a guardrail, where one is configured, that stops what holds the word "forbidden"
@@ -9,35 +9,36 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from subsecond_local.bedrock.checks import Refused
+from subsecond_local.simulator.composer import THOUGHT, calls_of
 from subsecond_local.simulator.engine import Simulation
+from subsecond_local.simulator.memory import SimulatedMemory
 from subsecond_local.simulator.paced import PacedPayloads
-from subsecond_local.simulator.simulated_answer import Payload, SimulatedAnswer
+from subsecond_local.simulator.question import Question, Tool
+from subsecond_local.simulator.simulated_answer import Part, Payload, SimulatedAnswer
+from subsecond_local.simulator.thoughts import signature
 
 Event = tuple[str, dict[str, Any]]
 
 # Who answers for a model that is no name of the simulator.
 BASE = "sim-t20-i2-n24"
-THOUGHT = "The user asks something simple, so a short answer will do."
 BLOCKED = "A guardrail has stopped this."
-_SECRET = b"the stand-in's own"
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "content_filtered"}
 
 
 class Converse:
-    """One conversation's next turn. seen: the cached prefixes, by region."""
+    """One conversation's next turn. memory: the cached prefixes of all regions."""
 
     def __init__(
-        self, simulation: Simulation, model: str, region: str, body: Mapping[str, Any], seen: set[str]
+        self, simulation: Simulation, model: str, region: str, body: Mapping[str, Any], memory: SimulatedMemory
     ) -> None:
         self._body = body
         _check_thoughts(body)
-        self._cache = _cached(body, region, seen)
+        self._cache = _cached(body, region, memory)
         limit = body.get("inferenceConfig", {}).get("maxTokens")
         asked: dict[str, Any] = {"model": _simulated(model), "messages": _messages(body)}
         if limit is not None:
@@ -64,8 +65,8 @@ class Converse:
             return list(_text_block(0, [BLOCKED])), "guardrail_intervened"
         said = list(_thought(0)) if self._thinks else []
         calls = _calls(self._body)
-        for at, (name, arguments) in enumerate(calls, int(self._thinks)):
-            said += _tool_block(at, name, arguments)
+        for at, call in enumerate(calls, int(self._thinks)):
+            said += _tool_block(at, call)
         return said, "tool_use" if calls else ""
 
     @property
@@ -144,21 +145,15 @@ def _last_text(body: Mapping[str, Any]) -> str:
     return " ".join(block["text"] for block in body["messages"][-1]["content"] if "text" in block)
 
 
-def _calls(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _calls(body: Mapping[str, Any]) -> list[Part]:
     config = body.get("toolConfig", {})
-    specs = {tool["toolSpec"]["name"]: tool["toolSpec"] for tool in config.get("tools", ()) if "toolSpec" in tool}
+    specs = [tool["toolSpec"] for tool in config.get("tools", ()) if "toolSpec" in tool]
     if any("toolResult" in block for block in body["messages"][-1]["content"]):
         return []
-    text, choice = _last_text(body), config.get("toolChoice", {})
-    names = [name for name in specs for _ in range(text.count(name))]
-    forced = [choice["tool"]["name"]] if "tool" in choice else list(specs)[-1:] if "any" in choice else []
-    return [(name, _arguments(specs[name], number)) for number, name in enumerate(names or forced)]
-
-
-def _arguments(spec: Mapping[str, Any], number: int) -> dict[str, Any]:
-    made = {"string": f"text {number}", "integer": number, "number": number / 2, "boolean": True, "array": []}
-    properties = spec["inputSchema"]["json"].get("properties", {})
-    return {name: made.get(schema.get("type"), {}) for name, schema in properties.items()}
+    tools = tuple(Tool(spec["name"], spec["inputSchema"]["json"]) for spec in specs)
+    choice = config.get("toolChoice", {})
+    forced = choice["tool"]["name"] if "tool" in choice else "required" if "any" in choice else "auto"
+    return calls_of(Question((), turn=_last_text(body), tools=tools, choice=forced), b"")
 
 
 def _text_block(at: int, pieces: list[str]) -> Iterator[Event]:
@@ -167,46 +162,39 @@ def _text_block(at: int, pieces: list[str]) -> Iterator[Event]:
     yield "contentBlockStop", {"contentBlockIndex": at}
 
 
-def _tool_block(at: int, name: str, arguments: Mapping[str, Any]) -> Iterator[Event]:
-    identity = f"tooluse_{hashlib.sha256(f'{at}{name}'.encode()).hexdigest()[:22]}"
-    yield "contentBlockStart", {"contentBlockIndex": at, "start": {"toolUse": {"toolUseId": identity, "name": name}}}
-    written = json.dumps(arguments)
-    for begin in range(0, len(written), 7):
-        delta = {"toolUse": {"input": written[begin : begin + 7]}}
-        yield "contentBlockDelta", {"contentBlockIndex": at, "delta": delta}
+def _tool_block(at: int, call: Part) -> Iterator[Event]:
+    identity = f"tooluse_{hashlib.sha256(f'{at}{call.name}'.encode()).hexdigest()[:22]}"
+    begun = {"toolUse": {"toolUseId": identity, "name": call.name}}
+    yield "contentBlockStart", {"contentBlockIndex": at, "start": begun}
+    for piece in call.pieces:
+        yield "contentBlockDelta", {"contentBlockIndex": at, "delta": {"toolUse": {"input": piece}}}
     yield "contentBlockStop", {"contentBlockIndex": at}
 
 
 def _thought(at: int) -> Iterator[Event]:
     for piece in (THOUGHT[:20], THOUGHT[20:]):
         yield "contentBlockDelta", {"contentBlockIndex": at, "delta": {"reasoningContent": {"text": piece}}}
-    delta = {"reasoningContent": {"signature": _signature(THOUGHT)}}
+    delta = {"reasoningContent": {"signature": signature(THOUGHT)}}
     yield "contentBlockDelta", {"contentBlockIndex": at, "delta": delta}
     yield "contentBlockStop", {"contentBlockIndex": at}
-
-
-def _signature(text: str) -> str:
-    return hmac.new(_SECRET, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _check_thoughts(body: Mapping[str, Any]) -> None:
     for message in body["messages"]:
         for at, block in enumerate(message["content"]):
             said = block.get("reasoningContent", {}).get("reasoningText")
-            if said and said.get("signature") != _signature(said["text"]):
+            if said and said.get("signature") != signature(said["text"]):
                 raise Refused("ValidationException", "Invalid `signature` in `thinking` block")
             if said and at:
                 raise Refused("ValidationException", "A thinking block must come first.")
 
 
-def _cached(body: Mapping[str, Any], region: str, seen: set[str]) -> dict[str, int]:
+def _cached(body: Mapping[str, Any], region: str, memory: SimulatedMemory) -> dict[str, int]:
     blocks = [("system", block) for block in body.get("system", ())]
     blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
     last = max((at for at, (_, block) in enumerate(blocks) if "cachePoint" in block), default=None)
     if last is None:
         return {}
     prefix = json.dumps(blocks[:last])
-    digest, tokens = hashlib.sha256(f"{region} {prefix}".encode()).hexdigest(), len(prefix) // 4
-    known = digest in seen
-    seen.add(digest)
+    known, tokens = memory.prefix([f"{region} {prefix}"]) == 0, len(prefix) // 4
     return {"cacheReadInputTokens": tokens * known, "cacheWriteInputTokens": tokens * (not known)}

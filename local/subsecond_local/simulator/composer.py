@@ -42,12 +42,15 @@ def compose(question: Question, seed: bytes, model: Profile, faults: Mapping[str
     if "empty" in faults:
         return Choice((), "stop")
     thoughts = (Part("thought", tuple(_pieces_of_words(THOUGHT))),) if question.thinks else ()
-    called = _called(question)
-    if called:
-        calls = (_call(tool, seed, number) for number, tool in enumerate(called))
+    if calls := calls_of(question, seed):
         return Choice((*thoughts, *calls), "tool_calls")
     pieces, finish, stop = _said(question, seed, model, faults)
     return Choice((*thoughts, Part("text", pieces)), finish, stop)
+
+
+def calls_of(question: Question, seed: bytes) -> list[Part]:
+    """The calls that are made of a question; none where words are said. UpstreamError as `compose`."""
+    return [_call(tool, seed, number) for number, tool in enumerate(_called(question))]
 
 
 def _called(question: Question) -> list[Tool]:
