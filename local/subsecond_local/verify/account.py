@@ -56,7 +56,7 @@ class AwsAccount:
     def stack(self) -> Stack:
         """Denied, Refused: there is no such stack, or no way to it."""
         cloudformation = self._client("cloudformation")
-        with _named("cloudformation:DescribeStacks"):
+        with named("cloudformation:DescribeStacks"):
             [found] = cloudformation.describe_stacks(StackName=self._name)["Stacks"]
         chosen = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
         self._outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
@@ -65,7 +65,7 @@ class AwsAccount:
 
     def physical(self, kind: str) -> Mapping[str, str]:
         if not self._resources:
-            with _named("cloudformation:ListStackResources"):
+            with named("cloudformation:ListStackResources"):
                 pages = self._client("cloudformation").get_paginator("list_stack_resources")
                 for page in pages.paginate(StackName=self._name):
                     self._resources += page["StackResourceSummaries"]
@@ -73,16 +73,16 @@ class AwsAccount:
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
 
     def create_key(self, name: str, tenant: str, namespace: str) -> str:
-        with _named("dynamodb:Query, dynamodb:PutItem"):
+        with named("dynamodb:Query, dynamodb:PutItem"):
             return self._keys().create(name, tenant, namespace)[0]
 
     def delete_key(self, token: str) -> None:
-        with _named("dynamodb:DeleteItem"):
+        with named("dynamodb:DeleteItem"):
             self._keys().delete(token)
 
     def point_at_nothing(self, partition: str, key: str) -> bool:
         dynamodb = self._client("dynamodb")
-        with _named("dynamodb:UpdateItem"):
+        with named("dynamodb:UpdateItem"):
             try:
                 dynamodb.update_item(
                     TableName=self._outputs["AnswersTable"],
@@ -96,7 +96,7 @@ class AwsAccount:
         return True
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        with _named("lambda:InvokeFunction"):
+        with named("lambda:InvokeFunction"):
             reply = self._client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
             found: dict[str, Any] = json.loads(reply["Payload"].read())
         if "FunctionError" in reply:
@@ -105,30 +105,30 @@ class AwsAccount:
 
     def configuration(self, function: str, qualifier: str = "") -> Mapping[str, Any]:
         asked = {"FunctionName": function, **({"Qualifier": qualifier} if qualifier else {})}
-        with _named("lambda:GetFunctionConfiguration"):
+        with named("lambda:GetFunctionConfiguration"):
             found: Mapping[str, Any] = self._client("lambda").get_function_configuration(**asked)
         return found
 
     def describe(self, function: str, description: str) -> None:
-        with _named("lambda:UpdateFunctionConfiguration"):
+        with named("lambda:UpdateFunctionConfiguration"):
             self._client("lambda").update_function_configuration(FunctionName=function, Description=description)
         end = time.monotonic() + UPDATE
         while self.configuration(function).get("LastUpdateStatus") == "InProgress" and time.monotonic() < end:
             time.sleep(GAP)
 
     def alarms(self, names: Sequence[str]) -> Mapping[str, str]:
-        with _named("cloudwatch:DescribeAlarms"):
+        with named("cloudwatch:DescribeAlarms"):
             found = self._client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
         return {one["AlarmName"]: one["StateValue"] for one in found}
 
     def log_groups(self, prefix: str) -> Mapping[str, int]:
-        with _named("logs:DescribeLogGroups"):
+        with named("logs:DescribeLogGroups"):
             pages = self._client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
             found = [one for page in pages for one in page["logGroups"]]
         return {one["logGroupName"]: one.get("retentionInDays", 0) for one in found}
 
     def log_lines(self, group: str, since: float, pattern: str) -> Iterator[Mapping[str, Any]]:
-        with _named("logs:FilterLogEvents"):
+        with named("logs:FilterLogEvents"):
             pages = self._client("logs").get_paginator("filter_log_events")
             asked = {"logGroupName": group, "startTime": int(since * 1000), "filterPattern": pattern}
             messages = [one["message"] for page in pages.paginate(**asked) for one in page["events"]]
@@ -171,7 +171,7 @@ def line(message: str) -> Mapping[str, Any] | None:
 
 
 @contextmanager
-def _named(action: str) -> Generator[None]:
+def named(action: str) -> Generator[None]:
     """boto3's errors inside become Denied or Refused."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
