@@ -14,7 +14,7 @@ TAG = "user:"
 def end_user(call: Call) -> str:
     """As the client names them; empty where it does not."""
     value = dialect_of(call.endpoint).end_user(call.body)
-    if value in (None, ""):
+    if value is None:
         return ""
     return value if isinstance(value, str) else canonical({"user": value}).decode("ascii").strip()
 

@@ -27,6 +27,8 @@ STRICT = build(Settings())
         ("Is vitamin C good?", "Is vitamin c good?", False),
         ("What is variable X?", "What is variable x?", False),
         ("Is a T-shirt ok?", "Is a t-shirt ok?", True),
+        ("Is plan-B ok?", "Is plan-b ok?", True),
+        ("Is plan B ok?", "Is plan b ok?", False),
         ("Is Turkey good for you in May?", "Is turkey good for you in May?", False),
     ],
 )

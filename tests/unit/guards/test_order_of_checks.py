@@ -117,7 +117,9 @@ def test_a_reason_holds_whichever_of_the_two_was_asked(one, other, reason):
 
 
 def test_the_same_signs_without_a_word_are_the_same_question():
-    assert verdict("🍕", "🍕?") == verdict("🍕!", "🍕") == Verdict("hit", ("same words",), 1.0)
+    for one, other in (("🍕", "🍕?"), ("???", "?!")):
+        assert verdict(one, other) == verdict(other, one) == Verdict("hit", ("same words",), 1.0)
+    assert verdict("???", "!?") == verdict("!?", "???") == Verdict("miss", ("nothing to compare",), 0.0)
 
 
 def test_below_the_floor_there_is_no_score():
