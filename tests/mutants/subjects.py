@@ -63,8 +63,18 @@ SUBJECTS = (
             )
         ),
         (
-            *_in("unit/guards", "tables", "contractions", "language", "abroad", "casing", "order_of_checks"),
-            *_in("unit/guards", "same_words", "refusals", "pairs", "unread"),
+            *_in(
+                "unit/guards",
+                "tables",
+                "contractions",
+                "language",
+                "abroad",
+                "casing",
+                "features",
+                "grammar",
+                "words_paired",
+            ),
+            *_in("unit/guards", "order_of_checks", "same_words", "refusals", "pairs", "unread"),
         ),
         most=5,
     ),

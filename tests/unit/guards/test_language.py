@@ -20,7 +20,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("text", FOREIGN)
+@pytest.mark.parametrize("text", [*FOREIGN, "Passwort zurücksetzen", "Contraseña olvidada", "Hasło zmień teraz"])
 def test_another_language_is_told(text):
     assert not english(text)
 
@@ -30,6 +30,7 @@ def test_another_language_is_told(text):
     [
         "How do I change my password?",
         "password reset",
+        "Can kubectl and nginx run terraform?",
         "What does über mean?",
         "bitcoin",
         "Is a café a restaurant?",

@@ -30,8 +30,6 @@ def _english(text: str) -> bool:
     found = set(words)
     ours = len(found & _own())
     foreign = found & _foreign()
-    if not foreign:
-        return ours > 0 or not _strange(words)
     theirs = max(len(foreign & common) for name, common in tables().languages.items() if name not in _NOT_FOREIGN)
     return theirs < ours or (theirs == ours and not _strange(words))
 

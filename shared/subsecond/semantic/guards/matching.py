@@ -73,8 +73,6 @@ def _close(a: Sequence[Word], b: Sequence[Word], left: list[int], right: list[in
 
 
 def _forms(one: str, other: str) -> bool:
-    if one[:ROOT] != other[:ROOT]:
-        return False
     length = 0
     for x, y in zip(one, other, strict=False):
         if x != y:
