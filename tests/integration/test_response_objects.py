@@ -123,6 +123,8 @@ async def test_what_is_no_id_is_nobodys(kept, name):
 NAMED = [
     {"previous_response_id": "resp_eu1"},
     {"input": [{"type": "item_reference", "id": "msg_eu1"}, {"role": "user", "content": "Go on."}]},
+    {"input": [{"id": "msg_eu1"}]},
+    {"store": False, "previous_response_id": "resp_eu1"},
 ]
 
 

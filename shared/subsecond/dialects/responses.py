@@ -94,17 +94,14 @@ class Responses(Dialect):
         return isinstance(include, list) and "message.output_text.logprobs" in include
 
     def state(self, body: Body) -> str:
-        if any(body.get(name) is not None for name in _NAMES):
-            return "names"
-        if any(isinstance(one, dict) and one.get("type") == "item_reference" for one in _items(body)):
+        if any(body.get(name) is not None for name in _NAMES) or self.objects_named(body):
             return "names"
         return "makes" if body.get("store") is not False or body.get("background") else ""
 
     def objects_named(self, body: Body) -> list[str]:
         named = [body.get("previous_response_id")]
-        named += [
-            one.get("id") for one in _items(body) if isinstance(one, dict) and one.get("type") == "item_reference"
-        ]
+        named += [item["id"] for item in _items(body) if _is_pointer(item)]
+        named += [tool.get("container") for tool in _dicts(body.get("tools"))]
         return [one for one in named if isinstance(one, str)]
 
     def recorded(self, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
@@ -201,13 +198,13 @@ class Responses(Dialect):
     def object_ids(self, payload: bytes) -> list[str]:
         value = parsed(payload)
         found = value if isinstance(value, dict) else {}
-        kind = found.get("type", "")
-        if kind in ("response.created", "response.queued", "response.output_item.added"):
-            inner = found.get("item" if "item" in kind else "response")
-            return [inner["id"]] if isinstance(inner, dict) and isinstance(inner.get("id"), str) else []
-        if found.get("object") != "response":
+        if found.get("object") == "response":
+            made = [found, *_dicts(found.get("output"))]
+        elif found.get("type") in ("response.created", "response.queued", "response.output_item.added"):
+            made = _dicts([found.get("response"), found.get("item")])
+        else:
             return []
-        ids = (one.get("id") for one in [found, *_dicts(found.get("output"))])
+        ids = (one.get(name) for one in made for name in ("id", "container_id"))
         return [one for one in ids if isinstance(one, str)]
 
     def error_event(self, error: Body, events: int) -> Chunk:
@@ -244,6 +241,14 @@ def _items(body: Body) -> list[Any]:
 
 def _is_system(item: object) -> bool:
     return isinstance(item, dict) and item.get("role") in SYSTEM
+
+
+def _is_pointer(item: object) -> bool:
+    """Whether an item is but the id of one that the upstream keeps: an `item_reference`, whose type may be left out, a
+    thought or a picture of an earlier response."""
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return False
+    return not any(value for name, value in item.items() if name not in ("type", "id", "status"))
 
 
 def _as_turn(item: Mapping[str, Any]) -> Mapping[str, Any]:
