@@ -34,4 +34,6 @@ def _held() -> dict[str, Any]:
     gc.collect()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     tasks = Counter(str(getattr(task.get_coro(), "__qualname__", task)) for task in others)
-    return {"tasks": dict(sorted(tasks.items())), "objects": len(gc.get_objects())}
+    objects = gc.get_objects()
+    kinds = Counter(type(one).__name__ for one in objects)
+    return {"tasks": dict(sorted(tasks.items())), "objects": len(objects), "kinds": dict(kinds)}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.soak.mixed.scene import Held
 from tests.soak.mixed.tally import Tally
+
+# Types of objects that are told of, those that grew the most.
+MORE = 15
 
 
 @dataclass
@@ -47,8 +51,9 @@ def figures(seconds: float, tally: Tally, memory: Memory, before: Held, after: H
             "growth_last_two_thirds": round(memory.growth() / 1e6, 2),
             "slope_an_hour": round(memory.slope() * 3_600 / 1e6, 2),
         },
-        "held_before": vars(before),
-        "held_after": vars(after),
+        "held_before": {**vars(before), "kinds": None},
+        "held_after": {**vars(after), "kinds": None},
+        "objects_more": dict((Counter(after.kinds) - Counter(before.kinds)).most_common(MORE)),
     }
 
 
@@ -74,6 +79,7 @@ def shown(found: dict[str, Any]) -> str:
         "First byte in ms (exact hits, misses), and the errors of requests that get 200 where nothing is away:",
         _table(("phase", *columns, "errors"), phases),
         f"resident memory, MB: {found['resident_mb']}",
+        f"objects more, by type: {found['objects_more']}",
         *(f"held {when}: {found[f'held_{when}']}" for when in ("before", "after")),
         json.dumps(found),
     ]

@@ -49,12 +49,14 @@ POOLS = {"dynamodb": 8, "s3": 8, "upstream": 256}
 
 @dataclass(frozen=True)
 class Held:
-    """What the gateway's process holds while nobody asks. objects: those that Python's collector knows."""
+    """What the gateway's process holds while nobody asks. objects: those that Python's collector knows, and how many of
+    each type."""
 
     tasks: dict[str, int]
     descriptors: dict[str, int]
     threads: int
     objects: int
+    kinds: dict[str, int]
     resident: int
 
     def more_than(self, before: Held) -> dict[str, int]:
@@ -81,7 +83,9 @@ class Scene:
         told = json.loads((await wire.read()).body)
         wire.close()
         await asyncio.sleep(0.2)
-        return Held(told["tasks"], self._open(), threads(self.gateway), told["objects"], resident(self.gateway))
+        return Held(
+            told["tasks"], self._open(), threads(self.gateway), told["objects"], told["kinds"], resident(self.gateway)
+        )
 
     async def calm_again(self, before: Held | None, seconds: float) -> Held:
         """Once it holds no more than before (None: no client), or the time for that is up."""
