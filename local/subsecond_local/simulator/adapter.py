@@ -99,13 +99,14 @@ class _Stream:
             return first
         if self._payloads is None:
             return None
+        payloads = self._payloads
         try:
-            payload = await self._payloads.next()
+            payload = await payloads.next()
         except UpstreamError as error:
             self._payloads = None
             if error.code != "simulated_error":
                 raise
-            return Chunk(as_json(error.body()))
+            payload = payloads.failed(error)
         return None if payload is None else Chunk(payload.data, name=payload.name)
 
     def close(self) -> None:

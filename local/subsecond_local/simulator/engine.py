@@ -70,7 +70,7 @@ class Simulation:
             asked=body,
         )
         if endpoint == "responses" and body.get("store") is not False:
-            self.memory.keep(Kept(responses.whole(answer), question.context, responses_request.items_of(body)))
+            self.memory.keep(Kept(responses.whole(answer), question.before, responses_request.items_of(body)))
         return answer
 
     def embeddings(self, body: Mapping[str, Any], header: str = "") -> bytes:

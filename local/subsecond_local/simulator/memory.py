@@ -16,7 +16,7 @@ class Kept:
     """A response. before: what was said until its own input."""
 
     response: dict[str, Any]
-    before: list[Any]
+    before: tuple[Any, ...]
     input: list[Any]
 
 

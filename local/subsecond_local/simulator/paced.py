@@ -6,7 +6,7 @@ from collections import deque
 from time import monotonic
 from typing import Protocol
 
-from subsecond.errors import UpstreamUnreachable
+from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond_local.simulator.dialects import DIALECTS
 from subsecond_local.simulator.names import FOREVER, refusal
 from subsecond_local.simulator.simulated_answer import Payload, SimulatedAnswer, as_json
@@ -21,7 +21,7 @@ class Pause(Protocol):
 
 
 class PacedPayloads:
-    """One answer's payloads in their time. `sent`: how many were handed out."""
+    """One answer's payloads in their time."""
 
     def __init__(self, answer: SimulatedAnswer, pause: Pause, *, usage: bool) -> None:
         self._answer = answer
@@ -30,7 +30,7 @@ class PacedPayloads:
         self._steps = enumerate(self._dialect.steps(answer, usage=usage))
         self._started = monotonic()
         self._ready: deque[Payload] = deque()
-        self.sent = 0
+        self._sent = 0
 
     async def next(self) -> Payload | None:
         """The next one; None at the end, with or without what closes the stream. UpstreamError for the faults that end
@@ -40,8 +40,12 @@ class PacedPayloads:
             if step is None:
                 return None
             await self._step(*step)
-        self.sent += 1
+        self._sent += 1
         return self._ready.popleft()
+
+    def failed(self, error: UpstreamError) -> Payload:
+        """The event that says this error, behind those that were handed out."""
+        return self._dialect.error_event(error, self._sent)
 
     async def _step(self, at: int, payloads: list[Payload]) -> None:
         tokens = len(self._answer.times)

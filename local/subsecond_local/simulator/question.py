@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from subsecond_local.simulator.names import refusal
@@ -41,8 +41,8 @@ class Question:
     counted: Any = None
     written: int = 0
     read: int = 0
-    # What an earlier answer has left, as part of what this one is made from.
-    context: Any = field(default=None)
+    # What was said before this request, where the server has kept it.
+    before: tuple[Any, ...] = ()
 
 
 def check_kinds(body: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], positive: tuple[str, ...]) -> None:

@@ -200,7 +200,6 @@ async def _sleep(seconds: float, *, first: bool) -> None:
 
 
 async def _stream(cycle: RequestCycle, answer: SimulatedAnswer, *, usage: bool) -> None:
-    dialect = DIALECTS[answer.endpoint]
     payloads = PacedPayloads(answer, _sleep, usage=usage)
     await cycle.start(200, _EVENTS)
     try:
@@ -208,12 +207,12 @@ async def _stream(cycle: RequestCycle, answer: SimulatedAnswer, *, usage: bool) 
     except UpstreamUnreachable:
         raise
     except UpstreamError as error:
-        await cycle.end(_framed(dialect.error_event(error, payloads.sent)))
+        await cycle.end(_framed(payloads.failed(error)))
         raise UpstreamUnreachable("The stream ended in an error event.") from error
     if "nodone" in answer.faults:
         await cycle.end()
         raise UpstreamUnreachable("The answer ended before its end.")
-    await cycle.end(dialect.last)
+    await cycle.end(DIALECTS[answer.endpoint].last)
 
 
 async def _send_events(cycle: RequestCycle, payloads: PacedPayloads, slow: float | None) -> None:

@@ -46,6 +46,7 @@ def test_a_function_is_called_once_for_each_time_that_it_is_named(dialect):
     assert first == second == "weather"
     assert {type(one["city"]), type(other["city"])} == {str}
     assert words(dialect, found) == ""
+    assert len(calls(dialect, whole(dialect, asked(dialect, "Weather?", tools=TOOLS[dialect])))) == 1
     assert calls(dialect, whole(dialect, asked(dialect, "The weathers?", tools=TOOLS[dialect]))) == []
 
 

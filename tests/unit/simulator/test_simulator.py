@@ -67,6 +67,11 @@ def run(model, settings=None, deadline=None):
     return collected(build(settings or Settings()), call)
 
 
+async def chunks_of(stream):
+    while chunk := await stream.next():
+        yield chunk
+
+
 def contents(found):
     chunks = [json.loads(payload) for payload in found]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
@@ -327,6 +332,14 @@ async def test_an_error_event_is_an_event():
     assert error is None
     assert json.loads(found.pop())["error"]["code"] == "simulated_error"
     assert len(contents(found)) == 3
+
+
+@pytest.mark.parametrize("endpoint", ["responses", "messages"])
+async def test_an_error_event_is_one_of_its_dialect(endpoint):
+    call = Call(endpoint, f"{FAST}-ferrorevent3", chat(input="hello", max_tokens=9), form="stream")
+    stream = await build(Settings()).ask(call)
+    *_, last = [chunk async for chunk in chunks_of(stream)]
+    assert (last.name, json.loads(last.data)["type"]) == (b"error", "error")
 
 
 async def test_a_malformed_event_arrives_as_it_is():

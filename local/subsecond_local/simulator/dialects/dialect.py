@@ -33,8 +33,8 @@ class Steps(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """read: UpstreamError 400 for a request that is none. error_event: of how many events were sent before. last: what
-    follows the last event of an answer that is whole. closes: how many of the last step's events say that it is."""
+    """read: UpstreamError 400 for a request that is none. error_event: behind so many events. last: what follows
+    the last event of an answer that is whole. piece: the name of the event that a cut one pretends to be."""
 
     read: Callable[[Mapping[str, Any], Memory], Question]
     whole: Callable[[SimulatedAnswer], dict[str, Any]]
@@ -42,5 +42,4 @@ class Dialect:
     error_body: Callable[[UpstreamError], dict[str, Any]]
     error_event: Callable[[UpstreamError, int], Payload]
     last: bytes = b""
-    # The event that a cut one pretends to be.
     piece: bytes = b""

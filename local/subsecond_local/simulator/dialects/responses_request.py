@@ -43,7 +43,7 @@ def read(body: Mapping[str, Any], memory: Memory) -> Question:
     return Question(
         prompts=([*earlier, *resolved],),
         counted=[body.get("instructions"), earlier, resolved],
-        context=earlier,
+        before=tuple(earlier),
         turn=_turn(resolved),
         tools=tools,
         choice=chosen(_choice(body.get("tool_choice")), tools),
