@@ -32,7 +32,7 @@ EDGES = {
         "stores/s3/",
         "stores/dynamodb/",
         "semantic/embedders/bedrock.py",
-        "upstreams/converse/stream.py",
+        "upstreams/converse/event_stream.py",
     ),
     "openai": ("upstreams/openai_package.py",),
     "httptools": ("upstreams/http/response_parser.py",),

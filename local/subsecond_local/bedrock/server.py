@@ -2,9 +2,9 @@
 
     python -m subsecond_local.bedrock.server --port 0 --key-id ID --secret SECRET       prints: READY http://127.0.0.1:PORT
 
-POST /model/ID/converse, /converse-stream, /invoke, and /openai/v1/chat/completions, as Bedrock has them; models are
-those of the simulator, and any id of Bedrock's form. GET /health; GET /stats lists what was asked since POST
-/stats/reset; POST /throttle/REGION/N throttles the next N calls there.
+POST /model/ID/converse, /converse-stream, /invoke, /invoke-with-response-stream, and /openai/v1/chat/completions, as
+Bedrock has them; models are those of the simulator, and any id of Bedrock's form. GET /health; GET /stats lists what
+was asked since POST /stats/reset; POST /throttle/REGION/N throttles the next N calls there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import sys
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond_local.bedrock.checks import OPERATIONS, Refused, check_shape, check_signature
 from subsecond_local.bedrock.frames import event, exception
 from subsecond_local.bedrock.simulated_converse import Converse, whole
-from subsecond_local.bedrock.simulated_invoke import openai_answer, vectors
+from subsecond_local.bedrock.simulated_invoke import claude_answer, openai_answer, vectors
 from subsecond_local.run.ports import port_number
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER
-from subsecond_local.simulator.paced import PacedPayloads
+from subsecond_local.simulator.paced import PacedPayloads, whole_body
 from subsecond_local.simulator.request_cycle import RequestCycle
 from subsecond_local.simulator.server import serve_app
 from subsecond_local.simulator.simulated_answer import as_json
@@ -98,7 +99,7 @@ class BedrockApp:
             operation, model = "ChatCompletions", str(body.get("model"))
         elif parts[1] == "model" and len(parts) == 4 and parts[3] in OPERATIONS:  # noqa: PLR2004 - as the path has
             operation, model = OPERATIONS[parts[3]], unquote(parts[2])
-            given = {"body": data} if operation == "InvokeModel" else body
+            given = {"body": data} if operation.startswith("InvokeModel") else body
             check_shape(operation, model, given)
         else:
             raise Refused("UnknownOperationException", "", 404)
@@ -110,7 +111,9 @@ class BedrockApp:
         await self._said(cycle, operation, model, region, body)
 
     async def _said(self, cycle: RequestCycle, operation: str, model: str, region: str, body: dict[str, Any]) -> None:
-        if operation == "InvokeModel":
+        if operation.startswith("InvokeModel") and "anthropic_version" in body:
+            await _claude(self._simulation, cycle, model, body, streamed=operation != "InvokeModel")
+        elif operation == "InvokeModel":
             reply, tokens = vectors(self._simulation, model, body)
             await _reply(cycle, reply, [(b"x-amzn-bedrock-input-token-count", b"%d" % tokens)])
         elif operation == "ChatCompletions":
@@ -149,6 +152,27 @@ async def _stream(cycle: RequestCycle, converse: Converse, payloads: PacedPayloa
     try:
         async for kind, said in converse.events(payloads):
             await cycle.write(event(kind, as_json(said | {"p": "abcdefgh"})))
+    except UpstreamUnreachable:
+        raise
+    except UpstreamError as error:
+        await cycle.write(exception("modelStreamErrorException", as_json({"message": error.message})))
+    await cycle.end()
+
+
+async def _claude(
+    simulation: Simulation, cycle: RequestCycle, model: str, body: dict[str, Any], *, streamed: bool
+) -> None:
+    """Anthropic's Messages, as Claude takes them by InvokeModel."""
+    answer = claude_answer(simulation, model, body)
+    if not streamed:
+        await _pause(answer.times[-1], first=True)
+        await _reply(cycle, json.loads(whole_body(answer)), [])
+        return
+    await cycle.start(200, [(b"content-type", _STREAM), _request_id()])
+    payloads = PacedPayloads(answer, _pause, usage=True)
+    try:
+        while (payload := await payloads.next()) is not None:
+            await cycle.write(event("chunk", as_json({"bytes": b64encode(payload.data).decode(), "p": "abcd"})))
     except UpstreamUnreachable:
         raise
     except UpstreamError as error:

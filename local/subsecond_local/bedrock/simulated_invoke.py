@@ -14,6 +14,7 @@ from subsecond_local.simulator.simulated_answer import as_json
 if TYPE_CHECKING:
     from subsecond_local.simulator.engine import Simulation
     from subsecond_local.simulator.request_cycle import RequestCycle
+    from subsecond_local.simulator.simulated_answer import SimulatedAnswer
 
 SIZES = {"amazon.titan-embed-text-v2": 1024, "cohere.embed-v4": 1536}
 
@@ -33,6 +34,14 @@ def vectors(simulation: Simulation, model: str, body: dict[str, Any]) -> tuple[d
 def _vectors(simulation: Simulation, texts: list[str], size: int) -> tuple[list[list[float]], int]:
     found = json.loads(simulation.embeddings({"model": BASE, "input": texts, "dimensions": size}))
     return [one["embedding"] for one in found["data"]], found["usage"]["prompt_tokens"]
+
+
+def claude_answer(simulation: Simulation, model: str, body: dict[str, Any]) -> SimulatedAnswer:
+    """Refused where the version is not Bedrock's own, or a field is the path's."""
+    if body["anthropic_version"] != "bedrock-2023-05-31" or {"model", "stream"} & body.keys():
+        raise Refused("ValidationException", "Malformed input request.")
+    rest = {name: value for name, value in body.items() if name not in ("anthropic_version", "anthropic_beta")}
+    return simulation.answer("messages", {**rest, "model": model if model.startswith("sim-") else BASE})
 
 
 async def openai_answer(simulation: Simulation, cycle: RequestCycle, body: dict[str, Any]) -> None:

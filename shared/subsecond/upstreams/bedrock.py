@@ -1,8 +1,9 @@
 """The account's own models on Amazon Bedrock, by the role's credentials: no key, no secret.
 
 Where Bedrock's OpenAI-compatible endpoint serves a model (`SUBSECOND_BEDROCK_OPENAI`), a chat call goes there as it
-came. The others are spoken to in Converse: `upstreams/converse/` has the mapping, docs/bedrock.md the table. Embeddings
-are Titan's and Cohere's. Everything below that (pool, time limits, retries) is what `openai` has.
+came. The others are spoken to in Converse: `upstreams/converse/` has the mapping, docs/bedrock.md the table. Claude
+takes Anthropic's Messages as they are, by InvokeModel. Embeddings are Titan's and Cohere's. Everything below that
+(pool, time limits, retries) is what `openai` has.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.errors import NotFound, UpstreamError
+from subsecond.errors import DialectNotSpoken, NotFound, UpstreamError
 from subsecond.model import Call, Passage
 from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond.streaming.json_bytes import dump
@@ -25,7 +26,8 @@ from subsecond.upstreams.client import Client, Sender
 from subsecond.upstreams.converse.answer import Frame, whole_reply
 from subsecond.upstreams.converse.embeddings import embedding_requests, embeddings_reply
 from subsecond.upstreams.converse.failures import bedrock_refusal
-from subsecond.upstreams.converse.families import Families
+from subsecond.upstreams.converse.families import Families, Family
+from subsecond.upstreams.converse.messages import MessagesSplitter, invoke_request
 from subsecond.upstreams.converse.request import Terms, converse_request
 from subsecond.upstreams.converse.stream import ConverseSplitter
 from subsecond.upstreams.http.exchange import Fields, Incoming
@@ -72,6 +74,8 @@ class BedrockUpstream:
         family = self._families.find(call.model)
         if family.openai and call.endpoint == "chat":
             return await self._ask_openai(call)
+        if call.endpoint == "messages":
+            return await self._ask_claude(call, family)
         asked = converse_request(call, family, self._terms)
         path = _model_path(call.model) + ("/converse-stream" if call.form == "stream" else "/converse")
         content = dump(asked.content)
@@ -124,6 +128,23 @@ class BedrockUpstream:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._client.hang_up()
+
+    async def _ask_claude(self, call: Call, family: Family) -> Reply | EventStream:
+        """In Claude's own dialect, which no other model speaks here."""
+        if family.claude is None:
+            raise DialectNotSpoken("Anthropic's Messages")
+        path = _model_path(call.model) + ("/invoke-with-response-stream" if call.form == "stream" else "/invoke")
+        guardrail = zip(_GUARDRAIL, self._terms.guardrail or (), strict=False)
+        headers = tuple((name.encode(), value.encode()) for name, value in guardrail)
+        await self._client.load()
+        clock = Clock(self._settings, call.deadline)
+
+        async def read(incoming: Incoming, secret: bytes) -> Reply | EventStream:
+            if call.form == "whole":
+                return await read_reply(incoming, clock, secret, [])
+            return await _begun(Events(incoming, clock, secret, b"", MessagesSplitter()))
+
+        return await self._client.call(path, invoke_request(call), clock, read, headers)
 
     async def _ask_openai(self, call: Call) -> Reply | EventStream:
         await self._client.load()

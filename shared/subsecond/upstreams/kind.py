@@ -31,7 +31,7 @@ _BEDROCK, _AWS = ".bedrock", (".amazonaws.com", ".api.aws")
 _SPOKEN: Mapping[Kind, frozenset[Endpoint]] = {
     "openai": frozenset({"chat", "text", "embeddings", "responses"}),
     "azure": frozenset({"chat", "text", "embeddings", "responses"}),
-    "bedrock": frozenset({"chat", "text", "embeddings"}),
+    "bedrock": frozenset({"chat", "text", "embeddings", "messages"}),
     "anthropic": frozenset({"chat", "messages"}),
     "simulator": frozenset(get_args(Endpoint)),
     "unknown": frozenset(get_args(Endpoint)),

@@ -9,7 +9,6 @@ from typing import Any
 
 from subsecond.errors import UpstreamError
 from subsecond.model import Chunk
-from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump
 from subsecond.upstreams.converse.answer import (
     Frame,
@@ -20,55 +19,23 @@ from subsecond.upstreams.converse.answer import (
     tool_call,
     usage,
 )
-from subsecond.upstreams.converse.failures import failure
-
-_DONE = Chunk(b"[DONE]")
+from subsecond.upstreams.converse.event_stream import DONE, EventStreamSplitter
 
 
-class ConverseSplitter:
-    """As `streaming.sse.Splitter`, of AWS's event stream: botocore's decoder, which is incremental, checks both CRCs of
-    each message and takes none of more than 24 MB. An exception before anything was said is raised, as a status would
-    be; later it is an error event. ValueError for what is no event stream, and where it ends before the answer does."""
+class ConverseSplitter(EventStreamSplitter):
+    """ConverseStream's events as OpenAI's chunks."""
 
     def __init__(self, frame: Frame) -> None:
-        from botocore.eventstream import EventStreamBuffer, ParserError  # noqa: PLC0415 - 11 ms, not for a hit
-
-        self._messages: Any = EventStreamBuffer()
-        self._broken = ParserError
+        super().__init__()
         self._answer = _Answer(frame)
-        self._given = False
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        self._messages.add_data(data)
-        chunks: list[Chunk] = []
-        try:
-            for message in self._messages:
-                chunks += self._told(message.headers, message.payload, first=not (chunks or self._given))
-        except self._broken as error:
-            raise ValueError(f"an event is damaged ({type(error).__name__})") from error
-        self._given = self._given or bool(chunks)
+    def take(self, kind: str, event: Mapping[str, Any]) -> list[Chunk]:
+        chunks = self._answer.take(kind, event)
+        self.finished = self._answer.finished
         return chunks
 
-    def finish(self) -> list[Chunk]:
-        if not self._answer.finished:
-            raise ValueError("it ended before the model had finished")
-        return []
-
-    def _told(self, headers: Mapping[str, Any], payload: bytes, *, first: bool) -> list[Chunk]:
-        try:
-            if headers.get(":message-type") == "event":
-                return self._answer.take(str(headers.get(":event-type")), parsed(payload) or {})
-            name = str(headers.get(":exception-type") or headers.get(":error-code") or "unknown")
-            said = parsed(payload)
-            message = said.get("message") if isinstance(said, dict) else headers.get(":error-message")
-            raise failure(name, str(message or ""))
-        except UpstreamError as error:
-            if first:
-                raise
-            self._answer.finished = True
-            return [Chunk(dump(error.body())), _DONE]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("an event is not one of ConverseStream") from error
+    def failed(self, error: UpstreamError) -> Chunk:
+        return Chunk(dump(error.body()))
 
 
 @dataclass(slots=True)
@@ -164,7 +131,7 @@ class _Answer:
     def _metadata(self, event: Mapping[str, Any]) -> list[Chunk]:
         """The last event: nothing is waited for behind it."""
         frame = self._frame.fields(chunk=True)
-        return [Chunk(dump({**frame, "choices": [], "usage": usage(event["usage"])})), _DONE]
+        return [Chunk(dump({**frame, "choices": [], "usage": usage(event["usage"])})), DONE]
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None) -> Chunk:
         said: Mapping[str, Any] = {"delta": delta}
