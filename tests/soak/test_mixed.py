@@ -29,9 +29,9 @@ WARM_UP = 10.0
 # The gateway's own time limits, idle connections and leases end within.
 SETTLES = 90.0
 # Bytes over the last two thirds. The caches of words fill slowly, and what is stored waits in memory until the index
-# has it (4,096 entries of a tenant, 5 MB at the most): all of it is bounded, and mostly full after an hour's first
-# third, but not after seven minutes. In an hour 100 bytes that each request left would show.
-GROWTH = 6_000_000 if MINUTES >= 60 else 10_000_000
+# has it (4,096 entries of a tenant, 5 MB at the most): all of it is bounded, but not full after the first third. In
+# an hour 140 bytes that each request left would show.
+GROWTH = 10_000_000
 
 pytestmark = [pytest.mark.soak, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
