@@ -43,7 +43,8 @@ def test_the_judge_is_measured_every_fifth_check_until_it_is_known_and_every_ten
     checks, shadow, wrong, right, due
 ):
     known = JudgeErrors(wrong=Counted(wrong), right=Counted(right))
-    accuracy = replace(Accuracy.begin(0.05, 0.8), checked=Counted(checks), shadow=Counted(shadow), judge=known)
+    begun = Accuracy.begin(0.05, 0.8, trial=False)
+    accuracy = replace(begun, checked=Counted(checks), shadow=Counted(shadow), judge=known)
     assert seeds_are_due(accuracy) == due
 
 
