@@ -24,6 +24,7 @@ def seen(text):
         ("There are no flights", "There are not flights"),
         ("I cannot pay", "I can not pay", "I can't pay"),
         ("Isn't there a bus?", "Is there a bus?"),
+        ("It is nt here", "It is not here"),
         ("Please say it", "Say it"),
     ],
 )

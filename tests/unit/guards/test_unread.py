@@ -124,7 +124,15 @@ def test_what_is_other_without_reading_is_other_when_read(words, at, instead):
         assert read(a).plain != read(b).plain or not sameness.surely_other(read(a), b)
 
 
-@pytest.mark.parametrize(("one", "other"), [("It is nt here", "It is not here"), ("Is it colour?", "Is it color?")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("It is nt here", "It is not here"),
+        ("Is it colour?", "Is it color?"),
+        ("At 5:00?", "At 5 am ?"),
+        ("17:00", "5 pm"),
+    ],
+)
 def test_a_word_that_is_read_as_another_is_none_of_its_own(one, other):
     assert not sameness.surely_other(read(one), other)
     assert not sameness.surely_other(read(other), one)
