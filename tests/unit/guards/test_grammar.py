@@ -71,4 +71,5 @@ def test_what_says_nothing_of_how_many(one, other):
 @pytest.mark.parametrize("opening", ["", "I want to know, "])
 def test_what_may_be_done_must_not_and_how_it_is_done_is_one_question(opening):
     assert told(f"{opening}can I park here?", f"{opening}must I park here?") == "another modal verb"
+    assert told("I want to park, can I?", "I want to park, must I?") == ""
     assert told(f"{opening}how can I park here?", f"{opening}how must I park here?") == ""

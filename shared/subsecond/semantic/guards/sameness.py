@@ -40,7 +40,7 @@ def _loose() -> frozenset[str]:
     """The words that may be read as others, as part of a number, or not at all."""
     known, units = tables(), numbers.units()
     silent = (word for words, becomes in known.phrases.items() if becomes in ("", "^") for word in words)
-    counted = (*units.counts, *units.times, *units.dimensions, *units.clock, "and", "am", "pm")
+    counted = (*units.counts, *units.times, *units.dimensions, *units.clock, "and", "pm")
     return frozenset(("us", *known.forms, *silent, *counted, *known.cues["negation"]))
 
 
