@@ -188,3 +188,19 @@ async def test_with_a_catalogue_the_server_that_made_it_is_asked(served):
         more = await client.post(PATH, {"model": "auto", "input": "Go on.", "previous_response_id": made})
         assert more.json["output"][0]["content"][0]["text"] == "From us."
         assert one.asked == []
+
+
+async def test_an_answer_from_the_cache_makes_no_owner(kept, served):
+    _, keeper = await kept()
+    asked = []
+
+    class Watched:
+        async def add(self, *told):
+            asked.append(told)
+
+    chosen = Settings(upstream_url=keeper.url, api_key="sk-acme", semantic="off", responses_state="ignore")
+    made = gateway(chosen)
+    client = await served(chosen, gateway=replace(made, models=replace(made.models, owners=Lazy(Watched))))
+    seen = [await ask(client) for _ in range(2)]
+    assert [one.status for one in seen] == [200, 200]
+    assert asked == [("local:default", ["resp_eu1", "msg_eu1"], "m")]
