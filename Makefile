@@ -39,7 +39,8 @@ TO_WORK := --require-hashes --requirement requirements.lock
 endif
 WITHOUT = { echo "If the list has no files for Python $* on $$(uname -sm): make install HASHES=no" >&2; exit 1; }
 
-# Processes that run tests, each with servers of its own. A file's tests stay in one, for what they share.
+# Processes that run tests, each with servers of its own. A file's tests stay in one, for what they share; in the order of
+# their names, because xdist's own leaves the files with few tests, which are the slow ones, for the end.
 WORKERS ?= auto
 # The folder comes from pyproject.toml, so that ARGS may name another.
 PYTEST := $(BIN)/python -m pytest --ignore=tests/benchmarks
@@ -66,7 +67,8 @@ run: $(RUNS)
 	@exec $(BIN)/subsecond run --die-with-parent
 
 test: $(STAMP)
-	$(PYTEST) -m "not soak" --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PYTEST) -m "not soak" --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP)
 	$(PYTEST) -m soak $(ARGS)

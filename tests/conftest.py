@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import hypothesis
 import pytest
@@ -119,11 +120,10 @@ def _events(text: str, finish: str) -> list[dict]:
 def aws_tables() -> Iterator[None]:
     """moto with the tables and the bucket that the default settings name. Single-threaded use only: it loses updates
     under concurrent conditional writes."""
-    import boto3
     from moto import mock_aws
 
     with mock_aws():
-        dynamodb = boto3.client("dynamodb")
+        dynamodb, s3 = _moto_clients()
         pk, sk = {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}
         for table, keys in (("subsecond-answers", [pk]), ("subsecond-state", [pk, sk])):
             dynamodb.create_table(
@@ -132,8 +132,17 @@ def aws_tables() -> Iterator[None]:
                 KeySchema=keys,
                 AttributeDefinitions=[{"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in keys],
             )
-        boto3.client("s3").create_bucket(Bucket="subsecond-index")
+        s3.create_bucket(Bucket="subsecond-index")
         yield
+
+
+@cache
+def _moto_clients():
+    """One pair for all tests. To make one, botocore reads megabytes of JSON: that was most of the time of the tests of
+    stores."""
+    import boto3
+
+    return boto3.client("dynamodb"), boto3.client("s3")
 
 
 @pytest.fixture(scope="session")
