@@ -6,6 +6,7 @@ assertions serves them all, and each lives in the environment that it needs.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -297,23 +298,40 @@ def node_folder(say):
         return _succeeds((npm, *words.split()), cwd=folder)
 
     _have("node", wanted, make, say, folder / "node_modules")
-    for program in (HERE / "node").glob("*.mjs"):
-        shutil.copy(program, folder)
+    with _alone("node"):
+        for program in (HERE / "node").glob("*.mjs"):
+            copy = folder / program.name
+            # Another process of the tests may be running it.
+            if not copy.is_file() or copy.read_bytes() != program.read_bytes():
+                shutil.copy(program, copy)
     return folder
+
+
+@contextmanager
+def _alone(name):
+    """No other process of the tests looks at `.tools/<name>` or makes it meanwhile."""
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _have(name, wanted, make, say, used):
     """`.tools/<name>` as `wanted`; made anew unless its mark says that it is whole and the same. Skips without it."""
     folder = TOOLS / name
     mark = folder / "made-from"
-    if mark.is_file() and mark.read_text() == wanted and used.exists():
-        return
-    say(f"Installing {name}'s packages into {folder.relative_to(ROOT)}, once: about a minute ...")
+    with _alone(name):
+        if not (mark.is_file() and mark.read_text() == wanted and used.exists()):
+            _make(folder, wanted, make, say)
+
+
+def _make(folder, wanted, make, say):
+    say(f"Installing {folder.name}'s packages into {folder.relative_to(ROOT)}, once: about a minute ...")
     shutil.rmtree(folder, ignore_errors=True)
     if not make(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        pytest.skip(f"{name}'s packages could not be installed.")
-    mark.write_text(wanted)
+        pytest.skip(f"{folder.name}'s packages could not be installed.")
+    (folder / "made-from").write_text(wanted)
 
 
 def _succeeds(command, **options) -> bool:
