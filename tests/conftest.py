@@ -43,8 +43,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings() -> Settings:
-    """Everything in memory, the simulator in the process."""
-    return Settings(upstream="subsecond_local.simulator.adapter", api_key=KEY, default_model="sim-t0-i0-n8")
+    """Everything in memory, the simulator in the process; a busy machine may take its time to look for similar ones."""
+    return Settings(
+        upstream="subsecond_local.simulator.adapter",
+        api_key=KEY,
+        default_model="sim-t0-i0-n8",
+        semantic_timeout=2.0,
+    )
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ async def test_a_long_text_skips_the_stage(served, near):
 
 
 async def test_a_semantic_hit_is_told_to_the_index_but_not_more_than_once_an_hour(served, near, aws_tables):
-    settings = replace(near, exact="dynamodb")
+    settings = replace(near, exact="dynamodb", store_timeout=10.0)  # moto is slow on a busy machine
     client = await served(settings)
     await client.chat(ASKED)
     table, dynamodb = settings.answers_table, aws_of(settings).dynamodb
