@@ -38,6 +38,9 @@ def test_a_stream_says_what_the_whole_response_says(body):
     assert last["response"] == expected | {"created_at": last["response"]["created_at"]}
     done = [event["item"] for event in told if event["type"] == "response.output_item.done"]
     assert done == expected["output"]
+    begun = [event["item"] for event in told if event["type"] == "response.output_item.added"]
+    assert [item["id"] for item in begun] == [item["id"] for item in done]
+    assert not any(item.get(name) for item in begun for name in ("summary", "content", "arguments"))
     pieces = [event["delta"] for event in told if event["type"] == "response.output_text.delta"]
     assert "".join(pieces) == words("responses", expected)
     for item in expected["output"]:
@@ -93,6 +96,8 @@ def test_a_response_is_kept_until_it_is_deleted():
         with pytest.raises(UpstreamError) as caught:
             ask(method, path)
         assert caught.value.status == 404
+    with pytest.raises(UpstreamError, match="Item with id"):
+        whole("responses", asked("responses", [{"type": "item_reference", "id": made["output"][0]["id"]}]), simulation)
     with pytest.raises(UpstreamError) as caught:
         whole("responses", asked("responses", previous_response_id=made["id"]), simulation)
     assert caught.value.code == "previous_response_not_found"
