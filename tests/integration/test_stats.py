@@ -15,6 +15,7 @@ from subsecond.model import Tenant
 from subsecond.routing.prices import money, price_of
 from subsecond.stats.trace import Trace
 from subsecond.stores.memory.keys import MemoryKeys
+from tests.support.faults import faulty
 
 CATALOGUE = json.dumps(
     {"models": [{"name": "sim-t0-i0-n8", "tier": "fast", "price_in": 1_000_000, "price_out": 2_000_000}]}
@@ -199,3 +200,12 @@ async def test_the_last_request_and_its_key_are_named(served):
     found = await stats(client)
     assert found["recent_requests"][-1]["request_id"] == answer.headers["x-request-id"]
     assert found["keys"]["default"]["requests"] >= 1
+
+
+async def test_a_table_that_answers_strangely_is_a_503(served, settings):
+    with faulty(settings, "ledger", "wrong") as (broken, part):
+        client = await served(broken)
+        part.on = True
+        seen = await client.send("GET", "/v1/cache/stats")
+        part.on = False
+    assert (seen.status, seen.json["error"]["code"]) == (503, "unavailable")

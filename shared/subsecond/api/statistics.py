@@ -31,8 +31,8 @@ def statistics(context: RequestContext) -> Response:
         if of not in ("namespace", "tenant"):
             raise InvalidRequest("'of' is `namespace` or `tenant`.", param="of", code="invalid_value")
         ledger, settings = context.gateway.ledger, context.gateway.settings
-        await ledger.flush(force=True)
-        found = dict(await ledger.summary(tenant.partition if of == "namespace" else tenant.id, hours))
+        await sure(ledger.flush(force=True))
+        found = dict(await sure(ledger.summary(tenant.partition if of == "namespace" else tenant.id, hours)))
         found |= reported(found) | {"clocks": told(found["counts"], found["misses"]), "version": __version__}
         spent = money(found["models"], await prices_of(settings.prices or settings.catalogue))
         found["money"] = spent and {**spent, "currency": settings.currency}
