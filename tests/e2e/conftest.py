@@ -311,7 +311,7 @@ def node_folder(say):
 def _alone(name):
     """No other process of the tests looks at `.tools/<name>` or makes it meanwhile."""
     TOOLS.mkdir(exist_ok=True)
-    with (TOOLS / f"{name}.lock").open("w") as file:
+    with (TOOLS / f"{name}.making").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
