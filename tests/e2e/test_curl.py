@@ -138,7 +138,7 @@ REFUSED = {
         {},
         404,
     ),
-    "unknown path": ("/responses", {"model": MODEL, "input": "?"}, {}, 404),
+    "unknown path": ("/conversations", {"model": MODEL, "input": "?"}, {}, 404),
     "wrong method": ("/chat/completions", None, {}, 405),
 }
 
