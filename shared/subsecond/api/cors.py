@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from subsecond.setting_values import origins
 
 # As the template has it for the Function URLs; a test compares them.
-METHODS = ("GET", "POST")
+METHODS = ("GET", "POST", "DELETE")
 EXPOSED = ("age", "cache-status", "retry-after", "server-timing", "x-request-id", "x-subsecond-route")
 MAX_AGE = 86_400
 
