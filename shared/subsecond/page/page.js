@@ -355,7 +355,7 @@ function errors(found) {
 function show(found) {
   tiles(found); rateChart(found); latencyChart(found); liveChart(); stepTables(found); models(found); recent(found); accuracy(found); top(found); errors(found); requests(found); keys(found);
   $("state").textContent = `${found.complete ? "" : "Not complete: the shared table could not be read. "}${found.hours === 1 ? "This hour" : `The last ${range(found)}`}, as of ${new Date().toLocaleTimeString()}. Subsecond ${found.version}${
-    found.catalogue ? `, ${found.catalogue.length} models in the catalogue` : ""}.`;
+    found.catalogue ? `, ${found.catalogue.length === 1 ? "1 model" : `${found.catalogue.length} models`} in the catalogue` : ""}.`;
 }
 async function look() {
   clearTimeout(timer);
