@@ -168,3 +168,13 @@ def test_with_a_catalogue_it_is_the_kind_of_whoever_may_answer(model, counts):
     policy = gateway(Settings(catalogue=CATALOGUE)).keying
     asked = [policy.prepare(Call("chat", model, {**CHAT, **more}), ACME) for more in ({}, {"user": "u"})]
     assert (asked[0] != asked[1]) == counts
+
+
+def test_every_kind_of_server_has_its_row():
+    assert set(KINDS) == set(EXPECTED)
+
+
+def test_names_and_values_of_the_headers_that_are_passed_on_count():
+    headers = [(), ((b"a", b"1"),), ((b"b", b"1"),), ((b"a", b"2"),), ((b"a", b"1"), (b"b", b"1"))]
+    found = [prepare(Call("chat", "m", CHAT, headers=some), ACME) for some in headers]
+    assert len({one.key for one in found}) == len({one.scope for one in found}) == len(headers)
