@@ -25,7 +25,7 @@ class Load:
     def __init__(self, at: Scene, say: Callable[[str], None]) -> None:
         self._at, self._say = at, say
         self.judge, self.tally, self.memory = Judge(), Tally(), Memory()
-        self._told = 0
+        self._told = 0, 0
 
     @property
     def faults(self) -> list[str]:
@@ -59,8 +59,9 @@ class Load:
 
     def _progress(self) -> str:
         asked = sum(self.tally.phases.values())
-        wrong, unexcused = len(self.judge.wrong), len(self.tally.unexcused)
-        news = "".join(f"\n    {line}" for line in self.faults[self._told :][:SHOWN])
-        self._told = wrong + unexcused
+        wrong, unexcused = self.judge.wrong, self.tally.unexcused
+        news = [*wrong[self._told[0] :], *unexcused[self._told[1] :]][:SHOWN]
+        self._told = len(wrong), len(unexcused)
         megabytes = resident(self._at.gateway) / 1e6
-        return f"{asked} requests so far, {wrong} wrong, {unexcused} unexcused, {megabytes:.0f} MB{news}"
+        told = f"{asked} requests so far, {len(wrong)} wrong, {len(unexcused)} unexcused, {megabytes:.0f} MB"
+        return "\n    ".join((told, *news))
