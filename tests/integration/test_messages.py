@@ -138,9 +138,18 @@ async def test_a_key_may_stand_where_anthropics_clients_put_it(served):
     assert found == {"right": (200, "message"), "wrong": (401, "error"), "none": (401, "error")}
 
 
-async def test_what_no_other_may_have_is_not_read_from_the_cache(served):
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"container": "container_1"},
+        {"container": {"id": "container_1"}},
+        {"container": {"skills": [{"type": "anthropic", "skill_id": "xlsx"}]}},
+        {"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "one"}]},
+    ],
+)
+async def test_what_an_upstream_keeps_or_does_is_not_read_from_the_cache(served, given):
     client = await served()
-    asked = body("private", container="container_1")
+    asked = body("private", **given)
     await ask(client, asked)
     assert "detail=exact" not in detail(await ask(client, asked))
 
@@ -162,3 +171,52 @@ async def test_what_would_answer_a_message_is_explained(served, query, headers):
     after = (await client.post(path, body(), **headers)).json
     assert (before["source"], after["source"]) == ("upstream", "exact")
     assert (await client.post("/v1/cache/explain", body())).json["source"] == "upstream"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/messages", 405),
+        ("DELETE", "/v1/messages/count_tokens", 405),
+        ("POST", "/v1/messages/batches", 404),
+        ("GET", "/v1/files", 404),
+        ("POST", "/elsewhere", 404),
+    ],
+)
+async def test_what_is_not_served_is_told_in_anthropics_shape(served, method, path, status):
+    client = await served()
+    reply = await client.send(method, path, **VERSION)
+    assert (reply.status, reply.json["type"]) == (status, "error")
+    assert reply.headers["request-id"] == reply.json["request_id"]
+
+
+async def test_a_base_url_with_v1_is_told_to_leave_it_out(served):
+    client = await served()
+    reply = await client.post("/v1/v1/messages", body(), **VERSION)
+    assert "end before /v1" in reply.json["error"]["message"]
+    chat = await client.post("/v1/v1/chat/completions", body())
+    assert "end in /v1, once" in chat.json["error"]["message"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_the_requests_id_stands_where_anthropics_clients_look(served, streamed):
+    client = await served()
+    reply = await ask(client, body(stream=streamed))
+    assert reply.headers["request-id"] == reply.headers["x-request-id"]
+    assert "request-id" not in (await client.post("/v1/chat/completions", body())).headers
+
+
+@pytest.mark.parametrize("system", [[7], [None], [[]], {}, 7])
+async def test_a_malformed_system_text_is_a_400(served, system):
+    client = await served()
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        assert (await client.post(path, body(system=system), **VERSION)).status == 400
+
+
+async def test_several_lines_of_cache_control_are_one_list(served):
+    client = await served()
+    token = {"authorization": f"Bearer {client.key}", "content-type": "application/json"}
+    lines = [*token.items(), ("cache-control", "max-age=60"), ("cache-control", "no-store")]
+    for _ in range(2):
+        reply = await client.http.post("/v1/chat/completions", content=json.dumps(body("lines")), headers=lines)
+        assert "fwd=miss" in reply.headers["cache-status"]

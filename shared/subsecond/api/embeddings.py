@@ -48,5 +48,4 @@ def _call(context: RequestContext, body: dict[str, object]) -> Call:
     from subsecond.api.bodies import EmbeddingsBody, check  # noqa: PLC0415 -- pydantic, which completions do without
 
     checked = check(EmbeddingsBody, body)
-    cache_control = context.headers.get("cache-control", "")
-    return to_embeddings(body, checked, cache_control, context.deadline(checked.max_latency_ms))
+    return to_embeddings(body, checked, context.cache_control, context.deadline(checked.max_latency_ms))

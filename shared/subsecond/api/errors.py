@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from subsecond.dialects.chat import DIALECT as CHAT
 from subsecond.dialects.dialect import Dialect
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError, UpstreamError
 from subsecond.stats.trace import Trace
 
@@ -38,7 +39,7 @@ LONGEST_PATH = 200
 
 def error_response(error: SubsecondError, request_id: str, dialect: Dialect = CHAT) -> Response:
     """The failure in the words of the dialect."""
-    headers = {"x-request-id": request_id}
+    headers = {"x-request-id": request_id, dialect.request_id: request_id}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
@@ -72,21 +73,28 @@ def _base_url(request: Request) -> str:
     scope = {**request.scope, "path": meant}
     if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
         return ""
-    return f"{meant[:LONGEST_PATH]} is: let the client's base URL end in /v1, once."
+    where = "end before /v1, which Anthropic's clients add" if _is_of_messages(request) else "end in /v1, once"
+    return f"{meant[:LONGEST_PATH]} is: let the client's base URL {where}."
+
+
+def _is_of_messages(request: Request) -> bool:
+    """Whether one of Anthropic's clients asks: they send their version with everything."""
+    return "anthropic-version" in request.headers or "/messages" in request.url.path
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, which never reach a route of ours."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     asked, request_id = f"{request.method} {request.url.path[:LONGEST_PATH]}", Trace().request_id
+    dialect = dialect_of("messages" if _is_of_messages(request) else "chat")
     if request.url.path.removeprefix("/v1/").partition("/")[0] in SHARED:
         told = "An upstream's files, batches and the like belong to all who share its key. Ask the upstream itself."
-        return error_response(NotFound(f"{asked} is not served. {told}", code="shared_objects"), request_id)
+        return error_response(NotFound(f"{asked} is not served. {told}", code="shared_objects"), request_id, dialect)
     if status != HTTPStatus.METHOD_NOT_ALLOWED:
         remedy = _base_url(request) or f"Served are {SERVED}."
-        return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id)
+        return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id, dialect)
     refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
-    response = error_response(refused, request_id)
+    response = error_response(refused, request_id, dialect)
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")
     response.headers["allow"] = ", ".join(sorted(allowed.split(", ")))  # Starlette's comes from a set
     return response

@@ -48,11 +48,12 @@ def cache_status(head: Head, *, asked: bool, joined: bool = False, retreated: bo
     return f"subsecond; hit; ttl={int(head.ttl or 0)}; {key}detail={head.source}"
 
 
-def response_headers(head: Head, trace: Trace) -> list[tuple[bytes, bytes]]:
+def response_headers(head: Head, trace: Trace, request_id: str = "x-request-id") -> list[tuple[bytes, bytes]]:
+    """request_id: the header in which the dialect's clients look for it, beside ours."""
     joined = trace.source == "coalesced"
     status = cache_status(head, asked=trace.cacheable, joined=joined, retreated=trace.retreated)
     headers = [
-        (b"x-request-id", trace.request_id.encode()),
+        *((name.encode(), trace.request_id.encode()) for name in dict.fromkeys(("x-request-id", request_id))),
         (b"cache-status", status.encode()),
         (b"server-timing", trace.server_timing().encode()),
     ]

@@ -101,8 +101,7 @@ def delivery(context: RequestContext, checked: Common | UsualBody, endpoint: End
 
 
 def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Common | UsualBody) -> Call:
-    cache_control = context.headers.get("cache-control", "")
-    call = to_call(endpoint, asked, checked, cache_control, context.deadline(checked.max_latency_ms))
+    call = to_call(endpoint, asked, checked, context.cache_control, context.deadline(checked.max_latency_ms))
     wanted = dialect_of(endpoint).headers
     if passed := [(name, value) for name in wanted if (value := context.headers.get(name))]:
         call = replace(call, headers=tuple((name.encode(), value.encode("latin-1")) for name, value in passed))

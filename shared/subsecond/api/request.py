@@ -105,6 +105,11 @@ class RequestContext:
         budget = self._arrived + budget_ms / 1000
         return budget if self._end is None else min(budget, self._end)
 
+    @property
+    def cache_control(self) -> str:
+        """All lines of it: several are one list (RFC 9110, section 5.3)."""
+        return ", ".join(self._request.headers.getlist("cache-control"))
+
     def flag(self, name: str) -> bool:
         """Whether the header says yes."""
         return self.headers.get(name, "").lower() in ("1", "true", "yes")

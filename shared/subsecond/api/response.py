@@ -136,7 +136,9 @@ class CompletionReply(GuardedResponse):
     async def _stream(self, head: Head, options: DeliveryOptions, events: AsyncGenerator[Event], send: Send) -> None:
         """Last event, the end, then the pipeline's writes; the end of the response comes before or after these."""
         trace = self.context.trace
-        await self.start(send, [*STREAM_HEADERS, *response_headers(head, trace)], streaming=True)
+        await self.start(
+            send, [*STREAM_HEADERS, *response_headers(head, trace, self.dialect.request_id)], streaming=True
+        )
         encoder, live = StreamEncoder(options, self.dialect, self._renamer()), False
         async for event in events:
             if isinstance(event, Chunk):
@@ -178,7 +180,7 @@ class CompletionReply(GuardedResponse):
         return None if self.context.trace.source == "upstream" else self.dialect.renamer()
 
     def _whole_headers(self, head: Head, body: bytes) -> Headers:
-        headers = response_headers(head, self.context.trace)
+        headers = response_headers(head, self.context.trace, self.dialect.request_id)
         return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
 
     def _body(self, body: bytes, head: Head, options: DeliveryOptions) -> bytes:

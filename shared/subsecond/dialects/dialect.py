@@ -26,6 +26,8 @@ class Dialect:
     # As its maker calls it.
     name: ClassVar[str]
     path: ClassVar[str]
+    # The header in which its clients look for a request's id, beside ours.
+    request_id: ClassVar[str] = "x-request-id"
     headers: ClassVar[tuple[str, ...]] = ()
     end: ClassVar[bytes] = b""
     # What is told of a stream that ended before `begins` was true of an event.

@@ -42,6 +42,7 @@ class Messages(Dialect):
     """`POST /v1/messages`."""
 
     endpoint = "messages"
+    request_id = "request-id"
     name = "Anthropic's Messages"
     path = "/messages"
     headers = ("anthropic-version", "anthropic-beta")
@@ -77,7 +78,9 @@ class Messages(Dialect):
         return (choice.get("type") if isinstance(choice, Mapping) else choice) not in _FREE
 
     def state(self, body: Body) -> str:
-        return "names" if isinstance(body.get("container"), str) else ""
+        """A container is kept by the upstream, whether it is named by its id or made for skills. A server of MCP acts:
+        an answer from the cache would not."""
+        return "names" if any(body.get(name) for name in ("container", "mcp_servers")) else ""
 
     def recorded(self, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
         from subsecond.dialects.message_index import recorded  # noqa: PLC0415 -- a hit records nothing

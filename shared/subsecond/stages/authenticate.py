@@ -53,7 +53,7 @@ async def authenticate(keys: Keys, token: str | None, trace: Trace) -> Tenant:
     """The token's tenant. Raises Unauthorized, or Unavailable when the key store cannot say."""
     with trace.step(Step.AUTHENTICATE):
         if not token:
-            raise Unauthorized("No API key. Send it as `Authorization: Bearer KEY`.")
+            raise Unauthorized("No API key. Send it as `Authorization: Bearer KEY`, or as `x-api-key: KEY`.")
         tenant = await _asked(keys, _hash(token))
     trace.partition, trace.key = tenant.partition, tenant.key
     return tenant

@@ -42,6 +42,9 @@ def read(body: Mapping[str, Any], memory: Memory) -> Question:
 def counted(body: Mapping[str, Any], memory: Memory) -> Question:
     """As `read`, of a request for a count, which has no limit."""
     check_kinds(body, _KINDS, _POSITIVE)
+    system = body.get("system")
+    if isinstance(system, list) and not all(isinstance(block, dict) for block in system):
+        raise refusal("system: Input should be a text, or a list of text blocks", param="system")
     messages = _messages(body)
     choice = body.get("tool_choice") or {}
     tools = tuple(Tool(tool["name"], tool["input_schema"]) for tool in _functions(body))
