@@ -124,6 +124,11 @@ NAMED = [
     {"previous_response_id": "resp_eu1"},
     {"input": [{"type": "item_reference", "id": "msg_eu1"}, {"role": "user", "content": "Go on."}]},
     {"input": [{"id": "msg_eu1"}]},
+    {"store": False, "input": [{"type": "item_reference", "id": "msg_eu1", "x": 1}]},
+    {"store": False, "input": [{"id": "msg_eu1", "x": 1}]},
+    {"store": False, "input": [{"type": "reasoning", "id": "msg_eu1", "summary": [{"text": "x"}]}]},
+    {"store": False, "tools": [{"type": "shell", "environment": {"container_id": "msg_eu1"}}]},
+    {"store": False, "input": [{"type": "code_interpreter_call", "code": "1", "container_id": "msg_eu1"}]},
     {"store": False, "previous_response_id": "resp_eu1"},
 ]
 
@@ -136,6 +141,24 @@ async def test_nobody_goes_on_from_what_is_another_partitions(kept, fields):
     assert (seen.status, len(keeper.bodies)) == (404, 1)
     assert (await ask(client, **fields)).status == 200
     assert keeper.bodies[1].items() >= fields.items()
+    # Neither stored nor read: it is asked for again, and not at all once it is gone.
+    assert ((await ask(client, **fields)).status, len(keeper.bodies)) == (200, 3)
+
+
+async def test_items_that_are_sent_back_whole_are_answered_from_the_cache(kept):
+    client, keeper = await kept()
+    told = (await ask(client, store=False)).json["output"]
+    for _ in range(2):
+        items = [*told, {"role": "user", "content": "Go on."}]
+        assert (await ask(client, store=False, input=items)).status == 200
+    assert len(keeper.bodies) == 2
+
+
+async def test_a_tool_that_acts_elsewhere_acts_each_time(kept):
+    client, keeper = await kept(responses_state="ignore")
+    for _ in range(2):
+        await ask(client, store=False, tools=[{"type": "mcp", "server_label": "shop", "server_url": "https://x"}])
+    assert len(keeper.bodies) == 2
 
 
 async def test_who_keeps_nothing_makes_no_owner_and_looks_none_up(kept, served):

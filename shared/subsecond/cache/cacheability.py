@@ -25,13 +25,13 @@ COMPLETE = frozenset({"stop", "length", "tool_calls", "function_call"})
 
 def may_read(call: Call) -> bool:
     """Who has the upstream keep the answer expects an object there, which no stored answer makes; who names an object
-    asks for what the request does not say."""
+    asks for what the request does not say; and what has an upstream's tools act at somebody else's acts each time."""
     return call.rules.read and not _has_state(call)
 
 
 def _has_state(call: Call) -> bool:
     state = dialect_of(call.endpoint).state(call.body)
-    return state == "names" or (state == "makes" and call.rules.objects)
+    return state in ("names", "acts") or (state == "makes" and call.rules.objects)
 
 
 def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:

@@ -100,7 +100,8 @@ class Dialect:
         return False
 
     def state(self, body: Body) -> str:
-        """What the request has to do with objects that its upstream keeps: `makes` one, `names` one; else empty."""
+        """What the request does or asks beyond its answer: `names` an object that its upstream keeps, `acts` through it
+        at somebody else's, `makes` an object; else empty. The first that holds."""
         return "makes" if body.get("store") is True else ""
 
     def objects_named(self, body: Body) -> list[str]:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from subsecond.dialects import response_objects as objects
 from subsecond.dialects.dialect import Body, Dialect, Renamer
 from subsecond.dialects.finish import EMPTY, FILTERED, REFUSED, UNFINISHED, least_storable
 from subsecond.dialects.parts import SYSTEM, edited, shape_and_texts, texts_in
@@ -31,8 +32,6 @@ _INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": FILTERED}
 _WORDS: Final = ("message", "reasoning")
 # Calls that the client has to answer.
 _CALLS: Final = ("function_call", "custom_tool_call", "mcp_approval_request", "computer_call", "local_shell_call")
-# What names something that the upstream keeps: the request alone does not say what is asked.
-_NAMES: Final = ("previous_response_id", "conversation", "prompt")
 
 
 class Responses(Dialect):
@@ -94,15 +93,10 @@ class Responses(Dialect):
         return isinstance(include, list) and "message.output_text.logprobs" in include
 
     def state(self, body: Body) -> str:
-        if any(body.get(name) is not None for name in _NAMES) or self.objects_named(body):
-            return "names"
-        return "makes" if body.get("store") is not False or body.get("background") else ""
+        return objects.state(body)
 
     def objects_named(self, body: Body) -> list[str]:
-        named = [body.get("previous_response_id")]
-        named += [item["id"] for item in _items(body) if _is_pointer(item)]
-        named += [tool.get("container") for tool in _dicts(body.get("tools"))]
-        return [one for one in named if isinstance(one, str)]
+        return objects.named(body)
 
     def recorded(self, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
         kept = tuple(payloads)
@@ -110,7 +104,7 @@ class Responses(Dialect):
         sound = ended and all(finite and isinstance(value, dict) for value, finite in values)
         said = [value for value, _ in values if isinstance(value, dict)]
         found = (said[0] if said else {}) if form == "whole" else forms.ended_with(said)
-        output = _dicts(found.get("output")) or (forms.items_done(said) if form == "stream" else [])
+        output = objects.dicts(found.get("output")) or (forms.items_done(said) if form == "stream" else [])
         text, finishes = _text(output), _finishes(found, output)
         return Recording(
             form=form,
@@ -196,16 +190,7 @@ class Responses(Dialect):
         return _Renamer()
 
     def object_ids(self, payload: bytes) -> list[str]:
-        value = parsed(payload)
-        found = value if isinstance(value, dict) else {}
-        if found.get("object") == "response":
-            made = [found, *_dicts(found.get("output"))]
-        elif found.get("type") in ("response.created", "response.queued", "response.output_item.added"):
-            made = _dicts([found.get("response"), found.get("item")])
-        else:
-            return []
-        ids = (one.get(name) for one in made for name in ("id", "container_id"))
-        return [one for one in ids if isinstance(one, str)]
+        return objects.made(parsed(payload))
 
     def error_event(self, error: Body, events: int) -> Chunk:
         told = {name: error["error"].get(name) for name in ("code", "message", "param")}
@@ -243,23 +228,11 @@ def _is_system(item: object) -> bool:
     return isinstance(item, dict) and item.get("role") in SYSTEM
 
 
-def _is_pointer(item: object) -> bool:
-    """Whether an item is but the id of one that the upstream keeps: an `item_reference`, whose type may be left out, a
-    thought or a picture of an earlier response."""
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-        return False
-    return not any(value for name, value in item.items() if name not in ("type", "id", "status"))
-
-
 def _as_turn(item: Mapping[str, Any]) -> Mapping[str, Any]:
     """A call, its result or a thought, for who counts and reads texts."""
     role = "tool" if str(item.get("type")).endswith("_output") else "assistant"
     said = next((item[name] for name in ("arguments", "output", "input") if isinstance(item.get(name), str)), "")
     return {"role": role, "content": said}
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _failure(value: object) -> UpstreamError | None:
@@ -276,7 +249,7 @@ def _failure(value: object) -> UpstreamError | None:
 def _parts(output: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for item in output:
         if item.get("type") == "message":
-            yield from _dicts(item.get("content"))
+            yield from objects.dicts(item.get("content"))
 
 
 def _text(output: Iterable[Mapping[str, Any]]) -> str:

@@ -140,8 +140,18 @@ def test_what_the_router_asks():
         ({"store": False, "input": [{"id": "msg_1"}]}, "names"),
         ({"store": False, "input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "names"),
         ({"store": False, "input": [{"type": "reasoning", "id": "rs_1", "encrypted_content": "x"}]}, ""),
-        ({"store": False, "input": [{"id": "msg_1", "role": "assistant", "content": "Hi"}]}, ""),
         ({"store": False, "tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, "names"),
+        ({"store": False, "tools": [{"type": "shell", "environment": {"container_id": "cntr_1"}}]}, "names"),
+        ({"store": False, "tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "makes"),
+        ({"store": False, "tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}, "makes"),
+        ({"store": False, "tools": [{"type": "shell", "environment": {"type": "local"}}]}, ""),
+        ({"store": False, "tools": [{"type": "mcp", "server_label": "shop"}]}, "acts"),
+        ({"store": True, "tools": [{"type": "mcp", "server_label": "shop"}]}, "acts"),
+        ({"store": False, "tools": [{"type": "namespace", "tools": [{"type": "mcp"}]}]}, "acts"),
+        (
+            {"store": False, "input": [{"type": "mcp_approval_response", "approval_request_id": "m", "approve": True}]},
+            "acts",
+        ),
     ],
 )
 def test_what_names_or_makes_state_takes_no_part_in_the_cache(body, state):
@@ -151,8 +161,60 @@ def test_what_names_or_makes_state_takes_no_part_in_the_cache(body, state):
     assert DIALECT.state(asked.body) == state
     assert (may_read(asked), may_store(asked, answer)) == (not state, not state)
     assert not (state and may_compare(asked, "Who?"))
-    # Whoever needs no objects may be answered, but never from what the request does not say.
-    assert may_read(free) == may_store(free, answer) == (state != "names")
+    # Whoever needs no objects may be answered, but never from what the request does not say, nor in an act's place.
+    assert may_read(free) == may_store(free, answer) == (state in ("", "makes"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "item_reference", "id": "x", "x": 1},
+        {"type": "item_reference", "id": "x", "role": "user", "content": "Hi"},
+        {"id": "x"},
+        {"id": "x", "x": 1},
+        {"id": "x", "type": None, "content": "Hi"},
+        {"id": "x", "role": "user"},
+        {"id": "x", "type": "message", "role": "assistant", "content": []},
+        {"id": "x", "type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]},
+        {"id": "x", "type": "reasoning", "summary": [], "encrypted_content": None},
+        {"id": "x", "type": "image_generation_call", "x": 1, "result": ""},
+        {"id": "x", "type": "image_generation_call", "content": "no picture"},
+        {"id": "x", "type": "function_call", "arguments": ""},
+        {"id": "x", "type": "new", "new": 1},
+        {"id": "y", "type": "code_interpreter_call", "code": "1", "container_id": "x"},
+        {"type": "shell_call", "action": {"commands": []}, "environment": {"container_id": "x"}},
+    ],
+)
+def test_an_item_that_a_server_could_look_up_is_named(item):
+    assert DIALECT.objects_named({"input": [item, item]}) == ["x"]
+    assert DIALECT.state({"input": [item], "store": False}) == "names"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {**message(), "phase": "final_answer"},
+        {"id": "x", "role": "user", "content": "Hi"},
+        {"id": "x", "type": "reasoning", "summary": [], "encrypted_content": "gAAA"},
+        {"id": "x", "type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]},
+        {"type": "reasoning", "summary": []},
+        function_call(),
+        {"id": "x", "type": "function_call", "call_id": "c", "name": "f", "arguments": ""},
+        {"id": "x", "type": "function_call_output", "call_id": "c", "output": ""},
+        {"id": "x", "type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+        {"id": "x", "type": "image_generation_call", "result": "iVBO"},
+        {"id": "x", "type": "new_output", "output": "1"},
+        {"call_id": "c", "type": "new"},
+    ],
+)
+def test_an_item_that_says_all_itself_is_not_looked_up(item):
+    """Clients send back what an output had, ids and all: it is answered from the cache as before."""
+    assert DIALECT.objects_named({"input": [item]}) == []
+    assert DIALECT.state({"input": [item], "store": False}) == ""
+
+
+def test_an_id_that_is_no_text_is_nobodys():
+    assert DIALECT.objects_named({"previous_response_id": 5, "input": [{"type": "item_reference"}]}) == [""]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +414,8 @@ def test_the_objects_that_an_answer_makes_and_a_request_names():
     assert [one for payload in told for one in DIALECT.object_ids(payload)] == ["resp_1", "msg_1"]
     assert DIALECT.object_ids(as_bytes(response())) == ["resp_1", "msg_1"]
     run = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"}
-    assert DIALECT.object_ids(as_bytes(response(run))) == ["resp_1", "ci_1", "cntr_1"]
+    shell = {"type": "shell_call", "id": "sh_1", "environment": {"container_id": "cntr_2"}}
+    assert DIALECT.object_ids(as_bytes(response(run, shell))) == ["resp_1", "ci_1", "cntr_1", "sh_1", "cntr_2"]
     items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "Go on."}]
     tools = [{"type": "code_interpreter", "container": "cntr_1"}, {"type": "code_interpreter", "container": {}}]
     body = {"previous_response_id": "resp_1", "input": items, "tools": tools}

@@ -1,0 +1,120 @@
+"""Which objects that an upstream keeps a request of Responses names or makes, and which ones an answer tells of.
+
+An upstream looks an id up among all that share its key, so whatever it could look up must be the asker's own. In doubt
+an item is a pointer: that costs its owner a look into a table, and keeps everybody else out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from subsecond.dialects.dialect import Body
+
+# What names something that the upstream keeps: the request alone does not say what is asked.
+_NAMES: Final = ("previous_response_id", "conversation", "prompt")
+# What an item of each type says itself, any of it: with that a server needs no item of its own. A thought's summary is
+# none of it: the thought is looked up. Its `content` is: OpenAI refuses any, and others keep no thoughts.
+_OWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "apply_patch_call": ("operation",),
+    "code_interpreter_call": ("code", "outputs"),
+    "compaction": ("encrypted_content",),
+    "computer_call": ("action", "actions"),
+    "custom_tool_call": ("input",),
+    "file_search_call": ("queries", "results"),
+    "function_call": ("arguments",),
+    "image_generation_call": ("result",),
+    "local_shell_call": ("action",),
+    "mcp_approval_request": ("arguments",),
+    "mcp_approval_response": ("approval_request_id",),
+    "mcp_call": ("arguments", "output"),
+    "mcp_list_tools": ("tools", "error"),
+    "reasoning": ("encrypted_content", "content"),
+    "shell_call": ("action",),
+    "web_search_call": ("action",),
+}
+# Of a type that is not known here.
+_ANY: Final = (*dict.fromkeys(name for names in _OWN.values() for name in names), "output")
+# What a call without arguments, and a result without words, leave empty beside their `call_id`.
+_EMPTY: Final = ("arguments", "input", "output")
+# Events whose response or item is told of for the first time.
+_FIRST: Final = ("response.created", "response.queued", "response.output_item.added")
+
+
+def state(body: Body) -> str:
+    """What `Dialect.state` says of it."""
+    items, tools = dicts(body.get("input")), _tools(body)
+    if any(body.get(name) is not None for name in _NAMES) or named(body):
+        return "names"
+    if any(one.get("type") == "mcp" for one in tools) or any(
+        one.get("type") == "mcp_approval_response" for one in items
+    ):
+        return "acts"
+    kept = body.get("store") is not False or body.get("background")
+    return "makes" if kept or any(map(_makes_a_container, tools)) else ""
+
+
+def named(body: Body) -> list[str]:
+    """The ids that must be the asker's, each once; an empty one for what is no text, which nobody has."""
+    items = dicts(body.get("input"))
+    found = [body["previous_response_id"]] if body.get("previous_response_id") is not None else []
+    found += [item.get("id") for item in items if _is_pointer(item)]
+    found += [one for part in (*_tools(body), *items) for one in _containers(part)]
+    return list(dict.fromkeys(one if isinstance(one, str) else "" for one in found))
+
+
+def made(value: object) -> list[str]:
+    """The ids in a whole response, or in an event that tells of something first."""
+    told = value if isinstance(value, dict) else {}
+    if told.get("object") == "response":
+        parts = [told, *dicts(told.get("output"))]
+    elif told.get("type") in _FIRST:
+        parts = dicts([told.get("response"), told.get("item")])
+    else:
+        return []
+    ids = (one for part in parts for one in (part.get("id"), *_containers(part)))
+    return [one for one in ids if isinstance(one, str)]
+
+
+def dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_pointer(item: Mapping[str, Any]) -> bool:
+    """Whether a server could take it for the id of an item that it keeps."""
+    kind = str(item.get("type") or "")
+    if kind == "item_reference":
+        return True
+    if item.get("id") in (None, ""):
+        return False
+    if kind in ("", "message"):
+        # A message may leave its type out, and so may an `item_reference`.
+        return not (item.get("role") and item.get("content"))
+    return not any(_says(item, name) for name in _OWN.get(kind, _ANY))
+
+
+def _says(item: Mapping[str, Any], name: str) -> bool:
+    value = item.get(name)
+    return bool(value) or (value == "" and name in _EMPTY and bool(item.get("call_id")))
+
+
+def _tools(body: Body) -> Sequence[dict[str, Any]]:
+    """Also those in a group of tools, and those that an item brings."""
+    tools = dicts(body.get("tools"))
+    return [*tools, *(one for holder in (*tools, *dicts(body.get("input"))) for one in dicts(holder.get("tools")))]
+
+
+def _containers(part: Mapping[str, Any]) -> Iterator[object]:
+    """The containers that a tool or an item names: a code interpreter's, or where a shell's commands run."""
+    if isinstance(inside := part.get("container"), str):
+        yield inside
+    for place in (part, inside, part.get("environment")):
+        if isinstance(place, Mapping) and place.get("container_id") is not None:
+            yield place["container_id"]
+
+
+def _makes_a_container(tool: Mapping[str, Any]) -> bool:
+    """Its files can be asked for afterwards, whatever becomes of the response."""
+    environment = tool.get("environment")
+    kind = environment.get("type") if isinstance(environment, Mapping) else None
+    return isinstance(tool.get("container"), Mapping) or kind == "container_auto"
