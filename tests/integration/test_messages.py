@@ -154,11 +154,34 @@ async def test_what_an_upstream_keeps_or_does_is_not_read_from_the_cache(served,
     assert "detail=exact" not in detail(await ask(client, asked))
 
 
-async def test_an_error_behind_the_first_byte_is_an_event(served, settings):
+@pytest.mark.parametrize("fault", ["truncate4", "nodone", "malformed3"])
+async def test_an_error_behind_the_first_byte_is_an_event(served, settings, fault):
     client = await served(replace(settings, upstream_retries=0))
-    reply = await ask(client, body(model="sim-t0-i0-n8-ftruncate4", stream=True))
-    name, data = events(reply)[-1]
-    assert (name, data["type"], data["error"]["type"]) == ("error", "error", "api_error")
+    asked = body(model=f"sim-t0-i0-n8-f{fault}", stream=True)
+    for _ in range(2):
+        reply = await ask(client, asked)
+        name, data = events(reply)[-1]
+        assert (name, data["type"], data["error"]["type"]) == ("error", "error", "api_error")
+        assert "fwd=miss" in detail(reply)
+
+
+async def test_an_event_that_cannot_be_read_before_the_first_one_is_a_502(served, settings):
+    client = await served(replace(settings, upstream_retries=0))
+    reply = await ask(client, body(model="sim-t0-i0-n8-fmalformed", stream=True))
+    assert (reply.status, reply.json["type"]) == (502, "error")
+
+
+@pytest.mark.parametrize(("fault", "status"), [("nodone", 200), ("malformed3", 502)])
+async def test_all_who_share_a_stream_are_told_of_its_failure(served, settings, fault, status):
+    """Who waits for a whole reply has been given nothing, and asks again: for a whole one, which `nodone` spares."""
+    client = await served(replace(settings, upstream_retries=0))
+    asked = body("shared", model=f"sim-t100-i0-n8-f{fault}", stream=True)
+    first = asyncio.create_task(ask(client, asked))
+    await asyncio.sleep(0.05)
+    streamed, whole, led = await asyncio.gather(ask(client, asked), ask(client, {**asked, "stream": False}), first)
+    assert [events(reply)[-1][0] for reply in (streamed, led)] == ["error", "error"]
+    assert "collapsed" in detail(streamed)
+    assert whole.status == status
 
 
 @pytest.mark.parametrize(("query", "headers"), [("?dialect=messages", {}), ("", VERSION)])

@@ -5,11 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from subsecond.errors import UpstreamError, UpstreamUnreachable
+from subsecond.errors import UpstreamBrokeOff, UpstreamError, UpstreamUnreachable
 from subsecond.model import Chunk
 from subsecond.ports import Reply
 from subsecond.upstreams.live_answer import LiveAnswer
 from tests.support.scripted import ScriptedStream, piece, whole
+
+TYPED = {
+    "responses": (
+        b'{"type": "response.created", "response": {"id": "r", "status": "in_progress", "output": []}}',
+        b'{"type": "response.output_text.delta", "delta": "Hi"}',
+        b'{"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}}',
+    ),
+    "messages": (
+        b'{"type": "message_start", "message": {"type": "message", "content": []}}',
+        b'{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}',
+        b'{"type": "message_stop"}',
+    ),
+}
 
 
 class Upstream:
@@ -114,3 +127,35 @@ async def test_a_failure_at_the_beginning_ends_the_call(ask):
     with pytest.raises(UpstreamUnreachable):
         await LiveAnswer.open(Upstream(stream), ask_in(ask, "stream"))
     assert closed == [1]
+
+
+@pytest.mark.parametrize("endpoint", TYPED)
+@pytest.mark.parametrize("form", ["whole", "stream"])
+@pytest.mark.parametrize("said", [0, 1, 2])
+async def test_a_typed_stream_that_stops_without_its_last_event_has_broken_off(ask, endpoint, form, said):
+    call = replace(ask(), form=form, endpoint=endpoint)
+    with pytest.raises(UpstreamBrokeOff):
+        await told(ScriptedStream(TYPED[endpoint][:said]), call)
+
+
+@pytest.mark.parametrize("endpoint", TYPED)
+async def test_a_typed_stream_has_ended_though_something_comes_behind_its_last_event(ask, endpoint):
+    steps = [*TYPED[endpoint], b'{"type": "beside"}']
+    chunks, _ = await told(ScriptedStream(steps), replace(ask(), form="stream", endpoint=endpoint))
+    assert [chunk.data for chunk in chunks] == steps
+
+
+@pytest.mark.parametrize("endpoint", TYPED)
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("cut", [b'{"type": "response.output_text.delta", "del', b'{"type": "ping"', b"<html>", b"7"])
+async def test_what_is_no_event_of_a_typed_stream_is_an_error_wherever_it_stands(ask, endpoint, at, cut):
+    steps = [Chunk(payload, name=b"any") for payload in TYPED[endpoint]]
+    steps.insert(at, Chunk(cut, name=b"any"))
+    with pytest.raises(UpstreamBrokeOff):
+        await told(ScriptedStream(steps), replace(ask(), form="stream", endpoint=endpoint))
+
+
+async def test_a_chunk_of_chat_that_is_cut_is_the_clients_to_read(ask):
+    steps = [piece("a"), b'{"choices": [{"ind', piece("b", "stop")]
+    chunks, recording = await told(ScriptedStream(steps), ask_in(ask, "stream"))
+    assert ([chunk.data for chunk in chunks], recording.finish) == (steps, "unknown")

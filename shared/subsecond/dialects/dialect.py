@@ -32,6 +32,9 @@ class Dialect:
     end: ClassVar[bytes] = b""
     # What is told of a stream that ended before `begins` was true of an event.
     unbegun: ClassVar[str] = "The model's answer ended before it began."
+    # Whether each event is an object that says its type, and one of them ends an answer. Clients of such a dialect read
+    # every event, and take a stream that just stops for a complete one: both are told as errors.
+    typed: ClassVar[bool] = False
     # Whether a stream tells its usage only where `stream_options.include_usage` asks for it.
     asks_for_usage: ClassVar[bool] = False
     # Whether the optimiser, templates and a second opinion on an answer know its bodies.
@@ -125,6 +128,10 @@ class Dialect:
 
     def begins(self, payload: bytes) -> bool:
         """Whether an answer has begun with this event: what comes before it may yet be an error with a status."""
+        raise NotImplementedError
+
+    def ends(self, payload: bytes) -> bool:
+        """Whether an answer has ended with this event. Asked of dialects that are `typed`."""
         raise NotImplementedError
 
     def speaks(self, payload: bytes) -> bool:

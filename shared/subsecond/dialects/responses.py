@@ -15,7 +15,7 @@ from subsecond.dialects import response_objects as objects
 from subsecond.dialects.dialect import Body, Dialect, Renamer
 from subsecond.dialects.finish import EMPTY, FILTERED, REFUSED, UNFINISHED, least_storable
 from subsecond.dialects.parts import SYSTEM, edited, shape_and_texts, texts_in
-from subsecond.errors import UpstreamBrokeOff, UpstreamError, UpstreamUnreachable
+from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond.model import Chunk, Form, Recording
 from subsecond.streaming import responses as forms
 from subsecond.streaming.disguise import error_in
@@ -41,6 +41,7 @@ class Responses(Dialect):
     name = "OpenAI's Responses API"
     path = "/responses"
     headers = ("openai-beta",)
+    typed = True
 
     def split(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         given = body.get("input")
@@ -129,13 +130,12 @@ class Responses(Dialect):
         return error_in(value) or UpstreamError("The upstream answered without an output.", code="upstream_no_output")
 
     def error_in_event(self, payload: bytes, name: bytes) -> UpstreamError | None:
-        kind = self.event_name(payload).decode()
+        value, _ = read_finite(payload)  # 1.5 us of an event, half of what `parsed` takes
+        if not isinstance(value, dict):
+            return super().error_in_event(payload, name)
+        kind = value["type"] if isinstance(value.get("type"), str) else ""
         if kind.startswith("response.") and kind not in ("response.failed", *_ERRORS):
             return None
-        value = parsed(payload)
-        if not isinstance(value, dict):
-            broken = UpstreamBrokeOff("The model's stream broke off: an event is not an object.")
-            return error_in(value, name) or broken
         failed = _failure(value.get("response")) if kind == "response.failed" else None
         error = failed or error_in(value, b"error" if kind in _ERRORS else name)
         if error and error.code != "upstream_auth" and kind:
@@ -145,8 +145,11 @@ class Responses(Dialect):
     def begins(self, payload: bytes) -> bool:
         return self.event_name(payload).startswith(b"response.")
 
+    def ends(self, payload: bytes) -> bool:
+        return self.event_name(payload) in forms.ENDS
+
     def speaks(self, payload: bytes) -> bool:
-        return self.event_name(payload) in forms.ENDS or self.tells(payload)
+        return self.ends(payload) or self.tells(payload)
 
     def tells(self, payload: bytes) -> bool:
         kind = self.event_name(payload)

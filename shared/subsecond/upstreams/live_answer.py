@@ -110,14 +110,17 @@ class LiveAnswer:
         assert self._stream is not None
         chunk = await self._stream.next()
         if chunk is None:
-            self._ended = True
             self.close()  # the connection is free for the next call while this answer is stored
+            if self._dialect.typed and not any(map(self._dialect.ends, reversed(self._payloads))):
+                raise UpstreamBrokeOff("The model's stream ended before its answer did.")
+            self._ended = True
             return None
         if chunk.comment:
             return chunk
         error = self._dialect.error_in_event(chunk.data, chunk.name)
-        # What cannot be read at the beginning is no answer. Later it is passed on, for the client to say what it is.
-        if error and not (self._payloads and isinstance(error, UpstreamBrokeOff)):
+        # What cannot be read at the beginning is no answer. Later it is passed on, for the client to say what it is:
+        # unless its dialect has an error for that. The SDKs of those raise a bare JSONDecodeError otherwise.
+        if error and not (self._payloads and isinstance(error, UpstreamBrokeOff) and not self._dialect.typed):
             raise error
         if self._dialect.is_usage_only(chunk.data):
             return Chunk(chunk.data, usage=True, name=chunk.name)

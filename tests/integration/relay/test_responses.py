@@ -176,12 +176,22 @@ async def test_a_failure_in_a_stream_is_told_as_it_came_and_not_kept(relaying):
     assert len(server.requests) == 2
 
 
-async def test_a_stream_that_breaks_off_ends_in_an_error_event_of_the_dialect(relaying):
+@pytest.mark.parametrize("end", ["content-length: 9999", "connection: close"], ids=["cut", "without its last event"])
+async def test_a_stream_that_breaks_off_ends_in_an_error_event_of_the_dialect(relaying, end):
     begun = b"".join(map(named, payloads(response())[:3]))
-    client, _ = await relaying(lambda *_: [head(200, "text/event-stream", "content-length: 9999") + begun])
+    client, _ = await relaying(lambda *_: [head(200, "text/event-stream", end) + begun])
     name, event = told(await ask(client, stream=True))[-1]
     assert (name, event["type"], event["sequence_number"]) == ("error", "error", 3)
     assert event["code"] == "upstream_broke_off"
+
+
+async def test_an_event_that_cannot_be_read_ends_the_stream_in_an_error(relaying):
+    said = [named(one) for one in payloads(response())]
+    cut = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","del\n\n'
+    client, server = await relaying(lambda *_: [head() + b"".join([*said[:3], cut, *said[3:]])])
+    seen = [await ask(client, stream=True) for _ in range(2)]
+    assert [told(one)[-1][1]["code"] for one in seen] == ["upstream_broke_off"] * 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("streamed", [False, True])

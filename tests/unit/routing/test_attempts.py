@@ -12,6 +12,7 @@ from subsecond.errors import (
     DeadlineExceeded,
     InvalidRequest,
     SubsecondError,
+    UpstreamBrokeOff,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -346,3 +347,36 @@ def test_whatever_happens_one_answer_in_time_and_everything_closed(planned, dead
         head, text, first, _ = found
         assert text == names[int(head.model[1])] * 3
         assert deadline is None or first <= deadline + 0.01
+
+
+BEGUN = b'{"type": "message_start", "message": {"type": "message", "content": []}}'
+SAID = b'{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}'
+STOPPED = b'{"type": "message_stop"}'
+
+
+def heard(payloads, trace):
+    """The head of the answer, where the first of two servers says these events and the other one a whole message."""
+    servers = Server(payloads=payloads), Server(payloads=[BEGUN, SAID, STOPPED])
+    candidates = [candidate(f"m{at}", server) for at, server in enumerate(servers)]
+
+    async def main():
+        opened = await answer(candidates, replace(call(), endpoint="messages"), trace, virtual.terms())
+        head, *_ = [event async for event in opened.events()]
+        return head
+
+    return run(main())
+
+
+@pytest.mark.parametrize("said", [[BEGUN], [BEGUN, b'{"type": "content_bl', SAID, STOPPED]])
+def test_another_model_answers_for_a_typed_stream_that_broke_off_before_its_first_text(said):
+    trace = Trace()
+    assert heard(said, trace).model == "m1"
+    assert outcomes(trace)[0] == ("m0", "first", "502 UpstreamBrokeOff")
+
+
+@pytest.mark.parametrize("said", [[BEGUN, SAID], [BEGUN, SAID, b'{"type": "content_bl', STOPPED]])
+def test_a_typed_stream_that_broke_off_behind_its_first_text_has_failed(said):
+    trace = Trace()
+    with pytest.raises(UpstreamBrokeOff):
+        heard(said, trace)
+    assert outcomes(trace) == [("m0", "first", "broke off: UpstreamBrokeOff")]
