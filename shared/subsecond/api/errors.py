@@ -33,6 +33,8 @@ SHARED = frozenset(
         "vector_stores",
     }
 )  # fmt: skip
+# What stands where a response's id does, and is not served: no id has another method there.
+NO_IDS = frozenset({"/v1/responses/compact", "/v1/responses/input_tokens"})
 # Of the path that an error repeats.
 LONGEST_PATH = 200
 
@@ -90,7 +92,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if request.url.path.removeprefix("/v1/").partition("/")[0] in SHARED:
         told = "An upstream's files, batches and the like belong to all who share its key. Ask the upstream itself."
         return error_response(NotFound(f"{asked} is not served. {told}", code="shared_objects"), request_id, dialect)
-    if status != HTTPStatus.METHOD_NOT_ALLOWED:
+    if status != HTTPStatus.METHOD_NOT_ALLOWED or request.url.path in NO_IDS:
         remedy = _base_url(request) or f"Served are {SERVED}."
         return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id, dialect)
     refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
