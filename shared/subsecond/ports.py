@@ -90,6 +90,8 @@ class HitLog(Protocol):
 
 # Seconds for which OpenAI keeps an object that was not deleted.
 OWNED = 30 * 86_400.0
+# Names that an `Owners` is asked for at a time, as many as a batch of DynamoDB's holds.
+OWNERS_BATCH = 100
 
 
 class Owners(Protocol):
@@ -99,7 +101,8 @@ class Owners(Protocol):
         """They are the partition's from now on, for OWNED seconds. place: the model that made them."""
 
     async def places(self, partition: str, names: Sequence[str]) -> Mapping[str, str]:
-        """The place of each of them that is the partition's. What another partition has is not among them."""
+        """The place of each of them that is the partition's. What another partition has is not among them. names: no
+        more than OWNERS_BATCH."""
 
     async def drop(self, partition: str, name: str) -> None:
         """It is gone."""

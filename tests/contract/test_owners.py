@@ -4,7 +4,7 @@ import pytest
 
 from subsecond.aws.client import aws_of
 from subsecond.config import Settings
-from subsecond.ports import OWNED
+from subsecond.ports import OWNED, OWNERS_BATCH
 from tests.support.adapters import engines, store
 
 ADAPTERS = engines("owners")
@@ -31,6 +31,13 @@ async def test_an_object_is_its_partitions_alone(owners):
     assert await owners.places("acme:prod", ["resp_1", "resp_2", "msg_1"]) == {"resp_1": "gpt", "msg_1": "gpt"}
     for other in ("acme:test", "rival:prod", "acme:prod#resp_1"):
         assert await owners.places(other, ["resp_1", "msg_1"]) == {}
+
+
+async def test_a_batch_is_asked_for_at_a_time(owners):
+    names = [f"resp_{n}" for n in range(OWNERS_BATCH)]
+    await owners.add("acme:prod", names[1:], "gpt")
+    assert await owners.places("acme:prod", names) == dict.fromkeys(names[1:], "gpt")
+    assert await owners.places("acme:prod", ["resp_1", "resp_1"]) == {"resp_1": "gpt"}
 
 
 async def test_what_was_dropped_is_nobodys(owners):

@@ -9,9 +9,11 @@ from hashlib import sha256
 import pytest
 
 from subsecond.aio.lazy import Lazy
+from subsecond.api.responses import MOST_NAMED
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
 from subsecond.model import Tenant
+from subsecond.ports import OWNERS_BATCH
 from subsecond.stores.memory.keys import MemoryKeys
 from tests.support.responses import message, payloads, response, stream
 from tests.support.wires import whole
@@ -159,6 +161,83 @@ async def test_a_tool_that_acts_elsewhere_acts_each_time(kept):
     for _ in range(2):
         await ask(client, store=False, tools=[{"type": "mcp", "server_label": "shop", "server_url": "https://x"}])
     assert len(keeper.bodies) == 2
+
+
+@pytest.fixture
+async def watched(kept, served):
+    """`client, asked = watched`: asked has the names of each look for owners; all are the asker's but `gone`."""
+    _, keeper = await kept()
+    asked = []
+
+    class Watched:
+        async def places(self, _partition, names):
+            asked.append(list(names))
+            return {name: "m" for name in names if name != "gone"}
+
+        async def add(self, *_):
+            pass
+
+    made = gateway(Settings(upstream_url=keeper.url, api_key="sk-acme", semantic="off"))
+    parts = replace(made, models=replace(made.models, owners=Lazy(Watched)))
+    return await served(Settings(api_key="sk-acme"), gateway=parts), asked
+
+
+def references(*names):
+    return [{"type": "item_reference", "id": name} for name in names]
+
+
+async def test_so_many_objects_are_named_and_no_more(watched):
+    client, asked = watched
+    names = [f"msg_{n}" for n in range(MOST_NAMED + 1)]
+    seen = await ask(client, input=references(*names))
+    assert (seen.status, asked) == (400, [])
+    assert {**seen.json["error"], "message": ""} == {
+        "message": "",
+        "type": "invalid_request_error",
+        "param": "input",
+        "code": "array_above_max_length",
+    }
+    assert (await ask(client, input=references(*names[:-1], *names[:-1]))).status == 200
+    assert [name for names in asked for name in names] == names[:-1]
+    assert max(map(len, asked)) == OWNERS_BATCH
+
+
+async def test_behind_one_that_is_missing_none_is_looked_for(watched):
+    client, asked = watched
+    assert (
+        await ask(client, input=references(*(f"msg_{n}" for n in range(50)), "gone", *map(str, range(300))))
+    ).status == 404
+    assert list(map(len, asked)) == [OWNERS_BATCH]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * 129, "x" * 3000, "", "a b", "a#b", "\u00e9", 5, None])
+async def test_what_cannot_be_an_id_is_looked_for_nowhere(watched, name):
+    client, asked = watched
+    seen = await ask(client, input=references("msg_1", name))
+    assert (seen.status, seen.json["error"]["code"], asked) == (404, "not_found", [])
+
+
+async def test_an_id_that_cannot_be_asked_for_is_not_recorded(kept, served):
+    _, keeper = await kept()
+    keeper.name, added = "e" * 3000, []
+
+    class Watched:
+        async def add(self, *told):
+            added.append(told)
+
+    made = gateway(Settings(upstream_url=keeper.url, api_key="sk-acme", semantic="off"))
+    parts = replace(made, models=replace(made.models, owners=Lazy(Watched)))
+    client = await served(Settings(api_key="sk-acme"), gateway=parts)
+    assert ((await ask(client)).status, added) == (200, [])
+
+
+@pytest.mark.parametrize("path", ["compact", "input_tokens"])
+async def test_what_stands_in_an_ids_place_and_is_not_served_says_so(kept, path):
+    client, keeper = await kept()
+    seen = await client.post(f"{PATH}/{path}", {"model": "m", "input": "Who?"})
+    assert (seen.status, keeper.asked) == (404, [])
+    assert f"POST {PATH}/{path} is not served." in seen.json["error"]["message"]
+    assert (await client.post(f"{PATH}/resp_1", {})).status == 405
 
 
 async def test_who_keeps_nothing_makes_no_owner_and_looks_none_up(kept, served):

@@ -36,7 +36,7 @@ STORE = {
 AGREE = {(f"dynamodb:{action}", "State", "flight#*") for action in ("GetItem", "PutItem", "UpdateItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "rules#*") for action in ("Query", "PutItem", "DeleteItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "hit#*") for action in ("GetItem", "PutItem")}
-AGREE |= {(f"dynamodb:{action}", "State", "owner#*") for action in ("GetItem", "PutItem", "DeleteItem")}
+AGREE |= {(f"dynamodb:{action}", "State", "owner#*") for action in ("BatchGetItem", "PutItem", "DeleteItem")}
 AGREE |= {(f"dynamodb:{action}", "State", "health") for action in ("Query", "UpdateItem")}
 CATALOGUE = {("ssm:GetParameter", "CatalogueParameter", ""), ("secretsmanager:GetSecretValue", "CatalogueSecret", "")}
 # Of a customer's own key, through the two services that keep secrets.

@@ -22,6 +22,10 @@ class Aws:
         self.reads.append(asked.get("ConsistentRead", False))
         return {}
 
+    def batch_get_item(self, RequestItems):  # noqa: N803 -- boto3's name
+        self.reads += [one.get("ConsistentRead", False) for one in RequestItems.values()]
+        return {"Responses": {}}
+
     def get_paginator(self, name):
         assert name == "query"
         return self

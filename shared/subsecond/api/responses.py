@@ -7,7 +7,7 @@ also in another environment. A request with `store: false` that names no object 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from starlette.types import Send
@@ -18,13 +18,17 @@ from subsecond.api.cache_operations import sure
 from subsecond.api.request import RequestContext
 from subsecond.api.response import CompletionReply, GuardedResponse
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import NotFound
+from subsecond.errors import InvalidRequest, NotFound
 from subsecond.model import Call, Tenant
 from subsecond.pipeline import Gateway
-from subsecond.ports import Owners
+from subsecond.ports import OWNERS_BATCH, Owners
 
-# What an id can be; of anything else nobody is the owner.
-_ID = re.compile(r"[\w-]{1,128}")
+# What an id can be: of anything else nobody is the owner, and no table is told or asked. DynamoDB refuses a key of more
+# than 2 KB, and a lone surrogate cannot be sent to it.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# Objects that one request may name: the thoughts and calls of some hundred turns, each sent as its id. With no limit
+# 3,000 of them held the table's threads for 4 s and more.
+MOST_NAMED = 512
 
 
 class ResponsesReply(CompletionReply):
@@ -48,19 +52,21 @@ class ResponsesReply(CompletionReply):
     async def hear(self, payload: bytes) -> None:
         """Record the objects that it names, for an answer that was made for this request."""
         context = self.context
-        if context.trace.source == "upstream" and (names := self.dialect.object_ids(payload)):
+        if context.trace.source != "upstream":
+            return
+        if names := [name for name in self.dialect.object_ids(payload) if _ID.fullmatch(name)]:
             owners = await owners_of(context.gateway)
             added = owners.add(self._partition, names, context.trace.model or "")
             await fail_open(context.trace, "owners", added, context.gateway.settings.store_timeout)
 
     async def _where_it_lies(self, tenant: Tenant, call: Call, named: Sequence[str]) -> Call:
-        """The call for the model whose server has what it goes on from. Raises NotFound, Unavailable."""
+        """The call for the model whose server has what it goes on from. Raises InvalidRequest, NotFound,
+        Unavailable."""
         gateway = self.context.gateway
-        owners = await owners_of(gateway)
-        places = await sure(owners.places(tenant.partition, named))
-        for name in named:
-            if name not in places:
-                raise unknown(name)
+        if len(named) > MOST_NAMED:
+            told = f"names too many objects. Expected {MOST_NAMED} at most, but got {len(named)} instead."
+            raise InvalidRequest(f"'input' {told}", param="input", code="array_above_max_length")
+        places = await places_of(gateway, tenant, named)
         beside = gateway.models.beside(call.model, places[named[0]])
         return call if beside == call.model else replace(call, model=beside)
 
@@ -80,14 +86,12 @@ class ObjectReply(GuardedResponse):
         gateway, trace = context.gateway, context.trace
         tenant = await context.authenticate()
         context.watch()
-        owners = await owners_of(gateway)
-        places = await sure(owners.places(tenant.partition, [name])) if _ID.fullmatch(name) else {}
-        if name not in places:
-            raise unknown(name)
+        places = await places_of(gateway, tenant, [name])
         path = f"{self.dialect.path}/{name}{self._behind}{context.query_string}"
         reply = await gateway.models.kept(places[name], self._method, path, context.deadline(None), trace)
         if self._method == "DELETE":
-            await fail_open(trace, "owners", owners.drop(tenant.partition, name), gateway.settings.store_timeout)
+            dropped = (await owners_of(gateway)).drop(tenant.partition, name)
+            await fail_open(trace, "owners", dropped, gateway.settings.store_timeout)
         await gateway.record(trace)
         context.settle()
         await self.send_whole(reply.body, send, reply.content_type)
@@ -96,6 +100,22 @@ class ObjectReply(GuardedResponse):
 async def owners_of(gateway: Gateway) -> Owners:
     assert gateway.models.owners
     return await gateway.models.owners.get()
+
+
+async def places_of(gateway: Gateway, tenant: Tenant, names: Sequence[str]) -> Mapping[str, str]:
+    """Where each of them lies. Raises NotFound for the first that is not the tenant's, and asks for no more then;
+    Unavailable."""
+    for name in names:
+        if not _ID.fullmatch(name):
+            raise unknown(name)
+    owners, places = await owners_of(gateway), dict[str, str]()
+    for at in range(0, len(names), OWNERS_BATCH):
+        asked = names[at : at + OWNERS_BATCH]
+        places.update(await sure(owners.places(tenant.partition, asked)))
+        for name in asked:
+            if name not in places:
+                raise unknown(name)
+    return places
 
 
 def unknown(name: str) -> NotFound:
