@@ -231,6 +231,18 @@ async def test_an_id_that_cannot_be_asked_for_is_not_recorded(kept, served):
     assert ((await ask(client)).status, added) == (200, [])
 
 
+async def test_items_that_were_made_in_the_background_are_their_askers(kept):
+    client, keeper = await kept()
+    await ask(client, background=True)
+    done = response(message("Done.", "msg_late"), id="resp_eu1", background=True)
+    keeper.answer = lambda *_: whole(done)
+    late = {"input": references("msg_late")}
+    assert (await ask(client, **late)).status == 404
+    assert (await client.send("GET", f"{PATH}/resp_eu1")).json == done
+    assert (await ask(client, **late)).status == 200
+    assert (await ask(client, key="sk-rival", **late)).status == 404
+
+
 @pytest.mark.parametrize("path", ["compact", "input_tokens"])
 async def test_what_stands_in_an_ids_place_and_is_not_served_says_so(kept, path):
     client, keeper = await kept()

@@ -29,6 +29,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # Objects that one request may name: the thoughts and calls of some hundred turns, each sent as its id. With no limit
 # 3,000 of them held the table's threads for 4 s and more.
 MOST_NAMED = 512
+# A response that was made while nobody listened: its items are told here first.
+_BACKGROUND = re.compile(rb'"background"\s*:\s*true')
 
 
 class ResponsesReply(CompletionReply):
@@ -37,6 +39,7 @@ class ResponsesReply(CompletionReply):
     def __init__(self, context: RequestContext) -> None:
         super().__init__(context, plans.responses(context), "responses")
         self._partition = ""
+        self._recorded: set[str] = set()
 
     async def work(self, send: Send) -> None:
         context = self.context
@@ -54,10 +57,9 @@ class ResponsesReply(CompletionReply):
         context = self.context
         if context.trace.source != "upstream":
             return
-        if names := [name for name in self.dialect.object_ids(payload) if _ID.fullmatch(name)]:
-            owners = await owners_of(context.gateway)
-            added = owners.add(self._partition, names, context.trace.model or "")
-            await fail_open(context.trace, "owners", added, context.gateway.settings.store_timeout)
+        if names := [name for name in _ids_in(payload) if name not in self._recorded]:
+            self._recorded.update(names)
+            await record(context, self._partition, names, context.trace.model or "")
 
     async def _where_it_lies(self, tenant: Tenant, call: Call, named: Sequence[str]) -> Call:
         """The call for the model whose server has what it goes on from. Raises InvalidRequest, NotFound,
@@ -89,12 +91,26 @@ class ObjectReply(GuardedResponse):
         places = await places_of(gateway, tenant, [name])
         path = f"{self.dialect.path}/{name}{self._behind}{context.query_string}"
         reply = await gateway.models.kept(places[name], self._method, path, context.deadline(None), trace)
+        if self._method == "GET" and _BACKGROUND.search(reply.body):
+            made = [one for one in _ids_in(reply.body) if one != name]
+            await record(context, tenant.partition, made, places[name])
         if self._method == "DELETE":
             dropped = (await owners_of(gateway)).drop(tenant.partition, name)
             await fail_open(trace, "owners", dropped, gateway.settings.store_timeout)
         await gateway.record(trace)
         context.settle()
         await self.send_whole(reply.body, send, reply.content_type)
+
+
+def _ids_in(payload: bytes) -> list[str]:
+    return [name for name in ObjectReply.dialect.object_ids(payload) if _ID.fullmatch(name)]
+
+
+async def record(context: RequestContext, partition: str, names: Sequence[str], place: str) -> None:
+    """They are the partition's. A table that is away costs nobody the answer."""
+    owners = await owners_of(context.gateway)
+    added = owners.add(partition, names, place)
+    await fail_open(context.trace, "owners", added, context.gateway.settings.store_timeout)
 
 
 async def owners_of(gateway: Gateway) -> Owners:

@@ -33,12 +33,12 @@ _OWN: Final[Mapping[str, tuple[str, ...]]] = {
     "shell_call": ("action",),
     "web_search_call": ("action",),
 }
+# A tool, and an item, that has a server of somebody else's do something.
+_ACTS: Final = ("mcp", "mcp_approval_response")
 # Of a type that is not known here.
 _ANY: Final = (*dict.fromkeys(name for names in _OWN.values() for name in names), "output")
 # What a call without arguments, and a result without words, leave empty beside their `call_id`.
 _EMPTY: Final = ("arguments", "input", "output")
-# Events whose response or item is told of for the first time.
-_FIRST: Final = ("response.created", "response.queued", "response.output_item.added")
 
 
 def state(body: Body) -> str:
@@ -46,9 +46,7 @@ def state(body: Body) -> str:
     items, tools = dicts(body.get("input")), _tools(body)
     if any(body.get(name) is not None for name in _NAMES) or named(body):
         return "names"
-    if any(one.get("type") == "mcp" for one in tools) or any(
-        one.get("type") == "mcp_approval_response" for one in items
-    ):
+    if any(one.get("type") in _ACTS for one in (*tools, *items)):
         return "acts"
     kept = body.get("store") is not False or body.get("background")
     return "makes" if kept or any(map(_makes_a_container, tools)) else ""
@@ -64,16 +62,13 @@ def named(body: Body) -> list[str]:
 
 
 def made(value: object) -> list[str]:
-    """The ids in a whole response, or in an event that tells of something first."""
+    """The ids in a whole response, or in an event that tells of one or of an item. Some servers tell of an item only at
+    its end, and a shell's container comes to be after its item."""
     told = value if isinstance(value, dict) else {}
-    if told.get("object") == "response":
-        parts = [told, *dicts(told.get("output"))]
-    elif told.get("type") in _FIRST:
-        parts = dicts([told.get("response"), told.get("item")])
-    else:
-        return []
+    wholes = dicts([told if told.get("object") == "response" else told.get("response")])
+    parts = [*wholes, *(item for whole in wholes for item in dicts(whole.get("output"))), *dicts([told.get("item")])]
     ids = (one for part in parts for one in (part.get("id"), *_containers(part)))
-    return [one for one in ids if isinstance(one, str)]
+    return [one for one in dict.fromkeys(ids) if isinstance(one, str)]
 
 
 def dicts(value: object) -> list[dict[str, Any]]:

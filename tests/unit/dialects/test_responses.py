@@ -411,7 +411,12 @@ def test_only_the_responses_id_is_another_one_for_another_request(form):
 
 def test_the_objects_that_an_answer_makes_and_a_request_names():
     told = [json.dumps(one).encode() for one in events(response())]
-    assert [one for payload in told for one in DIALECT.object_ids(payload)] == ["resp_1", "msg_1"]
+    found = [one for payload in told for one in DIALECT.object_ids(payload)]
+    assert (found[:2], set(found)) == (["resp_1", "msg_1"], {"resp_1", "msg_1"})
+    late = {"type": "response.output_item.done", "item": {"type": "shell_call", "id": "sh_1", "environment": {}}}
+    late["item"]["environment"]["container_id"] = "cntr_2"
+    assert DIALECT.object_ids(as_bytes(late)) == ["sh_1", "cntr_2"]
+    assert DIALECT.object_ids(as_bytes({"type": "response.completed", "response": response()})) == ["resp_1", "msg_1"]
     assert DIALECT.object_ids(as_bytes(response())) == ["resp_1", "msg_1"]
     run = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"}
     shell = {"type": "shell_call", "id": "sh_1", "environment": {"container_id": "cntr_2"}}
