@@ -132,7 +132,7 @@ def test_no_messages_are_a_bad_request(client):
 
 def test_what_is_not_served_is_not_found(client):
     with pytest.raises(openai.NotFoundError) as refused:
-        client.responses.create(model=MODEL, input="Hello?")
+        client.batches.list()
     assert refused.value.type == "invalid_request_error"
 
 

@@ -44,8 +44,18 @@ STATUS = {
     "no-key": 401,
     "malformed": 400,
     "not-found": 404,
+    # Nobody made that response; and the simulator has neither pictures nor sounds.
+    **dict.fromkeys(("response", "response-delete", "response-items", "response-cancel"), 404),
+    **dict.fromkeys(("moderations", "images", "images-edit", "images-variation"), 404),
+    **dict.fromkeys(("speech", "transcription", "translation"), 404),
 }
-STREAMED = {"chat-stream", "text-stream"}
+# What each stream ends with.
+STREAMED = {
+    "chat-stream": b"data: [DONE]\n\n",
+    "text-stream": b"data: [DONE]\n\n",
+    "responses-stream": b"}}\n\n",
+    "messages-stream": b'data: {"type":"message_stop"}\n\n',
+}
 
 # What the template sets for each function, with the simulator in the upstream's place.
 COMMON = {"SUBSECOND_STORES": "aws"}
@@ -201,7 +211,7 @@ def check(case: str, answer: Answer) -> None:
     if case in STATUS:
         assert set(answer.json["error"]) == {"message", "type", "param", "code"}, case
     elif case in STREAMED:
-        assert answer.body.endswith(b"data: [DONE]\n\n"), case
+        assert answer.body.endswith(STREAMED[case]), (case, answer.body[-80:])
     elif case == "dashboard":
         assert answer.body.startswith(b"<!doctype html>"), case
     else:

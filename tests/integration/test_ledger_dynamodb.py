@@ -66,7 +66,10 @@ async def test_an_hour_a_model_and_an_hour_of_expiry_have_an_item_each(environme
     ledger.record(trace(first=0.1, total=0.2, cacheable=True, stored_expiry=NOW + 25 * HOUR))
     await ledger.flush()
     kept, kept_live = NOW + HOUR + 90 * 86_400, NOW + 26 * HOUR + 86_400
-    assert items() == {
+    found = items()
+    [shown] = [name for name in found if name.startswith("recent#")]
+    assert found == {
+        shown: found[shown],
         "2026112306": {"n|requests": 1, "n|misses": 1, "n|upstream_calls": 1, "ttl": kept},
         "2026112306|m": {
             "h|ttft|upstream|53": 1,
@@ -153,6 +156,8 @@ async def test_what_the_table_calls_malformed_is_given_up_and_holds_up_nothing(e
     ledger.record(trace(partition="x" * 3_000))  # a partition key has at most 2048 bytes
     ledger.record(trace())
     await ledger.flush()
+    await ledger.flush(force=True)
+    assert [name for name in items() if name.startswith("recent#")]
     assert items()["2026112306"]["n|requests"] == 1
     assert ledger.lost > 0
     assert ledger.failures == 0

@@ -43,6 +43,8 @@ AT_ONCE = 100
 MOST_WAITING = 50_000
 LONGEST_PAUSE = 60.0
 RECENT, NAMESPACES = "recent#", "namespaces"
+# What the table will never take, and must not hold up the rest.
+MALFORMED = "ValidationException"
 
 Rollups: TypeAlias = "list[tuple[str, dict[str, int]]]"
 
@@ -114,7 +116,11 @@ class DynamoLedger:
             for partition in list(found):
                 text = json.dumps(found[partition], separators=(",", ":"))
                 expiry = int(self._clock() + KEPT_RECENT)
-                self._put(_pk(partition), f"{RECENT}{self._highlights.slot:02d}", {"doc": {"S": text}}, expiry)
+                try:
+                    self._put(_pk(partition), f"{RECENT}{self._highlights.slot:02d}", {"doc": {"S": text}}, expiry)
+                except self._aws.dynamodb.exceptions.ClientError as error:
+                    if code_of(error) != MALFORMED:
+                        raise
                 del found[partition]
         finally:
             self._highlights.give_back(found)
@@ -148,7 +154,7 @@ class DynamoLedger:
                 if added:
                     client.update_item(TableName=self._table, **_update(partition, rollup, added))
             except client.exceptions.ClientError as error:
-                if code_of(error) != "ValidationException":
+                if code_of(error) != MALFORMED:
                     raise
                 # Malformed now is malformed for ever, and must not hold up the rest.
                 self.lost += len(part)
