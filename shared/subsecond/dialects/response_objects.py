@@ -39,14 +39,16 @@ _ACTS: Final = ("mcp", "mcp_approval_response")
 _ANY: Final = (*dict.fromkeys(name for names in _OWN.values() for name in names), "output")
 # What a call without arguments, and a result without words, leave empty beside their `call_id`.
 _EMPTY: Final = ("arguments", "input", "output")
+# Fields without one of which a tool or an item names nothing. Most have none, and each hit looks at all of them.
+_NAMING: Final = frozenset({"id", "container", "container_id", "environment"})
 
 
 def state(body: Body) -> str:
     """What `Dialect.state` says of it."""
-    items, tools = dicts(body.get("input")), _tools(body)
     if any(body.get(name) is not None for name in _NAMES) or named(body):
         return "names"
-    if any(one.get("type") in _ACTS for one in (*tools, *items)):
+    tools = _tools(body)
+    if any(one.get("type") in _ACTS for one in (*tools, *dicts(body.get("input")))):
         return "acts"
     kept = body.get("store") is not False or body.get("background")
     return "makes" if kept or any(map(_makes_a_container, tools)) else ""
@@ -54,10 +56,11 @@ def state(body: Body) -> str:
 
 def named(body: Body) -> list[str]:
     """The ids that must be the asker's, each once; an empty one for what is no text, which nobody has."""
-    items = dicts(body.get("input"))
+    items = [item for item in dicts(body.get("input")) if not _NAMING.isdisjoint(item)]
+    tools = [tool for tool in _tools(body) if not _NAMING.isdisjoint(tool)]
     found = [body["previous_response_id"]] if body.get("previous_response_id") is not None else []
     found += [item.get("id") for item in items if _is_pointer(item)]
-    found += [one for part in (*_tools(body), *items) for one in _containers(part)]
+    found += [one for part in (*tools, *items) for one in _containers(part)]
     return list(dict.fromkeys(one if isinstance(one, str) else "" for one in found))
 
 
@@ -96,7 +99,8 @@ def _says(item: Mapping[str, Any], name: str) -> bool:
 def _tools(body: Body) -> Sequence[dict[str, Any]]:
     """Also those in a group of tools, and those that an item brings."""
     tools = dicts(body.get("tools"))
-    return [*tools, *(one for holder in (*tools, *dicts(body.get("input"))) for one in dicts(holder.get("tools")))]
+    holders = (one for one in (*tools, *dicts(body.get("input"))) if "tools" in one)
+    return [*tools, *(tool for holder in holders for tool in dicts(holder["tools"]))]
 
 
 def _containers(part: Mapping[str, Any]) -> Iterator[object]:

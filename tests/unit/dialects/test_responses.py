@@ -214,7 +214,7 @@ def test_an_item_that_says_all_itself_is_not_looked_up(item):
 
 
 def test_an_id_that_is_no_text_is_nobodys():
-    assert DIALECT.objects_named({"previous_response_id": 5, "input": [{"type": "item_reference"}]}) == [""]
+    assert DIALECT.objects_named({"previous_response_id": 5, "input": [{"type": "item_reference", "id": None}]}) == [""]
 
 
 @pytest.mark.parametrize(
