@@ -23,7 +23,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from subsecond.model import Chunk, Headers
+    from collections.abc import Iterable
+
+    from subsecond.model import Chunk, Endpoint, Headers
 
 
 class SubsecondError(Exception):
@@ -101,8 +103,10 @@ class DialectNotSpoken(NotFound):
 
     code = "api_not_served"
 
-    def __init__(self, dialect: str) -> None:
+    def __init__(self, dialect: str, spoken: Iterable[Endpoint] = ("chat",)) -> None:
+        """spoken: what the model, or its server, is said to speak."""
         super().__init__(f"{dialect} is not spoken by this gateway's upstream.")
+        self.spoken = tuple(sorted(spoken))
 
 
 class MethodNotAllowed(SubsecondError):

@@ -142,6 +142,23 @@ async def test_a_client_of_messages_is_told_in_anthropics_shape(served, settings
     assert seen.json["request_id"] == seen.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("spoken", "path", "said"),
+    [
+        ("responses", "/v1/messages", "OpenAI's Responses API may be."),
+        ("messages,responses", "/v1/chat/completions", "Anthropic's Messages and OpenAI's Responses API may be."),
+        ("messages,embeddings", "/v1/responses", "Anthropic's Messages may be."),
+        ("embeddings", "/v1/responses", "is not spoken by this gateway's upstream."),
+    ],
+)
+async def test_what_is_spoken_is_named_where_chat_completions_are_not(served, settings, spoken, path, said):
+    client = await served(replace(settings, upstream_dialects=spoken))
+    asked = {"model": "m", "max_tokens": 9, "input": "hi", "messages": [{"role": "user", "content": "hi"}]}
+    seen = await client.post(path, asked)
+    message = seen.json["error"]["message"]
+    assert (seen.status, message.endswith(said), "completions" in message.split(". ", 1)[-1]) == (404, True, False)
+
+
 async def test_the_gateways_address_leads_to_the_page(served):
     seen = await (await served()).send("GET", "/", host="elsewhere.example")
     assert (seen.status, seen.headers["location"]) == (307, "/dashboard")

@@ -1,4 +1,4 @@
-"""What a client is told that speaks a dialect which is not served: how it speaks chat completions instead.
+"""What a client is told that speaks a dialect which is not served: how it speaks one that is.
 
 Two SDKs turn a bare 404 into "model not found"; so the answer is in the dialect's own shape, and names the one change
 that the client at hand needs.
@@ -6,6 +6,7 @@ that the client at hand needs.
 
 from __future__ import annotations
 
+from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import DialectNotSpoken, NotFound, SubsecondError
 from subsecond.model import Endpoint
 
@@ -23,10 +24,15 @@ HELPED = ("responses", "messages")
 
 
 def with_remedy(error: DialectNotSpoken, endpoint: Endpoint, agent: str) -> SubsecondError:
-    """The error, with what its client can do instead; the same where nothing is known to help."""
-    if endpoint not in HELPED:
-        return error
-    told = NotFound(f"{error.message} Chat completions may be. {_remedy(endpoint, agent.lower())}", code=error.code)
+    """The error, with what its client can do instead; the same where nothing is."""
+    if "chat" in error.spoken and endpoint in HELPED:
+        remedy = f"Chat completions may be. {_remedy(endpoint, agent.lower())}"
+    else:
+        names = [dialect_of(one).name for one in error.spoken if one not in (endpoint, "embeddings")]
+        if not names or endpoint == "embeddings":
+            return error
+        remedy = f"{' and '.join(names)} may be."
+    told = NotFound(f"{error.message} {remedy}", code=error.code)
     told.route = error.route
     return told
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from time import monotonic
-from typing import Any
+from typing import Any, get_args
 
 from subsecond.config import Settings
 from subsecond.dialects.lookup import dialect_of
@@ -116,13 +116,17 @@ class Router:
         """The models that speak the call's dialect. Raises NotFound for a name that there is not, DialectNotSpoken for
         one that has none of them."""
         self.catalogue.find(call.model)
-        endpoint = call.endpoint
+        found = self._that_speak(call.endpoint)
+        if not _has(found, call.model):
+            spoken = [one for one in get_args(Endpoint) if _has(self._that_speak(one), call.model)]
+            raise DialectNotSpoken(dialect_of(call.endpoint).name, spoken)
+        return found
+
+    def _that_speak(self, endpoint: Endpoint) -> Catalogue:
         found = self._speaking.get(endpoint)
         if found is None:
             found = self.catalogue.speaking(endpoint, self._spoken) if self._spoken else self.catalogue
             self._speaking[endpoint] = found
-        if call.model not in found.models and call.model not in found.aliases:
-            raise DialectNotSpoken(dialect_of(endpoint).name)
         return found
 
     def route(
@@ -256,6 +260,10 @@ def tokens_of(call: Call) -> int:
         total += _guess(str(calls)) if (calls := message.get("tool_calls")) else 0
     beside = (call.body.get("tools"), dialect.format(call.body))
     return total + sum(_guess(str(value)) for value in beside if value)
+
+
+def _has(catalogue: Catalogue, name: str) -> bool:
+    return name in catalogue.models or name in catalogue.aliases
 
 
 def _guess(text: str) -> int:

@@ -49,7 +49,7 @@ class Models:
         elif self.routed:
             self.routed.router.catalogue.find(call.model)
         elif call.endpoint not in self.spoken:
-            raise DialectNotSpoken(dialect_of(call.endpoint).name)
+            raise DialectNotSpoken(dialect_of(call.endpoint).name, self.spoken)
 
     async def ask(self, request: Request, call: Call) -> AsyncGenerator[Event]:
         """The one upstream: Head once the answer has begun and is no error, then what is said as it is said, then Done.
@@ -135,7 +135,7 @@ class Models:
         trace.source = "upstream"
         counted_in(trace.counts)
         if not self.routed and passage.endpoint and passage.endpoint not in self.spoken:
-            raise DialectNotSpoken(dialect_of(passage.endpoint).name)
+            raise DialectNotSpoken(dialect_of(passage.endpoint).name, self.spoken)
         upstream, sent = self.routed.server_of(passage) if self.routed else (self.upstream, passage)
         async with self.admission.place(passage.model or passage.path, partition, passage.deadline):
             with trace.step(Step.UPSTREAM):

@@ -19,13 +19,13 @@ from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond.resending import count
 from subsecond.upstreams.client import Client, Sender
 from subsecond.upstreams.http.exchange import Incoming
+from subsecond.upstreams.kind import dialects_of
 from subsecond.upstreams.reading import read_answer, read_reply
+from subsecond.upstreams.refusals import is_of_the_path
 from subsecond.upstreams.request_body import UsageRefusals, adds_usage, names_it, request_body
 from subsecond.upstreams.time_limits import Clock
 from subsecond.upstreams.wire import Wire
 
-# What servers answer to a path that they do not have.
-_NO_PATH = frozenset({404, 405, 501})
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -46,15 +46,6 @@ def checked(settings: Settings) -> Settings:
             # Unquoted: whoever mistakes the two settings puts the key itself here.
             raise ValueError("SUBSECOND_UPSTREAM_SECRET is not like secretsmanager:NAME#FIELD or ssm:NAME") from None
     return settings
-
-
-def _is_of_the_path(error: UpstreamError, call: Call) -> bool:
-    """Whether the server has no such path. Chat is what every server here speaks; elsewhere a 404 may be about what the
-    request names: a model, a response, an item."""
-    if call.endpoint in ("chat", "text") or error.status not in _NO_PATH:
-        return False
-    said = error.message.lower()
-    return not any(word in said for word in ("model", "resp", "item", "conversation", "prompt", call.model.lower()))
 
 
 def _is_address(text: str) -> bool:
@@ -83,8 +74,10 @@ class OpenAIUpstream:
         try:
             return await self._asked(call, clock, usage=usage)
         except UpstreamError as error:
-            if _is_of_the_path(error, call):
-                raise DialectNotSpoken(dialect_of(call.endpoint).name) from error
+            # Chat is what every server here speaks: its 404 means a wrong base URL, and is told as it came.
+            if call.endpoint not in ("chat", "text") and is_of_the_path(error):
+                spoken = dialects_of(self._settings)
+                raise DialectNotSpoken(dialect_of(call.endpoint).name, spoken) from error
             if not usage or not names_it(error):
                 raise
         count()

@@ -267,24 +267,55 @@ async def test_a_client_that_hangs_up_ends_the_upstream_call(relaying):
 # Who speaks it
 
 
-async def test_a_server_without_the_path_is_told_as_such_with_the_clients_remedy(relaying):
-    client, _ = await relaying(lambda *_: [whole({"detail": "Not Found"}, 404)])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, {"detail": "Not Found"}),
+        (404, b"404 page not found\n"),
+        (404, b""),
+        (404, b"<!doctype html><h1>Not Found: the model</h1>"),
+        (
+            404,
+            {"error": {"message": "Unknown request URL: POST /v1/responses. Please check it.", "code": "unknown_url"}},
+        ),
+        (404, {"error": {"message": "Invalid URL (POST /v1/responses)", "code": None}}),
+        (404, b"Cannot POST /v1/responses"),
+        (404, {"message": "Route POST:/v1/responses not found", "error": "Not Found", "statusCode": 404}),
+        (404, b"The requested URL was not found on the server. If you entered it by hand, check it."),
+        (404, {"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}),
+        (404, {"message": "no Route matched with those values"}),
+        (405, {"detail": "Method Not Allowed"}),
+        (501, b""),
+    ],
+)
+async def test_a_server_without_the_path_is_told_as_such_with_the_clients_remedy(relaying, status, said):
+    client, _ = await relaying(lambda *_: [whole(said, status)])
     seen = await client.post(PATH, {"model": "m", "input": "x"}, user_agent="OpenAI/Python 3.54.0")
     assert (seen.status, seen.json["error"]["code"]) == (404, "api_not_served")
     assert "client.chat.completions.create" in seen.json["error"]["message"]
     assert seen.json["error"]["message"].startswith("OpenAI's Responses API is not spoken")
 
 
-async def test_a_404_about_the_model_stays_one(relaying):
-    said = {
-        "error": {
-            "message": "The model `m` does not exist.",
-            "type": "invalid_request_error",
-            "code": "model_not_found",
-        }
-    }
-    client, _ = await relaying(lambda *_: [whole(said, 404)])
-    assert (await ask(client)).json["error"]["code"] == "model_not_found"
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("The model `m` does not exist.", "model_not_found"),
+        ("Not found.", "response_not_found"),
+        ("Vector store with id 'vs_1' not found.", None),
+        ("Container 'cntr_1' not found", None),
+        ("No such file: file-1", None),
+        ("Invalid URL https://x.example/y.png", None),
+        ("The endpoint of deployment `m` is not found", None),
+        ("No route found for model m", None),
+        ("The fault asked for: 404.", "simulated_404"),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_any_other_404_keeps_its_status_and_words(relaying, words, code, status):
+    said = {"error": {"message": words, "type": "invalid_request_error", "param": None, "code": code}}
+    client, _ = await relaying(lambda *_: [whole(said, status)])
+    seen = await ask(client)
+    assert (seen.status, seen.json) == (status, said)
 
 
 async def test_a_server_that_is_said_to_speak_no_responses_is_not_asked(relaying):

@@ -61,6 +61,21 @@ def test_a_name_without_any_is_told_so(route, name):
     assert route(name, "chat")
 
 
+@pytest.mark.parametrize(
+    ("name", "endpoint", "spoken"),
+    [
+        ("other", "responses", ("chat",)),
+        ("nova", "responses", ("chat", "embeddings", "messages", "text")),
+        ("large", "chat", ("responses",)),
+        ("large", "messages", ("responses",)),
+    ],
+)
+def test_a_name_is_told_with_what_it_speaks(route, name, endpoint, spoken):
+    with pytest.raises(DialectNotSpoken) as told:
+        route(name, endpoint)
+    assert told.value.spoken == spoken
+
+
 def test_a_name_that_there_is_not_stays_one(route):
     with pytest.raises(NotFound, match="does not exist"):
         route("smal")
