@@ -131,19 +131,29 @@ def to_stream(body: bytes) -> tuple[bytes, ...] | None:
     if not isinstance(message, dict) or not isinstance(content, list) or message.get("type") != "message":
         return None
     blocks = [_told(index, block) for index, block in enumerate(content)]
-    usage = message.get("usage")
-    if None in blocks or not isinstance(usage, dict):
+    if None in blocks or not isinstance(message.get("usage"), dict):
         return None
+    start, *end = _frame({**message, "content": []})
+    return tuple(map(dump, (start, *(event for told in blocks for event in told or ()), *end)))
+
+
+def framed(body: bytes) -> tuple[bytes, ...]:
+    """The first and the last events of a message that does not go over, its blocks whole within the first: for the one
+    client that asked for it. Without an end it would wait for one, or take nothing for an answer."""
+    message = parsed(body)
+    return tuple(map(dump, _frame(message))) if isinstance(message, dict) else (body,)
+
+
+def _frame(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    usage = message["usage"] if isinstance(message.get("usage"), dict) else {}
     end = {name: message[name] for name in ("stop_reason", "stop_sequence") if name in message}
     # What it took is known at the end, as in a stream: nothing has been said yet.
-    begun = {**message, **dict.fromkeys(end), "content": [], "usage": {**usage, "output_tokens": 0}}
-    events = [
+    begun = {**message, **dict.fromkeys(end), "usage": {**usage, "output_tokens": 0}}
+    return [
         {"type": "message_start", "message": begun},
-        *(event for told in blocks for event in told or ()),
         {"type": "message_delta", "delta": end, "usage": usage},
         {"type": "message_stop"},
     ]
-    return tuple(map(dump, events))
 
 
 def _told(index: int, block: object) -> list[dict[str, Any]] | None:

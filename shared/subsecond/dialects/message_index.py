@@ -42,8 +42,12 @@ def tells(value: object) -> bool:
     """Whether a parsed event, or body, says anything: text, a thought, a call."""
     if not isinstance(value, dict):
         return False
-    blocks = value.get("content") if isinstance(value.get("content"), list) else ()
-    return any(_says(one) for one in (value.get("delta"), value.get("content_block"), *(blocks or ())))
+    begun = value.get(
+        "message"
+    )  # of a first event, which has blocks where they are told whole (`message_forms.framed`)
+    blocks = (begun if isinstance(begun, dict) else value).get("content")
+    inside = blocks if isinstance(blocks, list) else ()
+    return any(_says(one) for one in (value.get("delta"), value.get("content_block"), *inside))
 
 
 def _says(part: object) -> bool:

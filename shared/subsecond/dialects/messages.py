@@ -138,6 +138,11 @@ class Messages(Dialect):
 
         return converts(payload)
 
+    def lone_event(self, body: bytes) -> tuple[bytes, ...]:
+        from subsecond.dialects.message_forms import framed  # noqa: PLC0415 -- as above
+
+        return framed(body)
+
     def event_name(self, payload: bytes) -> bytes:
         return _type(payload).encode()
 

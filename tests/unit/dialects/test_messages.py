@@ -268,3 +268,14 @@ def test_what_else_is_read_of_a_body():
     assert [MESSAGES.forces({"type": one}) for one in ("auto", "none", "any", "tool")] == [False, False, True, True]
     assert MESSAGES.state({"container": "container_1"}) == "names"
     assert MESSAGES.state(body) == ""
+
+
+def test_a_message_that_does_not_go_over_is_told_between_a_start_and_an_end():
+    odd = message({"type": "unheard_of", "at": 1}, text("Hello"))
+    assert MESSAGES.to_stream(dumped(odd)) is None
+    told = MESSAGES.lone_event(dumped(odd))
+    start, delta, end = map(json.loads, told)
+    assert not MESSAGES.is_hollow(MESSAGES.recorded("stream", told))
+    assert (start["type"], start["message"]["content"]) == ("message_start", odd["content"])
+    assert (delta["type"], delta["delta"]["stop_reason"], delta["usage"]) == ("message_delta", "end_turn", USAGE)
+    assert MESSAGES.ends(dumped(end))
