@@ -260,7 +260,6 @@ def _invalid_until(rules: Rules, request: Request) -> float:
 
 
 def _note(head: Head, leader: Trace, trace: Trace) -> None:
-    trace.cacheable = True
     trace.first_byte()
     trace.source = "coalesced" if head.source == "upstream" else head.source
     trace.entry, trace.served = leader.entry, leader.served or leader.model
