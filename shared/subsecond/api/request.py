@@ -94,9 +94,11 @@ class RequestContext:
                 raise _too_large(limit)
         sent = b"".join(parts)
         del parts
-        with self.trace.step(Step.PARSE):
-            self.raw = inflated(sent, coding, limit) if coding in ZLIB else sent
-        return self.raw
+        if coding in ZLIB:
+            with self.trace.step(Step.PARSE):
+                sent = inflated(sent, coding, limit)
+        self.raw = sent
+        return sent
 
     def deadline(self, budget_ms: float | None) -> float | None:
         """When the answer is due, on the monotonic clock: when the latency budget ends, or the function's time."""
