@@ -150,6 +150,12 @@ async def test_a_malformed_body_is_a_400(client, body, kind):
     assert (await client.post("/v1/audio/transcriptions", body, content_type=kind)).status == 400
 
 
+async def test_a_model_is_named_by_a_parts_own_head_alone(routed, upstream):
+    odd = b'--xYzZY\r\nx-odd: content-disposition: form-data; name="model"\r\n\r\nnobody\r\n' + form("mine")
+    await routed.post("/v1/audio/transcriptions", odd, content_type=FORM)
+    assert upstream[1][0]["body"] == odd.replace(b"mine", b"theirs")
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"--xYzZY", b"--xYzZY\r\n\r\n", b"--xYzZY\r\n\r\nx\r\n--xYzZY" * 3, form()[:-40]]
 )

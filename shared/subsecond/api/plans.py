@@ -102,9 +102,8 @@ def delivery(context: RequestContext, checked: Common | UsualBody, endpoint: End
 
 def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Common | UsualBody) -> Call:
     call = to_call(endpoint, asked, checked, context.cache_control, context.deadline(checked.max_latency_ms))
-    wanted = dialect_of(endpoint).headers
-    if passed := [(name, value) for name in wanted if (value := context.headers.get(name))]:
-        call = replace(call, headers=tuple((name.encode(), value.encode("latin-1")) for name, value in passed))
+    if passed := context.passed_on(dialect_of(endpoint).headers):
+        call = replace(call, headers=passed)
     level = context.headers.get(OPTIMISE, "")
     return replace(call, optimise=_optimise(context, call.model, level)) if level else call
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from subsecond.api.headers import bearer
 from subsecond.api.wire import parse
 from subsecond.errors import Compressed, InvalidRequest, SubsecondError, TooLarge, Unauthorized
-from subsecond.model import Tenant
+from subsecond.model import Headers, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stages.authenticate import Claim, claim
 from subsecond.stats.trace import Step, Trace
@@ -111,6 +111,11 @@ class RequestContext:
     def cache_control(self) -> str:
         """All lines of it: several are one list (RFC 9110, section 5.3)."""
         return ", ".join(self._request.headers.getlist("cache-control"))
+
+    def passed_on(self, names: Iterable[str]) -> Headers:
+        """Of the request's headers those of these names, as they go on the wire."""
+        found = ((name, self.headers.get(name)) for name in names)
+        return tuple((name.encode(), value.encode("latin-1")) for name, value in found if value)
 
     def flag(self, name: str) -> bool:
         """Whether the header says yes."""
