@@ -335,10 +335,11 @@ async def test_a_killed_upstream_ends_its_stream_and_the_next_requests_go_on(dep
             assert (await it.chat("Kept?")).status_code == 200
             response = await it.open("Cut?", "sim-t0-i20-n9999")
             lines = payloads(response)
-            first = await anext(lines)
+            # The first chunk names the role alone, and may come in a write of its own, before any word is made.
+            while not word(await anext(lines)):
+                pass
             process.send_signal(signal.SIGKILL)
-            *chunks, last = [first, *[line async for line in lines]]
-            assert any(map(word, chunks))
+            *_, last = [line async for line in lines]
             assert error_of(last)
         dead = await it.chat("New?")
         assert (dead.status_code, bool(error_of(dead.text))) == (502, True)
