@@ -74,7 +74,7 @@ def _slots(wordnet: Path) -> dict[str, list[str]]:
 
 
 def _made(wordnet: Path, vocabulary: dict[str, int]) -> list[str]:
-    rng = random.Random(SEED)  # noqa: S311 -- a fixed draw
+    rng = random.Random(SEED)
     every = _slots(wordnet)
     common = {slot: [word for word in every[slot] if word.lower() in vocabulary and len(word) > 2] for slot in "NVAP"}  # noqa: PLR2004
 

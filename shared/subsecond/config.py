@@ -279,7 +279,7 @@ def _warn_of_slips(source: Mapping[str, str], known: set[str]) -> None:
     """A setting whose name is misspelt would have no effect, and nobody would know. Other programs' names may begin as
     ours do, so they are no errors."""
     for name in sorted(name for name in source if name.startswith(PREFIX) and name not in known | {SETTINGS}):
-        from difflib import get_close_matches  # noqa: PLC0415 -- 4 ms that nobody needs whose names are right
+        from difflib import get_close_matches  # 4 ms that nobody needs whose names are right
 
         if meant := get_close_matches(name, known, n=1, cutoff=ALIKE):
             _warn(name, meant[0])

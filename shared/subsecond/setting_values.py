@@ -214,13 +214,13 @@ def stated(text: str, types: Mapping[str, type], *, secret: bool) -> dict[str, A
     except ValueError as error:
         raise ValueError(f"{SETTINGS} is neither a JSON object nor the name of a parameter: {error}") from None
     if not isinstance(given, dict):
-        raise ValueError(f"{SETTINGS} is not a JSON object")  # noqa: TRY004 - as every setting that does not fit
+        raise ValueError(f"{SETTINGS} is not a JSON object")
     return {name: _stated(name, value, types, secret=secret) for name, value in given.items()}
 
 
 def _stated(name: str, value: object, types: Mapping[str, type], *, secret: bool) -> Any:
     if name not in types:
-        from difflib import get_close_matches  # noqa: PLC0415 -- 4 ms that nobody needs whose names are right
+        from difflib import get_close_matches  # 4 ms that nobody needs whose names are right
 
         meant = "".join(f" Is {one!r} meant?" for one in get_close_matches(name.lower(), types, n=1))
         raise ValueError(f"{SETTINGS}: {name[:80]!r} is no setting.{meant}")

@@ -87,8 +87,8 @@ def _verify(options: argparse.Namespace, data: Path, environ: Mapping[str, str])
 
 
 async def _administered(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> list[dict[str, Any]]:
-    from subsecond_local.cli.index_admin import PartitionFilter, administered  # noqa: PLC0415 -- numpy
-    from subsecond_local.evaluate import progress  # noqa: PLC0415
+    from subsecond_local.cli.index_admin import PartitionFilter, administered  # numpy
+    from subsecond_local.evaluate import progress
 
     stores = chosen_stores(options.stack_name, data, environ)
     partitions = PartitionFilter(options.tenant, options.namespace)
@@ -101,7 +101,7 @@ async def _administered(options: argparse.Namespace, data: Path, environ: Mappin
 
 
 def _embedder(options: argparse.Namespace, environ: Mapping[str, str]) -> Any:
-    from subsecond_local.evaluate import setting  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import setting  # numpy
 
     return setting.embedder_of(environ, options.embedder) if options.embedder else None
 

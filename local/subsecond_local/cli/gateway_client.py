@@ -25,8 +25,8 @@ class GatewayClient:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, trace: bool = False) -> Any:
         """The JSON of its reply (with the trace in it). LocalError with the gateway's own words when it refuses."""
-        from urllib.error import HTTPError, URLError  # noqa: PLC0415 -- ssl and more, which `--help` need not wait for
-        from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
+        from urllib.error import HTTPError, URLError  # ssl and more, which `--help` need not wait for
+        from urllib.request import ProxyHandler, Request, build_opener
 
         data = None if body is None else json.dumps(body).encode()
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}

@@ -59,13 +59,13 @@ def _run(options: argparse.Namespace) -> int:
         return int(others[options.command].run(options, os.environ))
     if options.command == "simulator":
         return _simulate(options)
-    from subsecond_local.run import runner  # noqa: PLC0415 (loaded only for this command)
+    from subsecond_local.run import runner  # loaded only for this command
 
     return runner.run(os.environ, data, dies_with_parent=options.die_with_parent)
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from subsecond_local.simulator import server as simulator_server  # noqa: PLC0415 (uvicorn)
+    from subsecond_local.simulator import server as simulator_server  # uvicorn
 
     try:
         simulator_server.serve(options.port, options.key, options.slots, options.seed)

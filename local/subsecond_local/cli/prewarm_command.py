@@ -74,9 +74,9 @@ def _function(stack: str | None, data: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _invoke(name: str, access: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:
-    import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    import boto3  # 0.3 s that `--help` need not wait for
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
 
     # No proxy between two processes of one machine.
     config = Config(read_timeout=PATIENCE, retries={"total_max_attempts": 1}, proxies={} if access else None)

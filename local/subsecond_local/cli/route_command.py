@@ -37,11 +37,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     """0 when a score was written, 1 when it was refused. LocalError when the log cannot be used."""
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    import numpy as np  # noqa: PLC0415 -- `--help` does not wait for it
+    import numpy as np  # `--help` does not wait for it
 
-    from subsecond.routing.difficulty import CHANCE, read  # noqa: PLC0415
-    from subsecond_local.evaluate import routing, routing_fit  # noqa: PLC0415 -- numpy
-    from subsecond_local.evaluate.routing_rows import routed  # noqa: PLC0415
+    from subsecond.routing.difficulty import CHANCE, read
+    from subsecond_local.evaluate import routing, routing_fit  # numpy
+    from subsecond_local.evaluate.routing_rows import routed
 
     rows = routed([options.log])
     held = [row for row in rows if not routing_fit.side(row.prompt, SIDES, "held")]

@@ -38,7 +38,7 @@ class Deployed:
         self._gateway = urlsplit(self.endpoint).netloc
 
     def client(self, service: str) -> Any:
-        import boto3  # noqa: PLC0415 (slow to import)
+        import boto3
 
         return boto3.client(
             service,

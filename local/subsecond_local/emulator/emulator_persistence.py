@@ -110,10 +110,10 @@ def only_stores(bucket: str) -> RefusalRule:
 
 def main() -> None:
     """Serve until SIGTERM, as the environment tells ministack."""
-    from ministack import app  # type: ignore[import-untyped]  # noqa: PLC0415 -- 0.5 s, for this process alone
-    from ministack.core.persistence import save_all  # type: ignore[import-untyped]  # noqa: PLC0415
+    from ministack import app  # type: ignore[import-untyped]  # 0.5 s, for this process alone
+    from ministack.core.persistence import save_all  # type: ignore[import-untyped]
 
-    from subsecond_local.emulator import delays  # noqa: PLC0415 -- ministack's own environment may have no more of us
+    from subsecond_local.emulator import delays  # ministack's own environment may have no more of us
 
     # ministack reads arguments too, and has no such one.
     buckets, sys.argv[1:] = sys.argv[1:], []

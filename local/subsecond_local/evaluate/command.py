@@ -101,7 +101,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     """LocalError when the file, the policy or the embedder cannot be used."""
     # Before NumPy: its threads spin while they wait and would count as our CPU.
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from subsecond_local.evaluate import progress, routing, runs, setting, tables  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import progress, routing, runs, setting, tables  # numpy
 
     if options.action == "routing":
         options.picture = _picture(options, options.files[0])
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
 
 
 def _verified_table(options: argparse.Namespace) -> Callable[[dict[str, Any]], str]:
-    from subsecond_local.evaluate import tables  # noqa: PLC0415 -- with its caller
+    from subsecond_local.evaluate import tables
 
     if options.repeats:
         return tables.repeated
@@ -131,7 +131,7 @@ def _verified_table(options: argparse.Namespace) -> Callable[[dict[str, Any]], s
 
 
 async def _verified(options: argparse.Namespace, tried: Setting, bars: Bars) -> dict[str, Any]:
-    from subsecond_local.evaluate import repeats, runs, scenarios, verified_orders, verified_stream  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import repeats, runs, scenarios, verified_orders, verified_stream  # numpy
 
     judge = verified_stream.LabelJudge(*options.judge_noise)
     bound = tried.settings.max_error if options.max_error is None else options.max_error

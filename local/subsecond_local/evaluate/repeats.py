@@ -36,7 +36,7 @@ class Repeats:
 def drawn(questions: Sequence[Question], repeats: Repeats) -> list[Question]:
     """Requests. Three rows of an intent are one question in three wordings; the n-th question is asked 1 / n as often
     as the first (Zipf), in any of its wordings. LocalError where no intent has three rows."""
-    random = Random(repeats.seed)  # noqa: S311 -- no secret
+    random = Random(repeats.seed)
     rows = list({one.text: one for one in questions}.values())
     random.shuffle(rows)
     by_intent = defaultdict(list)

@@ -50,9 +50,9 @@ def _read(path: Path) -> list[Routed]:
 def _row(row: Any) -> Routed | None:
     """None for a row to leave out. ValueError for a malformed one."""
     if not isinstance(row, dict):
-        raise ValueError("a JSON object is wanted")  # noqa: TRY004 -- the caller reports the line
+        raise ValueError("a JSON object is wanted")
     if not isinstance(row.get("prompt"), str):
-        raise ValueError("`prompt` must be a text")  # noqa: TRY004 -- as above
+        raise ValueError("`prompt` must be a text")
     values: list[Any] = [row.get(name) for name in ("weak", "strong")]
     if not all(isinstance(one, int | float) and math.isfinite(one) for one in values):
         raise ValueError("`weak` and `strong` must be numbers: how good each model's answer is")

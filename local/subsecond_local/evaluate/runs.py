@@ -69,7 +69,7 @@ async def streamed(order: Order, setting: Setting, bars: Bars) -> Report:
 async def verified(
     order: Order, setting: Setting, judge: LabelJudge, max_error: float, scenario: Scenario, bars: Bars
 ) -> Report:
-    questions = scenario.changed(rows.questions(order.file, order.limit), Random(0))  # noqa: S311 -- no secret
+    questions = scenario.changed(rows.questions(order.file, order.limit), Random(0))
     async with closing(setting.embedder):
         vectors = await stream.embedded(questions, setting, bars)
         found = await verified_stream.verified(questions, setting, vectors, judge, max_error, bars, scenario)

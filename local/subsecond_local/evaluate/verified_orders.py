@@ -52,7 +52,7 @@ async def played(
     with bars("orders", orders.count) as bar:
         for number in range(orders.count):
             seed = f"{orders.seed}:{number}"
-            rows = scenario.order(questions, Random(seed))  # noqa: S311 -- no secret
+            rows = scenario.order(questions, Random(seed))
             learned = Verified(max_error, cut, setting.embedder.dim, trial=scenario.trial)
             loop = Loop(KnownAnswers(graph, learned), replace(judge, seed=seed), learned, len(rows), share)
             found.append(await loop.run(rows, scenario))

@@ -44,8 +44,8 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     """LocalError when the log or a setting cannot be used."""
     # Before NumPy: its threads spin while they wait and would count as our CPU.
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from subsecond_local.evaluate import progress, setting  # noqa: PLC0415 -- numpy
-    from subsecond_local.replay import sheet  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate import progress, setting  # numpy
+    from subsecond_local.replay import sheet  # numpy
 
     pairs = options.pairs or options.log.with_suffix(".pairs.jsonl")
     if options.label:
@@ -65,8 +65,8 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
 async def _replayed(
     options: argparse.Namespace, pairs: Path, settings: list[Setting], bars: Bars
 ) -> tuple[dict[str, Any], str]:
-    from subsecond_local.evaluate.setting import closing, embedded  # noqa: PLC0415 -- numpy
-    from subsecond_local.replay import log, play, report, sheet  # noqa: PLC0415 -- numpy
+    from subsecond_local.evaluate.setting import closing, embedded  # numpy
+    from subsecond_local.replay import log, play, report, sheet  # numpy
 
     read = log.read(options.log, options.limit)
     asked = play.asked_of(read.requests, settings[0].settings)
@@ -90,7 +90,7 @@ async def _replayed(
 
 
 def _bars() -> Bars:
-    from subsecond_local.evaluate import progress  # noqa: PLC0415 -- with its caller
+    from subsecond_local.evaluate import progress
 
     return progress.on_terminal
 

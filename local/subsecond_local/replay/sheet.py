@@ -77,8 +77,8 @@ def label(path: Path, keystroke: Callable[[], str]) -> int:
 def keystroke() -> str:
     """One key, without Enter where the terminal allows it. End of input is `q`."""
     try:
-        import termios  # noqa: PLC0415 -- not on Windows
-        import tty  # noqa: PLC0415
+        import termios  # not on Windows
+        import tty
     except ImportError:
         return (sys.stdin.readline().strip().lower() or "q")[:1]
     if not sys.stdin.isatty():

@@ -31,7 +31,7 @@ def bedrock_access(environ: Mapping[str, str], emulated: Mapping[str, str]) -> d
 
 def _found(own: Mapping[str, str]) -> str:
     """The region of the environment or the profile; there are credentials, too."""
-    import botocore.session  # noqa: PLC0415 - not for the other upstreams
+    import botocore.session  # not for the other upstreams
 
     session = botocore.session.get_session()
     region = own.get("AWS_REGION") or session.get_config_variable("region")

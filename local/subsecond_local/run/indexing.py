@@ -110,7 +110,7 @@ def plain(value: Any) -> Any:
 @contextmanager
 def _in_reach() -> Iterator[None]:
     """boto3's errors become SourceAway."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (0.3 s, in the feed's thread)
+    from botocore.exceptions import BotoCoreError, ClientError  # 0.3 s, in the feed's thread
 
     try:
         yield

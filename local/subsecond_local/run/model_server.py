@@ -70,10 +70,10 @@ def _end(_signum: int, _frame: object) -> NoReturn:
 
 def _relay(listener: socket.socket, inner: Path) -> None:
     """Until the process is told to stop."""
-    import uvicorn  # noqa: PLC0415 -- whoever asks `missing` need not wait for it
+    import uvicorn  # whoever asks `missing` need not wait for it
 
-    from subsecond_local.run.model_refusals import refusals  # noqa: PLC0415 -- as above
-    from subsecond_local.run.socket_relay import Relay  # noqa: PLC0415 -- httpx2, as above
+    from subsecond_local.run.model_refusals import refusals
+    from subsecond_local.run.socket_relay import Relay  # httpx2
 
     config = uvicorn.Config(
         Guard(Relay(inner, refusals(MODEL))),

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
 def request_death_signal(signum: int) -> None:
     """Ask Linux to send `signum` when the starting *thread* ends: children are started from the main thread only."""
-    import ctypes  # noqa: PLC0415 (Linux alone needs it)
+    import ctypes  # Linux alone needs it
 
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")

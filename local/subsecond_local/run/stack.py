@@ -23,8 +23,8 @@ def reach(region: str | None, profile: str | None) -> None:
     environment. LocalError where there is no such profile."""
     if not (region or profile):
         return
-    import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
-    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415
+    import boto3  # 0.3 s that `--help` need not wait for
+    from botocore.exceptions import ProfileNotFound
 
     try:
         boto3.setup_default_session(region_name=region, profile_name=profile)
@@ -34,8 +34,8 @@ def reach(region: str | None, profile: str | None) -> None:
 
 def outputs(name: str) -> dict[str, str]:
     """The stack's outputs, in the region and with the credentials that boto3 finds. LocalError where there is none."""
-    import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    import boto3  # 0.3 s that `--help` need not wait for
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         cloudformation: Any = boto3.client("cloudformation")

@@ -36,25 +36,25 @@ class Stores:
     bucket: str
 
     def dynamodb(self) -> DynamoDBClient:
-        import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
+        import boto3  # 0.3 s that `--help` need not wait for
 
         client: DynamoDBClient = boto3.client("dynamodb", config=self._config(), **self._access())
         return client
 
     def streams(self) -> Any:
         """dynamodbstreams; its types would be one more package for three calls."""
-        import boto3  # noqa: PLC0415
+        import boto3
 
         return boto3.client("dynamodbstreams", config=self._config(), **self._access())
 
     def s3(self) -> S3Client:
-        import boto3  # noqa: PLC0415
+        import boto3
 
         client: S3Client = boto3.client("s3", config=self._config(), **self._access())
         return client
 
     def _config(self) -> Config:
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config
 
         return Config(
             connect_timeout=5,
@@ -85,7 +85,7 @@ def stores_from_env(environ: Mapping[str, str], endpoint: str | None, *, emulate
 @contextmanager
 def readable_errors(stores: Stores) -> Generator[None]:
     """boto3's errors inside become a LocalError that says what to look at."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield

@@ -139,7 +139,7 @@ class AwsAccount:
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            import boto3  # noqa: PLC0415 (0.3 s that `--help` need not wait for)
+            import boto3  # 0.3 s that `--help` need not wait for
 
             client: Any = boto3.client(service, config=_config())
             client.meta.events.register("before-call", self._count)
@@ -151,7 +151,7 @@ class AwsAccount:
 
 
 def _config() -> Config:
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config
 
     # An invocation that is sent again would warm others.
     return Config(connect_timeout=10, read_timeout=PATIENCE, retries={"total_max_attempts": 3, "mode": "standard"})
@@ -173,7 +173,7 @@ def line(message: str) -> Mapping[str, Any] | None:
 @contextmanager
 def named(action: str) -> Generator[None]:
     """boto3's errors inside become Denied or Refused."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield

@@ -46,8 +46,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """The exit code: 0 when nothing failed. LocalError when there is no such stack, or the options are wrong."""
-    from subsecond_local.verify import order, report  # noqa: PLC0415 -- httpx2
-    from subsecond_local.verify.run import Run  # noqa: PLC0415
+    from subsecond_local.verify import order, report  # httpx2
+    from subsecond_local.verify.run import Run
 
     if not options.stack_name:
         raise LocalError("Name the stack: `subsecond verify --stack-name NAME`.")
@@ -86,8 +86,8 @@ def progress(number: int) -> Callable[[str], None]:
 
 
 def _account(name: str, environ: Mapping[str, str]) -> tuple[AwsAccount, Stack]:
-    from subsecond_local.verify.account import AwsAccount  # noqa: PLC0415 -- botocore
-    from subsecond_local.verify.ports import Denied, Refused  # noqa: PLC0415
+    from subsecond_local.verify.account import AwsAccount  # botocore
+    from subsecond_local.verify.ports import Denied, Refused
 
     emulated = (urlsplit(environ.get("AWS_ENDPOINT_URL", "")).hostname or "") in LOCAL
     account = AwsAccount(name, emulated=emulated)
@@ -104,7 +104,7 @@ def _outputs(stack: Stack) -> dict[Face, str]:
 
 
 def _faces(addresses: Mapping[Face, str], closing: ExitStack) -> dict[Face, Gateway]:
-    from subsecond_local.verify.https import Https  # noqa: PLC0415
+    from subsecond_local.verify.https import Https
 
     found: dict[Face, Gateway] = {}
     for face, url in addresses.items():

@@ -51,7 +51,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     # A redirect would name the host that the client claims to have asked.
     app.router.redirect_slashes = False
     if served.settings.cors_origins:
-        from subsecond.api import cors  # noqa: PLC0415 -- no function needs it
+        from subsecond.api import cors  # no function needs it
 
         cors.allow(app, served.settings.cors_origins)
     app.add_exception_handler(HTTPException, on_http_exception)
@@ -111,7 +111,7 @@ def _checking(served: Gateway) -> asyncio.Task[None] | None:
 
 def _responses(name: str, *how: str) -> Handle:
     def handle(context: RequestContext) -> Response:
-        from subsecond.api import responses  # noqa: PLC0415 -- no chat completion needs it
+        from subsecond.api import responses  # no chat completion needs it
 
         reply: Response = getattr(responses, name)(context, *how)
         return reply
@@ -121,7 +121,7 @@ def _responses(name: str, *how: str) -> Handle:
 
 def _control(name: str) -> Handle:
     def handle(context: RequestContext) -> Response:
-        from subsecond.api import cache_routes  # noqa: PLC0415 -- pydantic, which no completion needs
+        from subsecond.api import cache_routes  # pydantic, which no completion needs
 
         reply: Response = getattr(cache_routes, name)(context)
         return reply
@@ -131,7 +131,7 @@ def _control(name: str) -> Handle:
 
 def _unread(path: str, endpoint: Endpoint | None) -> Handle:
     def handle(context: RequestContext) -> Response:
-        from subsecond.api.passages import PassedOn  # noqa: PLC0415 -- for these alone
+        from subsecond.api.passages import PassedOn  # for these alone
 
         return PassedOn(context, path, endpoint)
 
@@ -139,7 +139,7 @@ def _unread(path: str, endpoint: Endpoint | None) -> Handle:
 
 
 def _fastapi(lifespan: Lifespan) -> Starlette:
-    from fastapi import FastAPI  # noqa: PLC0415 -- see create_app
+    from fastapi import FastAPI  # see create_app
 
     # No docs pages: they load scripts from elsewhere. No schema: the wire is OpenAI's.
     return FastAPI(title="Subsecond", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)

@@ -45,7 +45,7 @@ class EmbeddingsResponse(GuardedResponse):
 
 
 def _call(context: RequestContext, body: dict[str, object]) -> Call:
-    from subsecond.api.bodies import EmbeddingsBody, check  # noqa: PLC0415 -- pydantic, which completions do without
+    from subsecond.api.bodies import EmbeddingsBody, check  # pydantic, which completions do without
 
     checked = check(EmbeddingsBody, body)
     return to_embeddings(body, checked, context.cache_control, context.deadline(checked.max_latency_ms))

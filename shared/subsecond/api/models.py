@@ -34,7 +34,7 @@ def model(context: RequestContext) -> Response:
     """One of the list: not every upstream serves `/models/NAME`."""
 
     async def make() -> tuple[str, bytes]:
-        from subsecond.routing.catalogue import unknown  # noqa: PLC0415 -- routing, which nothing else here needs
+        from subsecond.routing.catalogue import unknown  # routing, which nothing else here needs
 
         await context.authenticate()
         _, listed = await _listed(context)

@@ -56,7 +56,7 @@ def texts(context: RequestContext, body: dict[str, Any], *, streamed: bool) -> t
 
 def batch(context: RequestContext, body: dict[str, Any]) -> list[Call]:
     body = _with_default_model(context, body)
-    from subsecond.api.bodies import BatchBody, check  # noqa: PLC0415 -- pydantic, which most requests do without
+    from subsecond.api.bodies import BatchBody, check  # pydantic, which most requests do without
 
     checked = check(BatchBody, body)
     _bounded(context, len(checked.prompts), "prompts")
@@ -67,19 +67,19 @@ def batch(context: RequestContext, body: dict[str, Any]) -> list[Call]:
 
 
 def _checked_chat(body: dict[str, Any]) -> ChatBody:
-    from subsecond.api.bodies import ChatBody, check  # noqa: PLC0415 -- as in `batch`
+    from subsecond.api.bodies import ChatBody, check
 
     return check(ChatBody, body)
 
 
 def _checked_responses(body: dict[str, Any]) -> ResponsesBody:
-    from subsecond.api.bodies import ResponsesBody, check  # noqa: PLC0415 -- as in `batch`
+    from subsecond.api.bodies import ResponsesBody, check
 
     return check(ResponsesBody, body)
 
 
 def _checked_text(body: dict[str, Any]) -> TextBody:
-    from subsecond.api.bodies import TextBody, check  # noqa: PLC0415 -- as in `batch`
+    from subsecond.api.bodies import TextBody, check
 
     return check(TextBody, body)
 
@@ -110,7 +110,7 @@ def _call(context: RequestContext, endpoint: Endpoint, asked: Asked, checked: Co
 
 def _optimise(context: RequestContext, model: str, asked: str) -> str:
     """What the header asks of the optimiser, refused before anything is looked up where it makes no sense."""
-    from subsecond.optimiser.plan import plan_for  # noqa: PLC0415 -- for those who send the header
+    from subsecond.optimiser.plan import plan_for  # for those who send the header
 
     plan_for(context.gateway.settings, model, asked)
     return asked

@@ -93,7 +93,7 @@ class GuardedResponse(Response):
     async def _fail(self, error: SubsecondError, scope: Scope, receive: Receive, send: Send) -> None:
         await self.context.refused(error)
         if isinstance(error, DialectNotSpoken):
-            from subsecond.api.dialects_not_served import with_remedy  # noqa: PLC0415 -- for those who are refused
+            from subsecond.api.dialects_not_served import with_remedy  # for those who are refused
 
             error = with_remedy(error, self.dialect.endpoint, self.context.headers.get("user-agent", ""))
         if not self._started:

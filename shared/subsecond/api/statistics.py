@@ -65,8 +65,8 @@ async def _accuracy(gateway: Gateway, partition: str) -> dict[str, Any] | None:
     """What the checks of semantic hits have taught; None where none are made."""
     if gateway.checks is None:
         return None
-    from subsecond.semantic.verification.accuracy import Accuracy  # noqa: PLC0415 -- only where hits are checked
-    from subsecond.semantic.verification.learned import Learned, public  # noqa: PLC0415
+    from subsecond.semantic.verification.accuracy import Accuracy  # only where hits are checked
+    from subsecond.semantic.verification.learned import Learned, public
 
     version = await sure(gateway.checks.learned(partition))
     begun = Accuracy.begin(gateway.settings.max_error, 0.0, trial=gateway.settings.cuts_on_trial)

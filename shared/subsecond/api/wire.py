@@ -99,7 +99,7 @@ def to_call(
         endpoint=endpoint,
         model=checked.model,
         body=body,
-        rules=_rules(checked.subsecond, cache_control, checked.use_cache),
+        rules=_rules(checked.subsecond, cache_control, use_cache=checked.use_cache),
         form=form,
         stream_options=options if isinstance(options, dict) else None,
         raw=_raw(asked, body, checked.model, form),
@@ -119,12 +119,12 @@ def to_call(
 
 def to_embeddings(body: Mapping[str, Any], checked: EmbeddingsBody, cache_control: str, deadline: float | None) -> Call:
     """The call for embeddings that the checked body asks for."""
-    rules = _rules(checked.subsecond, cache_control, checked.use_cache)
+    rules = _rules(checked.subsecond, cache_control, use_cache=checked.use_cache)
     rest = {name: value for name, value in body.items() if name not in TO_US}
     return Call("embeddings", checked.model, rest, rules, deadline=deadline)
 
 
-def _rules(wishes: Extensions | None, cache_control: str, use_cache: bool | None) -> CacheRules:  # noqa: FBT001 -- the body's
+def _rules(wishes: Extensions | None, cache_control: str, *, use_cache: bool | None) -> CacheRules:
     rules = cache_rules(cache_control, use_cache=use_cache is not False)
     if wishes is None:
         return rules

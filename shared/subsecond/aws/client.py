@@ -94,7 +94,7 @@ class Aws:
         """What a call raises that AWS refuses, or that does not reach it; `code_of` says why."""
         if self._access is not None and self._session is None:
             return (WireError,)  # nothing else was asked, and botocore's errors would take 50 ms
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as `_made`
+        from botocore.exceptions import BotoCoreError, ClientError
 
         return WireError, BotoCoreError, ClientError
 
@@ -129,11 +129,11 @@ class Aws:
             if (name := f"{service} wire") not in self._clients:
                 others, timeout = partial(self._boto3, service), self._settings.store_timeout
                 if service == "dynamodb":
-                    from subsecond.aws.dynamodb_wire import DynamoWire  # noqa: PLC0415 -- a process without it has none
+                    from subsecond.aws.dynamodb_wire import DynamoWire  # a process without it has none
 
                     self._clients[name] = DynamoWire(self._access, timeout, others)
                 else:
-                    from subsecond.aws.s3_wire import S3Wire  # noqa: PLC0415
+                    from subsecond.aws.s3_wire import S3Wire
 
                     self._clients[name] = S3Wire(self._access, self._settings.bucket, timeout, others)
             return self._clients[name]
@@ -145,8 +145,8 @@ class Aws:
         name = f"{service}/{region}" if region else service
         with self._lock:
             if name not in self._clients:
-                import boto3  # noqa: PLC0415 -- 0.4 s of CPU that an environment without AWS stores never pays
-                from botocore.config import Config  # noqa: PLC0415
+                import boto3  # 0.4 s of CPU that an environment without AWS stores never pays
+                from botocore.config import Config
 
                 self._session = self._session or boto3.session.Session()
                 self._clients[name] = self._session.client(

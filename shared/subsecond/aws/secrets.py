@@ -95,7 +95,7 @@ def _refresh(reference: str, max_age: float) -> str:
 
 def _read(reference: str) -> str | None:
     """What the store gives; None, and a line in the log without the secret, when that is nothing of use."""
-    from subsecond.aws.secret_stores import GetParameterError, read  # noqa: PLC0415 -- boto3, 0.4 s, often never needed
+    from subsecond.aws.secret_stores import GetParameterError, read  # boto3, 0.4 s, often never needed
 
     store, name, field = parse(reference)
     try:

@@ -76,7 +76,7 @@ class Signer:
         if isinstance(self._credentials, Credentials):
             return self._credentials
         if self._credentials is None:
-            from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 -- 49 ms, for an error
+            from botocore.exceptions import NoCredentialsError  # 49 ms, for an error
 
             raise NoCredentialsError
         return self._credentials.get_frozen_credentials()

@@ -65,7 +65,7 @@ class Wire:
             else:
                 if not left or not self.passes(answer):
                     return answer
-            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 -- jitter, not a secret
+            time.sleep(random.uniform(0, PAUSE))
         raise AssertionError
 
     def passes(self, answer: Answer) -> bool:

@@ -44,10 +44,10 @@ def may_compare(call: Call, text: str, *, tools: bool = False) -> bool:
     if _has_state(call):
         return False
     dialect = dialect_of(call.endpoint)
-    return dialect.is_one(call.body) and not _wants_more_than_words(call, tools) and not dialect.goes_on(text)
+    return dialect.is_one(call.body) and not _wants_more_than_words(call, tools=tools) and not dialect.goes_on(text)
 
 
-def _wants_more_than_words(call: Call, tools: bool) -> bool:  # noqa: FBT001 -- passed on
+def _wants_more_than_words(call: Call, *, tools: bool) -> bool:
     """Whether its answer is not a text for a reader, or is about this very text."""
     body, dialect = call.body, dialect_of(call.endpoint)
     acts = (name for name in dialect.acts if not (tools and name == "tools"))
@@ -104,7 +104,7 @@ def _is_of_the_day(text: str) -> bool:
     """A short question about now. "Today" in a page of text says nothing about the question."""
     if not 0 < len(text) <= QUESTION:
         return False
-    from subsecond.cache.timebound import timebound  # noqa: PLC0415 -- its table, which a hit does not need
+    from subsecond.cache.timebound import timebound  # its table, which a hit does not need
 
     return timebound(text)
 

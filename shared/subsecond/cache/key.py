@@ -86,7 +86,7 @@ def split(call: Call, terms: KeyTerms) -> tuple[dict[str, Any], list[str]]:
     """The fields of the body that count, without the texts of the last user turn; and these."""
     body = {name: value for name, value in call.body.items() if name not in terms.left_out}
     if terms.arrival is not None:
-        from subsecond.cache.clocks import without_clocks  # noqa: PLC0415 -- its tables, where they are asked for
+        from subsecond.cache.clocks import without_clocks  # its tables, where they are asked for
 
         body = without_clocks(call.endpoint, body, terms.arrival)
     return dialect_of(call.endpoint).split(body)

@@ -25,7 +25,7 @@ class Completions(Choices):
         return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else []
 
     def goes_on(self, text: str) -> bool:
-        from subsecond.dialects.code_text import looks_like_code  # noqa: PLC0415 -- its table, not for a hit
+        from subsecond.dialects.code_text import looks_like_code  # its table, not for a hit
 
         return looks_like_code(text)
 

@@ -85,7 +85,7 @@ class Messages(Dialect):
         return "names" if any(body.get(name) for name in ("container", "mcp_servers")) else ""
 
     def recorded(self, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
-        from subsecond.dialects.message_index import recorded  # noqa: PLC0415 -- a hit records nothing
+        from subsecond.dialects.message_index import recorded  # a hit records nothing
 
         return recorded(form, tuple(payloads), ended=ended)
 
@@ -116,7 +116,7 @@ class Messages(Dialect):
         return self.tells(payload) or _type(payload) == "message_delta"
 
     def tells(self, payload: bytes) -> bool:
-        from subsecond.dialects.message_index import tells  # noqa: PLC0415 -- as in `recorded`
+        from subsecond.dialects.message_index import tells
 
         return tells(parsed(payload))
 
@@ -124,22 +124,22 @@ class Messages(Dialect):
         return not recording.acts and recording.finish not in _CUT and not any(map(self.tells, recording.payloads))
 
     def to_whole(self, payloads: Iterable[bytes]) -> bytes | None:
-        from subsecond.dialects.message_forms import to_whole  # noqa: PLC0415 -- few answers change their form
+        from subsecond.dialects.message_forms import to_whole  # few answers change their form
 
         return to_whole(payloads)
 
     def to_stream(self, body: bytes) -> tuple[bytes, ...] | None:
-        from subsecond.dialects.message_forms import to_stream  # noqa: PLC0415 -- as above
+        from subsecond.dialects.message_forms import to_stream
 
         return to_stream(body)
 
     def converts(self, payload: bytes) -> bool:
-        from subsecond.dialects.message_forms import converts  # noqa: PLC0415 -- as above
+        from subsecond.dialects.message_forms import converts
 
         return converts(payload)
 
     def lone_event(self, body: bytes) -> tuple[bytes, ...]:
-        from subsecond.dialects.message_forms import framed  # noqa: PLC0415 -- as above
+        from subsecond.dialects.message_forms import framed
 
         return framed(body)
 

@@ -51,7 +51,7 @@ class _Tiktoken:
     exact = True
 
     def __init__(self, path: Path) -> None:
-        import tiktoken  # noqa: PLC0415 -- optional, and only where a file is named
+        import tiktoken  # optional, and only where a file is named
 
         ranks = {token: rank for rank, token in enumerate(vocabulary(path))}
         large = len(ranks) > _CL100K_ENTRIES
@@ -67,7 +67,7 @@ class _HuggingFace:
     exact = True
 
     def __init__(self, path: Path) -> None:
-        from tokenizers import Tokenizer  # noqa: PLC0415 -- as above
+        from tokenizers import Tokenizer
 
         self.name = path.stem
         self._tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))

@@ -223,7 +223,7 @@ def load(text: str) -> Catalogue | None:
     text = text.strip()
     if not text:
         return None
-    from subsecond.routing.parsing import read  # noqa: PLC0415 -- its shapes take 20 ms to build
+    from subsecond.routing.parsing import read  # its shapes take 20 ms to build
 
     if text.startswith("file:"):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from time import time
 
 from subsecond.errors import ContextLengthExceeded, DeadlineExceeded, DialectNotSpoken, SubsecondError, UpstreamError
@@ -46,7 +47,7 @@ def worth_another(error: BaseException) -> bool:
     said = error.body()["error"]
     if said.get("code") in FINAL_CODES or said.get("type") in FINAL_CODES:
         return False
-    return error.status >= 500 or error.status in ELSEWHERE  # noqa: PLR2004
+    return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status in ELSEWHERE
 
 
 def is_the_models(error: BaseException) -> bool:
@@ -72,7 +73,7 @@ def seconds_of(retry_after: str | None) -> float | None:
         return max(0.0, float(retry_after))
     except ValueError:
         pass
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 -- 10 ms for what hardly any server sends
+    from email.utils import parsedate_to_datetime  # 10 ms for what hardly any server sends
 
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time())

@@ -17,7 +17,7 @@ CHARACTERS = 4
 
 def prompt_tokens(call: Call) -> int:
     """Estimated: for calls that tell no usage."""
-    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
+    from subsecond.optimiser.tokens import Tokens  # tables that hardly any request needs
 
     tokens, body = Tokens(), call.body
     counter = tokens.counter(call.model)

@@ -88,7 +88,7 @@ class LeaseTerms:
         """Doubled from the first to the longest one, each up to a quarter shorter, so that followers spread."""
         gap = self.first_gap
         while True:
-            yield gap * random.uniform(0.75, 1)  # noqa: S311 -- jitter, not a secret
+            yield gap * random.uniform(0.75, 1)
             gap = min(2 * gap, self.longest_gap)
 
 

@@ -134,7 +134,7 @@ class Seat:
         watch = self._watch
         if self._given or watch is None or isinstance(watch, Led) or error is not watch.flight.error:
             return False
-        return not 400 <= error.status < 500 and self._time() - self._begun < self._sharing.patience  # noqa: PLR2004
+        return error.status not in range(400, 500) and self._time() - self._begun < self._sharing.patience
 
     async def _leave(self) -> None:
         watch, self._watch = self._watch, None

@@ -51,7 +51,7 @@ def _note_clock(keying: KeyPolicy, request: Request) -> None:
     texts = dialect_of(call.endpoint).system_texts(call.body)
     if terms.arrival is not None or not any(may_have_clock(text, arrival) for _, text in texts):
         return
-    from subsecond.cache.clocks import clocks_in  # noqa: PLC0415 -- its tables, which few misses need
+    from subsecond.cache.clocks import clocks_in  # its tables, which few misses need
 
     clocks = clocks_in(call.endpoint, call.body, arrival)
     trace.counts.update(f"clock_at_{place}" for place in {clock.place for clock in clocks})

@@ -54,7 +54,7 @@ def entry_of(settings: Settings, request: Request, recording: Recording) -> Entr
     seconds = lifetime(settings, call, prompt)
     if not may_store(call, recording) or seconds <= 0:
         return None
-    from subsecond.cache.fingerprint import fingerprint  # noqa: PLC0415 -- a hit stores nothing
+    from subsecond.cache.fingerprint import fingerprint  # a hit stores nothing
 
     now = time.time()
     return Entry(

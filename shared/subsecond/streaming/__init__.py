@@ -15,6 +15,6 @@ def __getattr__(name: str) -> Any:
     """Loaded when it is asked for: most who import a module of this folder need none of it, and a cold start pays."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from subsecond.streaming import listeners  # noqa: PLC0415 -- see above
+    from subsecond.streaming import listeners  # see above
 
     return getattr(listeners, name)

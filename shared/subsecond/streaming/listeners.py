@@ -108,7 +108,7 @@ def _parsed(chunk: Chunk) -> Mapping[str, Any]:
         return {}
     found = json.loads(chunk)
     if not isinstance(found, dict):
-        raise ValueError("a chunk is a JSON object")  # noqa: TRY004 -- bad data, not a bad call
+        raise ValueError("a chunk is a JSON object")
     return found
 
 

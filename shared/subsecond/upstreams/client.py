@@ -91,7 +91,7 @@ class Client:
         key = await self._key()
         incoming = await self._send(path, content, key, clock, headers, method)
         try:
-            if 200 <= incoming.status < 300:  # noqa: PLR2004 - an answer
+            if incoming.status in range(200, 300):
                 return await read(incoming, hidden(key))
             said = await read_at_most(incoming, clock, MAX_ERROR)
         except UpstreamUnreachable as broken:

@@ -254,7 +254,7 @@ def _is_of_the_moment(error: SubsecondError) -> bool:
 
 def _usage(call: Call, text: str) -> dict[str, Any]:
     """The upstream's is a sum over the list, or one of its prompts': nobody can tell, so it is estimated."""
-    from subsecond.optimiser.tokens import Tokens  # noqa: PLC0415 -- tables that hardly any request needs
+    from subsecond.optimiser.tokens import Tokens  # tables that hardly any request needs
 
     counter = Tokens().counter(call.model)
     asked, answered = counter.count(call.body["prompt"]), counter.count(text)

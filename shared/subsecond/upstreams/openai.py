@@ -98,7 +98,7 @@ class OpenAIUpstream:
 
     async def pass_on(self, passage: Passage) -> ByteStream:
         """See the port."""
-        from subsecond.upstreams.passage import read_bytes  # noqa: PLC0415 -- few calls pass unread
+        from subsecond.upstreams.passage import read_bytes  # few calls pass unread
 
         await self._load()
         clock = Clock(self._settings, passage.deadline)

@@ -52,8 +52,8 @@ class Package:
         self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
     ) -> Incoming:
         client = await self._lazy.get()
-        import httpx2  # noqa: PLC0415 - loaded by now
-        import openai  # noqa: PLC0415 - as above
+        import httpx2
+        import openai
 
         more = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         options: Any = {"headers": {**more, "authorization": f"Bearer {key}" if key else openai.omit}}
@@ -85,8 +85,8 @@ class Package:
         await asyncio.gather(*self._ending)
 
     def _made(self) -> openai.AsyncOpenAI:
-        import httpx2  # noqa: PLC0415 - not for a hit
-        import openai  # noqa: PLC0415 - as above
+        import httpx2  # not for a hit
+        import openai
 
         places = self._settings.upstream_connections
         limits = httpx2.Limits(max_connections=places, max_keepalive_connections=places, keepalive_expiry=55)
@@ -137,7 +137,7 @@ class _Arriving:
         return data
 
     async def wait(self, until: float | None = None) -> None:
-        import httpx2  # noqa: PLC0415 - loaded by now
+        import httpx2
 
         if self._data or self.complete or self._lost:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from http import HTTPStatus
 
 from subsecond.errors import UpstreamError
 from subsecond.streaming.disguise import completed, error_in, words_of
@@ -58,11 +59,12 @@ def refusal(status: int, fields: Fields, body: bytes, secret: bytes) -> Upstream
     """What the client gets for an error status. body: decoded. secret: see `hidden`."""
     headers = kept_headers(fields, secret)
     said = without(secret, body)
-    if status == 401 or (status in _MAY_BE_OF_A_KEY and (said is not body or _OF_A_KEY.search(said))):  # noqa: PLR2004
+    of_our_key = status in _MAY_BE_OF_A_KEY and (said is not body or _OF_A_KEY.search(said))
+    if status == HTTPStatus.UNAUTHORIZED or of_our_key:
         # The key is ours, so the client can do nothing, and the upstream's text may quote a part of it.
         text = f"The upstream refuses this gateway's own key (HTTP {status}): see SUBSECOND_UPSTREAM_KEY."
         error = UpstreamError(text, code="upstream_auth")
-    elif 400 <= status < 600:  # noqa: PLR2004 - the client's errors and the server's
+    elif status in range(400, 600):
         error = _told(status, said)
     else:
         error = UpstreamError(f"The upstream answered with HTTP {status}, which is no answer.", code="upstream_failed")

@@ -48,7 +48,7 @@ async def retrying(attempt: Callable[[], Awaitable[T]], clock: Clock, retries: i
 
 def _pause(failures: int, retry_after: str | None) -> float | None:
     """Seconds until the next attempt; None when the server wants longer peace than a client would wait for."""
-    pause = random.uniform(0, min(BACKOFF_CAP, BACKOFF * 2**failures))  # noqa: S311 - jitter, not a secret
+    pause = random.uniform(0, min(BACKOFF_CAP, BACKOFF * 2**failures))
     if retry_after is None:
         return pause
     try:

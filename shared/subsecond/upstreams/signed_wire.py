@@ -80,7 +80,7 @@ class SignedWire:
             raise Unavailable(_told(error)) from error
 
     def _made(self) -> tuple[Signer, Transport]:
-        from subsecond.upstreams.http.transport import Transport, trust  # noqa: PLC0415 - not for a hit
+        from subsecond.upstreams.http.transport import Transport, trust  # not for a hit
 
         signer = self._aws.signer(SERVICE, self._settings.bedrock_region)
         url = urlsplit(signer.url)

@@ -55,7 +55,7 @@ class Wire:
             await self._lazy.made.aclose()
 
     def _made(self) -> Transport:
-        from subsecond.upstreams.http.transport import Transport, trust  # noqa: PLC0415 - not for a hit
+        from subsecond.upstreams.http.transport import Transport, trust  # not for a hit
 
         tls = trust() if self._url.scheme == "https" else None
         port = self._url.port or (443 if tls else 80)

@@ -162,8 +162,8 @@ async def _upstream(upstream: Upstream, *, keyless: bool) -> None:
 async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Ask in the name of this partition, unless the answer is there and will be for another half of its life. What a
     user is asking at this moment is joined and not asked twice, as for any two requests."""
-    from subsecond.api.bodies import ChatBody, TextBody, check  # noqa: PLC0415 -- pydantic
-    from subsecond.api.wire import Asked, to_call  # noqa: PLC0415 -- as it
+    from subsecond.api.bodies import ChatBody, TextBody, check  # pydantic
+    from subsecond.api.wire import Asked, to_call
 
     tenant, namespace = partition.split(":")
     endpoint: Endpoint = "chat" if "messages" in body else "text"

@@ -113,7 +113,7 @@ class Writer:
             yield await self.view(index_id)
             if time.monotonic() > end:
                 raise Contended(f"{self._limits.max_wait_s:.0f} s")
-            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 -- jitter, no secret
+            await asyncio.sleep(random.uniform(0, pause))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def view(self, index_id: IndexId) -> ManifestView:

@@ -20,7 +20,7 @@ class EventStreamSplitter(ABC):
     be; later it is an error event. ValueError for what is no event stream, and where it ends before the answer does."""
 
     def __init__(self) -> None:
-        from botocore.eventstream import EventStreamBuffer, ParserError  # noqa: PLC0415 - 11 ms, not for a hit
+        from botocore.eventstream import EventStreamBuffer, ParserError  # 11 ms, not for a hit
 
         self.finished = False
         self._messages: Any = EventStreamBuffer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from subsecond.errors import UpstreamError
@@ -83,7 +84,7 @@ def failure(name: str, message: str, status: int = 502) -> UpstreamError:
     elif name == "ThrottlingException" and "token" in message.lower():
         kind = "tokens"
     text = message or f"Bedrock failed ({name[:60]})."
-    if status >= 500:  # noqa: PLR2004 - the server's
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("Bedrock failed with %s: %s", name, " ".join(text[:300].split()))
     told: dict[str, Any] = {"message": text, "type": kind, "param": None, "code": code}
     return UpstreamError(text, status=status, error=told, retry_after=RETRY_AFTER if status in _PASSING else None)

@@ -358,7 +358,7 @@ def trust() -> ssl.SSLContext:
     else:
         # Pythons that know no certificates (python.org's on a Mac): the package that comes with httpx2 knows where the
         # system keeps them. Too heavy to be the first choice.
-        from httpcore2 import default_ssl_context  # noqa: PLC0415 - see above
+        from httpcore2 import default_ssl_context  # see above
 
         context = default_ssl_context()
     context.set_alpn_protocols(["http/1.1"])
