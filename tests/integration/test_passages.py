@@ -67,6 +67,15 @@ async def client(served, settings, upstream):
     return await served(replace(chosen, upstream_retries=0))
 
 
+async def test_no_server_reads_another_model_than_was_looked_at(client, upstream):
+    """Some take the first of two fields of one name, and some the last."""
+    await client.post("/v1/moderations", b'{"model": "one", "x": 1.5, "model": "two"}')
+    assert upstream[1][0]["body"] == b'{"model":"two","x":1.5}'
+    twice = form("one")[: -len("--xYzZY--\r\n")] + form("two")
+    reply = await client.post("/v1/audio/transcriptions", twice, content_type=FORM)
+    assert (reply.status, reply.json["error"]["param"], len(upstream[1])) == (400, "model", 1)
+
+
 @pytest.mark.parametrize("path", UNREAD)
 async def test_it_passes_as_it_came_each_time(client, upstream, path):
     body = b'{ "model":"m",  "input" : "\xc3\xa9 1e3 1.0" }'

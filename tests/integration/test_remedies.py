@@ -34,7 +34,25 @@ async def test_a_packed_body_is_read_as_its_plain_one(served, coding, packed):
     assert again.body == first.body
 
 
-@pytest.mark.parametrize("body", [BODY, b"", gzip.compress(BODY)[:-9]], ids=["plain", "none", "cut"])
+async def test_a_packed_body_may_have_several_members(served):
+    """As a tool makes them that packs block by block (RFC 1952, section 2.2)."""
+    client = await served()
+    members = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])
+    seen = await client.post("/v1/chat/completions", members, content_encoding="gzip")
+    assert (seen.status, seen.headers["cache-status"]) == (200, "subsecond; fwd=miss")
+    assert (await client.post("/v1/chat/completions", BODY)).headers["cache-status"].startswith("subsecond; hit")
+
+
+async def test_what_unpacks_to_nothing_over_and_over_is_refused(served):
+    client = await served()
+    seen = await client.post("/v1/chat/completions", gzip.compress(b"") * 200, content_encoding="gzip")
+    assert (seen.status, seen.json["error"]["code"]) == (400, "invalid_encoding")
+    assert "members" in seen.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [BODY, b"", gzip.compress(BODY) + b"more", gzip.compress(BODY)[:-9]], ids=["plain", "none", "longer", "cut"]
+)
 async def test_a_body_that_is_not_packed_as_it_says_is_a_400(served, body):
     client = await served()
     seen = await client.post("/v1/chat/completions", body, content_encoding="gzip")

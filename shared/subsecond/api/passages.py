@@ -16,6 +16,7 @@ from subsecond.api.wire import parse
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest
 from subsecond.model import Endpoint, Passage
+from subsecond.streaming.json_bytes import dump, names_twice
 
 JSON = "application/json"
 _BOUNDARY = re.compile(r'boundary="?([\x20-\x7e]{1,70}?)"?\s*(?:;|$)', re.IGNORECASE)
@@ -56,8 +57,11 @@ class PassedOn(GuardedResponse):
         """Raises InvalidRequest for a body that is neither JSON nor a form, or names no model as it should."""
         context = self.context
         kind = context.headers.get("content-type", JSON)
+        is_form = kind.lower().startswith("multipart/")
         passed = context.passed_on(self.dialect.headers)
-        model, span = _form(kind, content) if kind.lower().startswith("multipart/") else (_json(content), None)
+        model, span = _form(kind, content) if is_form else (_json(content), None)
+        if not is_form and names_twice(content):
+            content = dump(parse(content))  # its server may read another model than we do
         return Passage(self._path, kind, content, self._endpoint, model, span, passed, context.deadline(None))
 
     async def _pass(self, partition: str, passage: Passage, send: Send) -> None:
@@ -84,19 +88,21 @@ def _json(content: bytes) -> str:
 def _form(kind: str, content: bytes) -> tuple[str, tuple[int, int] | None]:
     """The model's name in `multipart/form-data`, and where it stands. There is a file or a picture beside it: only the
     parts' heads are looked at."""
-    found = _BOUNDARY.search(kind)
-    if found is None:
+    boundary = _BOUNDARY.search(kind)
+    if boundary is None:
         raise InvalidRequest("The form's Content-Type has no boundary.", code="invalid_form")
-    delimiter = b"--" + found[1].encode()
+    delimiter = b"--" + boundary[1].encode()
     at = content.find(delimiter)
+    named: tuple[int, int] | None = None
     while at >= 0:
         begin = content.find(b"\r\n\r\n", at, at + _MOST_HEAD)
         end = content.find(b"\r\n" + delimiter, at + len(delimiter))
         if 0 <= begin < end and _NAMES_MODEL.search(content, at, begin):
-            begin += 4
-            return _named(_text(content[begin:end])), (begin, end)
+            if named:  # which of them counts, servers do not agree on
+                raise InvalidRequest("The form names its model twice.", param="model", code="invalid_value")
+            named = begin + 4, end
         at = end + 2 if end >= 0 else -1
-    return "", None
+    return (_named(_text(content[slice(*named)])), named) if named else ("", None)
 
 
 def _text(value: bytes) -> str:

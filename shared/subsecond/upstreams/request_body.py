@@ -9,6 +9,7 @@ from time import time
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import UpstreamError
 from subsecond.model import Call
+from subsecond.streaming.json_bytes import names_twice
 
 # Seconds for which a server is taken to refuse `stream_options`: it may be updated any day.
 REMEMBERED = 6 * 3600.0
@@ -63,7 +64,8 @@ def request_body(call: Call, *, usage: bool) -> bytes:
     """JSON. usage: whether the count is asked for where the client did not."""
     add = usage and adds_usage(call)
     raw = call.raw
-    if raw is not None and raw.parsed is call.body and raw.model == call.model:
+    # Looked at here and not where it is parsed: a hit forwards nothing, and need not pay for it.
+    if raw and raw.parsed is call.body and raw.model == call.model and not names_twice(raw.data):
         if not add:
             return raw.data
         if b'"stream_options"' not in raw.data:

@@ -217,6 +217,20 @@ async def test_the_headers_of_the_dialect_are_passed_on_and_count(relaying):
     assert (chat.status, b"openai-beta" in server.heads[-1]) == (502, False)
 
 
+async def test_a_header_in_several_lines_is_passed_on_whole(relaying):
+    """They are one list (RFC 9110, section 5.3), and each of it may change the answer."""
+    client, server = await relaying(good)
+
+    async def ask(*betas):
+        lines = [("authorization", f"Bearer {client.key}"), *(("openai-beta", beta) for beta in betas)]
+        body = {"model": "m", "input": "Hi", "store": False}
+        return await client.http.post("/v1/responses", json=body, headers=lines)
+
+    seen = [await ask(*betas) for betas in (("one=v1",), ("one=v1", "two=v1"), ("one=v1, two=v1",))]
+    assert ["; hit" in one.headers["cache-status"] for one in seen] == [False, False, True]
+    assert b"openai-beta: one=v1, two=v1\r\n" in server.heads[1]
+
+
 async def test_the_trace_is_an_event_of_its_own_or_a_field(relaying):
     client, _ = await relaying(good)
     name, event = told(await ask(client, stream=True, x_subsecond_trace="1"))[-1]

@@ -68,6 +68,15 @@ async def test_an_edited_call_does_not_send_the_bytes_that_it_came_in(serving):
     assert server.body()["stream_options"] == USAGE
 
 
+@pytest.mark.parametrize("form", ["whole", "stream"])
+@pytest.mark.parametrize("data", [b'{"a":1,"b":0,"a":2}', b'{"x":[{"y":{"a":1,"\\u0061":2}}]}'])
+async def test_bytes_that_name_a_field_twice_are_not_forwarded(serving, data, form):
+    """Some servers take the first of them, and what was looked up in the cache is the last."""
+    upstream, server = await serving(reply(200, {}))
+    await upstream.ask(forwarded(data, call(form=form)))
+    assert server.body().items() >= call().body.items()
+
+
 REFUSALS = [
     (400, {"error": {"message": "Unknown parameter: 'stream_options'.", "param": "stream_options"}}),
     (400, {"error": {"message": "Unrecognized request argument supplied: stream_options"}}),
