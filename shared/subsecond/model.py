@@ -150,7 +150,8 @@ class Recording:
     payloads: the body alone (whole), or the payload of each event without `[DONE]` and comments (stream).
     finish: the choices' finish reason in OpenAI's words (the least storable one where they differ); `unknown` where a
     choice never finished, the body did not end cleanly or is not JSON. usage: the upstream's own count. text: of the
-    first choice, "" where it has none. acts: whether a choice calls a tool or function.
+    first choice, "" where it has none. acts: whether a choice calls a tool or function. by: the catalogue's name of who
+    gave it, where there is one; `model` is the upstream's own name.
     """
 
     form: Form
@@ -160,6 +161,7 @@ class Recording:
     usage: Mapping[str, Any] | None = None
     text: str = ""
     acts: bool = False
+    by: str = ""
 
     @property
     def size(self) -> int:

@@ -126,6 +126,22 @@ async def test_the_catalogues_prices_turn_tokens_into_money(served, settings):
     assert found["health"]["sim-t0-i0-n8"]["circuit_open"] is False
 
 
+@pytest.mark.parametrize("asked", ["large", "auto"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_hit_is_counted_under_the_name_of_the_catalogue_that_its_miss_was_counted_under(
+    served, settings, asked, streamed
+):
+    large = {"name": "large", "tier": "quality", "model": "sim-t0-i0-n8"}
+    client = await served(replace(settings, catalogue=json.dumps({"models": [large]})))
+    for _ in range(2):
+        await client.chat("a", model=asked, stream=streamed)
+    found = await stats(client)
+    assert list(found["models"]) == ["large"]
+    tokens = found["models"]["large"]["tokens"]
+    assert tokens["upstream"] == tokens["saved"]
+    assert [list(found["latencies"][source]["models"]) for source in ("upstream", "exact")] == [["large"]] * 2
+
+
 async def test_who_does_not_route_may_know_the_prices_all_the_same(served, settings):
     client = await served(replace(settings, prices=CATALOGUE))
     assert (await stats(client))["money"] == {

@@ -23,6 +23,7 @@ recordings = st.builds(
     usages,
     texts,
     st.booleans(),
+    texts,
 )
 
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from subsecond.model import Entry, Prompt, Recording
+from subsecond.stages.exact import head_of_hit
 from subsecond.stats.counters import NAMED_MODELS, Counters
 from subsecond.stats.increments import HOUR, LIVE, LONGEST_NAME, hour_of, increments
 from subsecond.stats.summary import summarise
@@ -69,10 +71,16 @@ def test_a_token_count_that_is_none_is_left_out(nonsense):
     assert "n|tokens|upstream|prompt" not in [name for _, name, _ in found]
 
 
-def test_tokens_of_a_stored_answer_are_those_of_the_model_that_gave_it():
-    hit = trace(source="exact", model="auto", served="large", usage={"prompt_tokens": 7})
+@pytest.mark.parametrize(("by", "counted"), [("large", "large"), ("", "gpt")])
+def test_a_stored_answer_is_counted_for_the_model_that_a_miss_is_counted_for(by, counted):
+    recording = Recording("whole", (b"{}",), "stop", "gpt-2026-01-01", by=by)
+    hit = trace(model="gpt", usage={"prompt_tokens": 7}, total=None)
 
-    assert counts(hit, f"{THIS_HOUR}|large") == {"n|tokens|saved|prompt": 7}
+    head_of_hit("exact", Entry("t:n", Prompt("key", "scope", ""), recording, NOW, NOW, model="gpt"), hit)
+
+    assert counts(hit, f"{THIS_HOUR}|{counted}")["n|tokens|saved|prompt"] == 7
+    assert hit.served == "gpt-2026-01-01"
+    assert counts(hit, f"{THIS_HOUR}|gpt-2026-01-01") == {}
 
 
 def test_calls_of_models_are_counted_by_what_became_of_them():

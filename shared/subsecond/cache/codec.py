@@ -28,6 +28,7 @@ def pack(recording: Recording) -> bytes:
         "form": recording.form,
         "finish": recording.finish,
         "model": recording.model,
+        "by": recording.by,
         "usage": recording.usage,
         "acts": recording.acts,
         "text": len(text),
@@ -69,5 +70,12 @@ def _recording(head: dict[str, Any], rest: bytes) -> Recording:
     if at != len(rest) or head["form"] not in ("whole", "stream"):
         raise ValueError
     return Recording(
-        head["form"], tuple(payloads), head["finish"], head["model"], head["usage"], text=text, acts=head["acts"]
+        head["form"],
+        tuple(payloads),
+        head["finish"],
+        head["model"],
+        head["usage"],
+        text=text,
+        acts=head["acts"],
+        by=head.get("by", ""),  # an answer that was stored before there was a `by` is none the worse
     )

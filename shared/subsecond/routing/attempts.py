@@ -118,7 +118,7 @@ class OpenAnswer:
             await self.stack.aclose()
         recording = self._finished(count)
         self.trace.usage = recording.usage
-        yield Done(recording)
+        yield Done(replace(recording, by=self.candidate.name))
 
     async def heard(self) -> Recording:
         """The answer to its end, for who judges it before a client gets it: `events` then has all of it. Raises

@@ -54,7 +54,7 @@ def price_of(model: str, prices: Prices) -> tuple[float, float] | None:
 
 def money(models: Mapping[str, Any], prices: Prices) -> dict[str, Any] | None:
     """What was spent and saved; None without prices. models: as a summary has them. unpriced_tokens: of models whose
-    price is not known, an alias that a stored answer was asked for under among them."""
+    price is not known."""
     if not prices:
         return None
     sums = {"upstream": 0.0, "saved": 0.0}

@@ -59,6 +59,7 @@ def head_of_hit(source: Source, entry: Entry, trace: Trace) -> Head:
     now = time.time()
     trace.source = source
     trace.entry, trace.served = entry.prompt.key, entry.recording.model
+    trace.counted = entry.recording.by or entry.model
     trace.first_byte()
     age = max(0.0, now - entry.created)
     return Head(source, entry.recording.model, age=age, ttl=entry.expires - now, entry=entry.prompt.key)

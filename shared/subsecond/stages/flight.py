@@ -263,4 +263,5 @@ def _note(head: Head, leader: Trace, trace: Trace) -> None:
     trace.first_byte()
     trace.source = "coalesced" if head.source == "upstream" else head.source
     trace.entry, trace.served = leader.entry, leader.served or leader.model
+    trace.counted = leader.counted or leader.model
     trace.neighbour, trace.similarity, trace.verdicts = leader.neighbour, leader.similarity, leader.verdicts

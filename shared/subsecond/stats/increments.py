@@ -66,16 +66,16 @@ def increments(trace: Trace, name_of: NameOf, now: float) -> list[Increment]:
     hour = hour_of(now)
     found = [(hour, name, n) for name, n in _counts(trace)]
     found += [(hour + KEYS, name, n) for name, n in _of_key(trace)]
-    answered = trace.error is None
-    if answered and trace.source and trace.model:
+    answered, model = trace.error is None, trace.counted or trace.model
+    if answered and trace.source and model:
         # What the client waited for may be the time of several models: then each has its own below.
         routed = trace.source == "upstream" and trace.attempts
-        rollup = hour if routed else f"{hour}|{name_of(trace.model)}"
+        rollup = hour if routed else f"{hour}|{name_of(model)}"
         found += _latencies(rollup, trace.source, trace.first, trace.total)
         found += _steps(trace, hour + STEPS)
     if trace.usage and trace.source:
-        model = name_of(trace.served or trace.model) if answered else OTHER
-        found += _tokens(trace.usage, f"{hour}|{model}", _kind(trace))
+        rollup = f"{hour}|{name_of(model) if answered else OTHER}"
+        found += _tokens(trace.usage, rollup, _kind(trace))
     if trace.saved and answered:
         found += _tokens(trace.saved, f"{hour}|{name_of(trace.model)}", "saved")
     for attempt in trace.attempts:

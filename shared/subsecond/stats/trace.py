@@ -97,9 +97,11 @@ class Trace:
     optimise: OptimiserReport | None = None
     # Which model was chosen and why.
     route: dict[str, Any] | None = None
-    # Of the answer: the entry that it came from, and whose it was when it was stored; what storing it takes (bytes).
+    # Of the answer: the entry that it came from, and whose it was when it was stored, by the upstream's name and by the
+    # one under which a miss is counted; what storing it takes (bytes).
     entry: str | None = None
     served: str | None = None
+    counted: str | None = None
     stored_bytes: int = 0
     # `chat`, `text` or `embeddings`.
     operation: str | None = None
