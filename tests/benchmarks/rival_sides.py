@@ -24,8 +24,10 @@ from subsecond.aio.lazy import Lazy
 from subsecond.bootstrap import adapter, gateway
 from subsecond.cache.key import prepare
 from subsecond.config import Settings
+from subsecond.dialects.lookup import recorded
 from subsecond.errors import NotCached
-from subsecond.model import Answer, CacheRules, Call, Done, Entry, Head, Tenant
+from subsecond.model import CacheRules, Call, Done, Entry, Head, Recording, Tenant
+from subsecond.ports import Reply
 from subsecond.semantic.index.compaction import CompactionLimits, Compactor
 from subsecond.semantic.index.indexer import Indexer
 from subsecond.semantic.index.reader import Reader, ReaderLimits
@@ -37,7 +39,7 @@ from subsecond.stats.trace import Trace
 from subsecond.stores.memory.objects import MemoryObjects
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -165,14 +167,8 @@ class Told:
     def __init__(self) -> None:
         self.answer = ""
 
-    async def stream(self, call: Call) -> AsyncGenerator[bytes]:
-        for delta, finish in (({"role": "assistant", "content": self.answer}, None), ({}, "stop")):
-            choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": call.model}
-            yield json.dumps({**chunk, "choices": [choice]}).encode()
-
-    async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Any:
-        raise NotImplementedError(path, body, deadline)
+    async def ask(self, call: Call) -> Reply:
+        return Reply(_body(self.answer))
 
 
 class Ours:
@@ -226,7 +222,7 @@ class Ours:
             prompt = prepare(_call(text), TENANT)
             vector = quantise(self._given.known[text])
             expires = now + 86_400
-            entry = Entry(TENANT.partition, prompt, _answer(answer), now, expires, vector.tobytes(), self._given.id)
+            entry = Entry(TENANT.partition, prompt, _recording(answer), now, expires, vector.tobytes(), self._given.id)
             await store.put(entry)
             self._keys[prompt.key] = row
             keys = bytes.fromhex(prompt.key), bytes.fromhex(prompt.scope)
@@ -302,16 +298,20 @@ def _call(text: str, rules: CacheRules = FREELY) -> Call:
     return Call("chat", "m", {"model": "m", "messages": [{"role": "user", "content": text}]}, rules)
 
 
-def _answer(text: str) -> Answer:
-    message = {"role": "assistant", "content": text}
-    body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-    choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+def _body(text: str) -> bytes:
+    """A chat completion that says `text`."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
-    return Answer(json.dumps({**body, "choices": choices, "usage": usage}).encode(), (len(text),), "stop", "m")
+    told = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return json.dumps(told).encode()
+
+
+def _recording(text: str) -> Recording:
+    return recorded("chat", "whole", [_body(text)])
 
 
 def _content(done: Done | None) -> str | None:
-    return json.loads(done.answer.body)["choices"][0]["message"]["content"] if done else None
+    return done.recording.text if done else None
 
 
 def _note(timed: Timed, begun: int, spent: int) -> None:
