@@ -30,7 +30,7 @@ from subsecond.upstreams.converse.families import Families, Family
 from subsecond.upstreams.converse.messages import MessagesSplitter, invoke_request
 from subsecond.upstreams.converse.request import Terms, converse_request
 from subsecond.upstreams.converse.stream import ConverseSplitter
-from subsecond.upstreams.http.exchange import Fields, Incoming
+from subsecond.upstreams.http.exchange import Fields, Incoming, Outgoing
 from subsecond.upstreams.reading import Events, read_answer, read_reply
 from subsecond.upstreams.refusals import refusal
 from subsecond.upstreams.request_body import adds_usage, request_body
@@ -78,7 +78,6 @@ class BedrockUpstream:
             return await self._ask_claude(call, family)
         asked = converse_request(call, family, self._terms)
         path = _model_path(call.model) + ("/converse-stream" if call.form == "stream" else "/converse")
-        content = dump(asked.content)
         await self._client.load()
         clock = Clock(self._settings, call.deadline)
 
@@ -89,7 +88,7 @@ class BedrockUpstream:
                 return replace(reply, body=whole_reply(frame, reply.body), content_type="application/json")
             return await _begun(Events(incoming, clock, secret, b"", ConverseSplitter(frame)))
 
-        return await self._client.call(path, content, clock, read)
+        return await self._client.call(Outgoing(path, dump(asked.content)), clock, read)
 
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         """`/embeddings`, and `/models`, which lists SUBSECOND_BEDROCK_MODELS: AWS's own list is behind another
@@ -100,6 +99,7 @@ class BedrockUpstream:
             raise NotFound(f"Bedrock has no {path[:60]}.")
         family = self._families.find(str(body["model"]))
         requests = embedding_requests(body, family)
+        path = _model_path(str(body["model"])) + "/invoke"
         await self._client.load()
         clock, turns = Clock(self._settings, deadline), asyncio.Semaphore(EMBEDDING_CALLS)
 
@@ -109,7 +109,7 @@ class BedrockUpstream:
 
         async def one(request: dict[str, Any]) -> tuple[bytes, int]:
             async with turns:
-                return await self._client.call(_model_path(str(body["model"])) + "/invoke", dump(request), clock, read)
+                return await self._client.call(Outgoing(path, dump(request)), clock, read)
 
         return Reply(embeddings_reply(body, await _all([one(request) for request in requests])))
 
@@ -144,7 +144,7 @@ class BedrockUpstream:
                 return await read_reply(incoming, clock, secret, [])
             return await _begun(Events(incoming, clock, secret, b"", MessagesSplitter()))
 
-        return await self._client.call(path, invoke_request(call), clock, read, headers)
+        return await self._client.call(Outgoing(path, invoke_request(call), headers), clock, read)
 
     async def _ask_openai(self, call: Call) -> Reply | EventStream:
         await self._client.load()
@@ -153,7 +153,8 @@ class BedrockUpstream:
         async def read(incoming: Incoming, secret: bytes) -> Reply | EventStream:
             return await read_answer(incoming, clock, secret)
 
-        return await self._client.call(OPENAI_PATH, request_body(call, usage=adds_usage(call)), clock, read)
+        outgoing = Outgoing(OPENAI_PATH, request_body(call, usage=adds_usage(call)))
+        return await self._client.call(outgoing, clock, read)
 
 
 async def _begun(events: Events) -> Events:

@@ -10,9 +10,8 @@ from typing import Protocol, TypeVar
 from subsecond.aws.secrets import forget, secret
 from subsecond.config import Settings
 from subsecond.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
-from subsecond.model import Headers
 from subsecond.upstreams.http.content_coding import UnknownCoding, decoded
-from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, SendFailed
+from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, Outgoing, SendFailed
 from subsecond.upstreams.reading import read_at_most
 from subsecond.upstreams.refusals import MAX_ERROR, hidden, refusal
 from subsecond.upstreams.retrying import RETRIED, Passing, retrying
@@ -36,11 +35,8 @@ class Sender(Protocol):
     async def open(self) -> None:
         """A connection for a request to come. SendFailed where there is none to be had."""
 
-    async def send(
-        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
-    ) -> Incoming:
-        """POST, or GET without content, or `method`. headers: more than the server always gets. The answer, its head
-        read. TimeoutError at `until`, SendFailed."""
+    async def send(self, outgoing: Outgoing, key: str, until: float) -> Incoming:
+        """The answer, its head read. TimeoutError at `until`, on the event loop's clock; SendFailed."""
 
     async def hang_up(self) -> None:
         """Close every connection; the next request opens a new one."""
@@ -71,25 +67,17 @@ class Client:
         """Close every connection; the next call opens a new one."""
         await self._sender.hang_up()
 
-    async def call(
-        self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers = (), method: str = ""
-    ) -> T:
-        """What `read` makes of a good status's answer. As `Sender.send`. Raises UpstreamError."""
+    async def call(self, outgoing: Outgoing, clock: Clock, read: Reader[T]) -> T:
+        """What `read` makes of a good status's answer. Raises UpstreamError."""
         try:
-            return await retrying(
-                lambda: self._attempt(path, content, clock, read, headers, method),
-                clock,
-                self._settings.upstream_retries,
-            )
+            return await retrying(lambda: self._attempt(outgoing, clock, read), clock, self._settings.upstream_retries)
         except UpstreamUnreachable as error:
             log.warning("no answer from the upstream %s: %s", self._host, error.__cause__ or error)
             raise
 
-    async def _attempt(
-        self, path: str, content: bytes | None, clock: Clock, read: Reader[T], headers: Headers, method: str
-    ) -> T:
+    async def _attempt(self, outgoing: Outgoing, clock: Clock, read: Reader[T]) -> T:
         key = await self._key()
-        incoming = await self._send(path, content, key, clock, headers, method)
+        incoming = await self._send(outgoing, key, clock)
         try:
             if incoming.status in range(200, 300):
                 return await read(incoming, hidden(key))
@@ -106,13 +94,11 @@ class Client:
             forget(self._settings.upstream_secret)
         raise Passing(error, 1 + incoming.resent) if incoming.status in RETRIED else error
 
-    async def _send(
-        self, path: str, content: bytes | None, key: str, clock: Clock, headers: Headers, method: str
-    ) -> Incoming:
+    async def _send(self, outgoing: Outgoing, key: str, clock: Clock) -> Incoming:
         """Its head is read; its body comes decoded."""
         until = clock.next()
         try:
-            incoming = await self._sender.send(path, content, key, until, headers, method)
+            incoming = await self._sender.send(outgoing, key, until)
         except TimeoutError:
             raise clock.late(until) from None
         except SendFailed as failure:

@@ -18,7 +18,7 @@ from subsecond.model import Call, Passage
 from subsecond.ports import ByteStream, EventStream, Reply
 from subsecond.resending import count
 from subsecond.upstreams.client import Client, Sender
-from subsecond.upstreams.http.exchange import Incoming
+from subsecond.upstreams.http.exchange import Incoming, Outgoing
 from subsecond.upstreams.kind import dialects_of
 from subsecond.upstreams.reading import read_answer, read_reply
 from subsecond.upstreams.refusals import is_of_the_path
@@ -88,13 +88,7 @@ class OpenAIUpstream:
     async def fetch(self, path: str, body: Mapping[str, Any] | None, deadline: float | None) -> Reply:
         """See the port. The whole reply is due within `first_token_timeout`."""
         content = None if body is None else _encode(dict(body)).encode()
-        await self._load()
-        clock = Clock(self._settings, deadline)
-
-        async def read(incoming: Incoming, secret: bytes) -> Reply:
-            return await read_reply(incoming, clock, secret, [])
-
-        return await self._client.call(path, content, clock, read)
+        return await self._whole(Outgoing(path, content), deadline)
 
     async def pass_on(self, passage: Passage) -> ByteStream:
         """See the port."""
@@ -107,18 +101,12 @@ class OpenAIUpstream:
             return await read_bytes(incoming, clock, secret)
 
         headers = ((b"content-type", passage.content_type.encode("latin-1")), *passage.headers)
-        return await self._client.call(passage.path, passage.content, clock, read, headers)
+        return await self._client.call(Outgoing(passage.path, passage.content, headers), clock, read)
 
     async def kept(self, method: str, path: str, deadline: float | None) -> Reply:
         """See the port `Keeping`."""
-        await self._load()
-        clock = Clock(self._settings, deadline)
-
-        async def read(incoming: Incoming, secret: bytes) -> Reply:
-            return await read_reply(incoming, clock, secret, [])
-
         content = b"{}" if method == "POST" else None
-        return await self._client.call(path, content, clock, read, method=method)
+        return await self._whole(Outgoing(path, content, method=method), deadline)
 
     async def warm(self) -> None:
         """What the first call would pay for: the imports, a connection. Raises UpstreamError."""
@@ -142,5 +130,14 @@ class OpenAIUpstream:
         async def read(incoming: Incoming, secret: bytes) -> Reply | EventStream:
             return await read_answer(incoming, clock, secret)
 
-        path = dialect_of(call.endpoint).path
-        return await self._client.call(path, request_body(call, usage=usage), clock, read, call.headers)
+        outgoing = Outgoing(dialect_of(call.endpoint).path, request_body(call, usage=usage), call.headers)
+        return await self._client.call(outgoing, clock, read)
+
+    async def _whole(self, outgoing: Outgoing, deadline: float | None) -> Reply:
+        await self._load()
+        clock = Clock(self._settings, deadline)
+
+        async def read(incoming: Incoming, secret: bytes) -> Reply:
+            return await read_reply(incoming, clock, secret, [])
+
+        return await self._client.call(outgoing, clock, read)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
-from subsecond.model import Headers
-from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, SendFailed
+from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, Incoming, Outgoing, SendFailed
 from subsecond.upstreams.openai import OpenAIUpstream, checked
 
 if TYPE_CHECKING:
@@ -48,27 +47,25 @@ class Package:
     async def open(self) -> None:
         """Nothing: the package opens a connection with a request alone."""
 
-    async def send(
-        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
-    ) -> Incoming:
+    async def send(self, outgoing: Outgoing, key: str, until: float) -> Incoming:
         client = await self._lazy.get()
         import httpx2
         import openai
 
-        more = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        more = {name.decode("latin-1"): value.decode("latin-1") for name, value in outgoing.headers}
         options: Any = {"headers": {**more, "authorization": f"Bearer {key}" if key else openai.omit}}
-        url = self._url + path  # absolute, which saves the client joining it
+        url = self._url + outgoing.path  # absolute, which saves the client joining it
         try:
             async with asyncio.timeout_at(until):
                 # The documented way to send what the package has no method for. Its own methods walk the body against
                 # its types, which costs twice as much.
-                if method == "DELETE":
+                if outgoing.verb == "DELETE":
                     found = await client.delete(url, cast_to=httpx2.Response, options=options)
-                elif content is None:
+                elif outgoing.verb == "GET":
                     found = await client.get(url, cast_to=httpx2.Response, options=options, stream=True)
                 else:
                     found = await client.post(
-                        url, cast_to=httpx2.Response, content=content, options=options, stream=True
+                        url, cast_to=httpx2.Response, content=outgoing.content, options=options, stream=True
                     )
         except openai.APIStatusError as error:
             return _Arriving(error.response, self._later)

@@ -10,8 +10,7 @@ from subsecond.aio.lazy import Lazy
 from subsecond.aws.client import Aws, code_of
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
-from subsecond.model import Headers
-from subsecond.upstreams.http.exchange import Incoming
+from subsecond.upstreams.http.exchange import Incoming, Outgoing
 
 if TYPE_CHECKING:
     from subsecond.aws.signing import Signer
@@ -39,22 +38,14 @@ class SignedWire:
     async def open(self) -> None:
         await (await self._get())[1].open()
 
-    async def send(
-        self,
-        path: str,
-        content: bytes | None,
-        key: str,  # noqa: ARG002 - none
-        until: float,
-        headers: Headers = (),
-        method: str = "",
-    ) -> Incoming:
+    async def send(self, outgoing: Outgoing, key: str, until: float) -> Incoming:  # noqa: ARG002 -- the role signs
         signer, transport = await self._get()
-        url, body = urlsplit(signer.url), content or b""
-        method = method or ("GET" if content is None else "POST")
+        path, method = outgoing.path, outgoing.verb
+        url, body = urlsplit(signer.url), outgoing.content or b""
         # Only what Bedrock reads is signed.
         fields = {**self._fields.get(path, {}), "host": url.netloc}
-        fields |= {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        if content is not None:
+        fields |= {name.decode("latin-1"): value.decode("latin-1") for name, value in outgoing.headers}
+        if outgoing.content is not None:
             fields["content-type"] = "application/json"
         try:
             if signer.blocks:
@@ -65,7 +56,7 @@ class SignedWire:
         lines = [f"{method} {url.path}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         # Compressed events would arrive in blocks.
         lines += ["accept-encoding: identity", "user-agent: subsecond"]
-        if content is not None:
+        if outgoing.content is not None:
             lines.append(f"content-length: {len(body)}")
         return await transport.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body, until)
 
@@ -80,15 +71,11 @@ class SignedWire:
             raise Unavailable(_told(error)) from error
 
     def _made(self) -> tuple[Signer, Transport]:
-        from subsecond.upstreams.http.transport import Transport, trust  # not for a hit
+        from subsecond.upstreams.http.transport import Transport  # not for a hit
 
         signer = self._aws.signer(SERVICE, self._settings.bedrock_region)
-        url = urlsplit(signer.url)
-        tls = trust() if url.scheme == "https" else None
-        port = url.port or (443 if tls else 80)
-        settings = self._settings
-        transport = Transport(url.hostname or "", port, settings.upstream_connections, settings.connect_timeout, tls)
-        return signer, transport
+        places, connect = self._settings.upstream_connections, self._settings.connect_timeout
+        return signer, Transport.to(urlsplit(signer.url), places, connect)
 
 
 def _told(error: Exception) -> str:

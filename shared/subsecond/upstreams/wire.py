@@ -8,8 +8,7 @@ from urllib.parse import quote, urlsplit
 from subsecond.aio.lazy import Lazy
 from subsecond.config import Settings
 from subsecond.errors import Unavailable
-from subsecond.model import Headers
-from subsecond.upstreams.http.exchange import Incoming
+from subsecond.upstreams.http.exchange import Incoming, Outgoing
 from subsecond.upstreams.kind import kind_of
 
 if TYPE_CHECKING:
@@ -38,15 +37,14 @@ class Wire:
     async def open(self) -> None:
         await (await self._lazy.get()).open()
 
-    async def send(
-        self, path: str, content: bytes | None, key: str, until: float, headers: Headers = (), method: str = ""
-    ) -> Incoming:
-        head = self._head(path, key)
+    async def send(self, outgoing: Outgoing, key: str, until: float) -> Incoming:
+        content, headers = outgoing.content, outgoing.headers
+        head = self._head(outgoing.path, key)
         if headers:
             head += b"".join(b"%b: %b\r\n" % field for field in headers)
         kind = b"" if any(name == b"content-type" for name, _ in headers) else b"content-type: application/json\r\n"
         length = b"" if content is None else b"%bcontent-length: %d\r\n" % (kind, len(content))
-        verb = b"%b " % method.encode() if method else b"GET " if content is None else b"POST "
+        verb = b"%b " % outgoing.verb.encode()
         # In one piece, so that it leaves in one packet where it fits.
         return await (await self._lazy.get()).send(b"".join((verb, head, length, b"\r\n", content or b"")), until)
 
@@ -55,12 +53,9 @@ class Wire:
             await self._lazy.made.aclose()
 
     def _made(self) -> Transport:
-        from subsecond.upstreams.http.transport import Transport, trust  # not for a hit
+        from subsecond.upstreams.http.transport import Transport  # not for a hit
 
-        tls = trust() if self._url.scheme == "https" else None
-        port = self._url.port or (443 if tls else 80)
-        settings = self._settings
-        return Transport(_ascii(self._url.hostname), port, settings.upstream_connections, settings.connect_timeout, tls)
+        return Transport.to(self._url, self._settings.upstream_connections, self._settings.connect_timeout)
 
     def _head(self, path: str, key: str) -> bytes:
         head = self._heads.get((path, key))

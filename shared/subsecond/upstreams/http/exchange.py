@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 # Header fields as they came, names in lower case.
 Fields = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request to a server. content: None where there is none. headers: more than the server always gets. method: ""
+    for POST, or GET without content."""
+
+    path: str
+    content: bytes | None = None
+    headers: Fields = ()
+    method: str = ""
+
+    @property
+    def verb(self) -> str:
+        return self.method or ("GET" if self.content is None else "POST")
 
 
 class SendFailed(Exception):

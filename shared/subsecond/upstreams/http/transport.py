@@ -14,7 +14,8 @@ import socket
 import ssl
 from pathlib import Path
 from time import time
-from typing import cast
+from typing import Self, cast
+from urllib.parse import SplitResult
 
 from subsecond.resending import count
 from subsecond.upstreams.http.exchange import ConnectTimeout, Fields, SendFailed
@@ -238,6 +239,12 @@ class Transport:
         self._tls = tls
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+
+    @classmethod
+    def to(cls, url: SplitResult, connections: int, connect: float) -> Self:
+        """To an http or https address; the latter reads the system's trust: for a thread."""
+        tls = trust() if url.scheme == "https" else None
+        return cls(url.hostname or "", url.port or (443 if tls else 80), connections, connect, tls)
 
     async def send(self, data: bytes, until: float | None = None) -> Body:
         """The answer, its head read. TimeoutError at `until`, SendFailed before a head came."""
