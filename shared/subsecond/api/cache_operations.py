@@ -227,8 +227,8 @@ async def _matches(
         await sure(semantic.reader.refresh(partition))
         return {"matches": semantic.held(partition, value, before), "accuracy": "at_least"}
     if kind == "namespace":
-        await gateway.ledger.flush(force=True)
-        summary = await gateway.ledger.summary(partition, HOURS)
+        await sure(gateway.ledger.flush(force=True))
+        summary = await sure(gateway.ledger.summary(partition, HOURS))
         return {"matches": summary["exact_cache_size"], "accuracy": "estimate"}
     await sure(gateway.rules.refresh(partition))
     found = [

@@ -118,14 +118,17 @@ async def dead(made, *names):
         async def fail(self, *_args, **_fields):
             raise ConnectionError("no such host")
 
-        get = put = fresh = report = drop = note = find = add = rules = fail
+        def record(self, _trace):
+            """The ledger's, which waits for nothing."""
+
+        get = put = fresh = report = drop = note = find = add = rules = flush = summary = fail
 
     yield replace(made, **dict.fromkeys(names, Dead()))
 
 
 async def test_a_dead_store_is_a_503_and_not_a_promise(served, settings):
     made = gateway(replace(settings, semantic="threshold"))
-    async with dead(made, "exact", "hits") as broken:
+    async with dead(made, "exact", "hits", "ledger") as broken:
         client = await served(settings, gateway=broken)
         for method, path, body in (
             ("GET", f"explain?entry={'ab' * 32}", None),
@@ -133,6 +136,7 @@ async def test_a_dead_store_is_a_503_and_not_a_promise(served, settings):
             ("POST", "feedback", {"request_id": "req_1", "verdict": "wrong"}),
             ("POST", "feedback", {"entry": "ab" * 32, "question": "x", "verdict": "wrong"}),
             ("POST", "invalidate", {"by": "entry", "value": "ab" * 32}),
+            ("POST", "invalidate", {"by": "namespace"}),
         ):
             seen = await client.send(method, f"/v1/cache/{path}", content=body)
             assert (seen.status, seen.json["error"]["code"]) == (503, "unavailable"), path
