@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.soak.mixed.figures import figures, shown
-from tests.soak.mixed.load import Load
+from tests.soak.mixed.judge import Judge
+from tests.soak.mixed.load import CLIENTS, Load
 from tests.soak.mixed.scene import scene
 from tests.soak.mixed.weather import Phase, phases
 
@@ -42,7 +43,8 @@ async def test_nothing_is_wrong_and_nothing_is_left(tmp_path, capsys):
             print(f"\n{text}", end="", flush=True)
 
     async with scene(tmp_path) as at:
-        warm, soak = Load(at, say), Load(at, say)
+        judge = Judge()
+        warm, soak = Load(at, judge, 0, say), Load(at, judge, CLIENTS, say)
         await warm.run(WARM_UP, [Phase()])
         before = await at.calm_again(None, SETTLES)
         begun = monotonic()
@@ -53,7 +55,7 @@ async def test_nothing_is_wrong_and_nothing_is_left(tmp_path, capsys):
     found = figures(seconds, soak.tally, soak.memory, before, after)
     say(shown(found))
     _write(found)
-    assert warm.faults + soak.faults == []
+    assert judge.wrong + warm.tally.unexcused + soak.tally.unexcused == []
     assert after.more_than(before) == {}
     assert "Traceback" not in log
     assert "unexpected" not in log

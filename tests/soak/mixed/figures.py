@@ -42,7 +42,8 @@ def figures(seconds: float, tally: Tally, memory: Memory, before: Held, after: H
         "seconds": round(seconds),
         "requests": requests,
         "a_second": round(requests / seconds, 1),
-        "by_kind": {kind: dict(ends.most_common()) for kind, ends in sorted(tally.ends.items())},
+        "by_kind": {kind: ends.told() for kind, ends in sorted(tally.kinds.items())},
+        "by_route": {route: ends.told() for route, ends in sorted(tally.routes.items())},
         "by_phase": {name: _phase(name, tally) for name in tally.phases},
         "resident_mb": {
             "start": round(memory.samples[0][1] / 1e6, 1),
@@ -67,7 +68,7 @@ def _phase(name: str, tally: Tally) -> dict[str, Any]:
 
 def shown(found: dict[str, Any]) -> str:
     """The same for a reader."""
-    kinds = [(kind, sum(n for end, n in ends.items()), _counted(ends)) for kind, ends in found["by_kind"].items()]
+    kinds, routes = (_rows(found[by]) for by in ("by_kind", "by_route"))
     columns = ("requests", "hit_p50", "hit_p99", "miss_p50", "miss_p99")
     phases = [
         (name, *(("" if one[at] is None else one[at]) for at in columns), _counted(one["errors"]))
@@ -75,7 +76,8 @@ def shown(found: dict[str, Any]) -> str:
     ]
     told = [
         f"{found['requests']} requests in {found['seconds']} s, {found['a_second']} a second",
-        _table(("kind", "", "ends"), kinds),
+        _table(("kind", "requests", "ended in", "of the good ones"), kinds),
+        _table(("route", "requests", "ended in", "of the good ones"), routes),
         "First byte in ms (exact hits, misses), and the errors of requests that get 200 where nothing is away:",
         _table(("phase", *columns, "errors"), phases),
         f"resident memory, MB: {found['resident_mb']}",
@@ -84,6 +86,10 @@ def shown(found: dict[str, Any]) -> str:
         json.dumps(found),
     ]
     return "\n".join(told)
+
+
+def _rows(by_name: dict[str, dict[str, Any]]) -> list[Sequence[Any]]:
+    return [(name, one["requests"], _counted(one["ends"]), _counted(one["found"])) for name, one in by_name.items()]
 
 
 def _counted(ends: dict[str, int]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 from subsecond_local.simulator.engine import Simulation
+from tests.soak.mixed.spoken import SPOKEN, Spoken
 
 MODEL = "sim-t5-i1-n12"
 # Slow enough that clients meet in one call, and that a stream can be left in its midst.
@@ -21,15 +22,21 @@ _THINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """tag: by which its answer can be deleted. near: other questions whose answers will do."""
+    """tag: by which its answer can be deleted. near: other questions whose answers will do. dialect: as `SPOKEN` has
+    it."""
 
     text: str
     model: str = MODEL
     tag: str = ""
     near: tuple[str, ...] = ()
+    dialect: str = "chat"
+
+    @property
+    def spoken(self) -> Spoken:
+        return SPOKEN[self.dialect]
 
     def body(self, *, stream: bool) -> bytes:
-        told: dict[str, Any] = {"model": self.model, "messages": [{"role": "user", "content": self.text}]}
+        told = self.spoken.body(self.model, self.text)
         if self.tag:
             told["subsecond"] = {"tags": [self.tag]}
         if stream:
@@ -37,16 +44,18 @@ class Question:
         return json.dumps(told).encode()
 
     def right(self) -> str:
-        return _said(self.model, self.text)
+        return _said(self.dialect, self.model, self.text)
 
     def right_too(self) -> set[str]:
         """What a similar question's answer may say."""
-        return {_said(self.model, text) for text in self.near}
+        return {_said(self.dialect, self.model, text) for text in self.near}
 
 
-def _said(model: str, text: str) -> str:
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
-    return "".join(part.text for part in Simulation().answer("chat", body).choices[0].of("text"))
+@lru_cache(maxsize=4_096)
+def _said(dialect: str, model: str, text: str) -> str:
+    spoken = SPOKEN[dialect]
+    answer = Simulation().answer(spoken.endpoint, spoken.body(model, text))
+    return "".join(part.text for part in answer.choices[0].of("text"))
 
 
 def phrasings(number: int) -> tuple[str, ...]:
@@ -55,18 +64,19 @@ def phrasings(number: int) -> tuple[str, ...]:
     return f"How do I {thing}?", f"How can I {thing}?", f"Hello, how do I {thing}, please?"
 
 
-def family(number: int, which: int) -> Question:
+def family(number: int, which: int, dialect: str = "chat") -> Question:
     """A question whose other phrasings may answer it."""
     same = phrasings(number)
-    return Question(same[which % len(same)], tag=f"family{number % len(_THINGS)}", near=same)
+    return Question(same[which % len(same)], tag=f"family{number % len(_THINGS)}", near=same, dialect=dialect)
 
 
-def lookalike(number: int) -> Question:
+def lookalike(number: int, dialect: str) -> Question:
     """One of several that lie side by side and have different answers."""
     thing = _THINGS[number % len(_THINGS)]
-    return Question(f"Where in the guide on how to {thing} is page {number // len(_THINGS) % 3 + 17}?")
+    text = f"Where in the guide on how to {thing} is page {number // len(_THINGS) % 3 + 17}?"
+    return Question(text, dialect=dialect)
 
 
-def common(number: int) -> Question:
+def common(number: int, dialect: str) -> Question:
     """One that many ask in the same words, both tenants among them."""
-    return Question(f"Common question {number}: what is known about it?", tag=f"common{number % 10}")
+    return Question(f"Common question {number}: what is known about it?", tag=f"common{number % 10}", dialect=dialect)

@@ -14,7 +14,7 @@ from pathlib import Path
 from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.run.stores import stores_from_env
 from tests.soak.mixed import counted, weather
-from tests.soak.mixed.traffic import Place
+from tests.soak.mixed.client import Place
 from tests.soak.mixed.wire import Wire, request
 from tests.support.emulator import running
 from tests.support.fault_proxy import FaultProxy
@@ -35,6 +35,7 @@ SETTINGS = {
     # Full within a minute: the caches themselves shall not look like a leak.
     "SUBSECOND_MEMORY_BYTES": "1000000",
     "SUBSECOND_INDEX_BYTES": "400000",
+    "SUBSECOND_EMBEDDINGS_BYTES": "100000",
 }
 # The command line's `run`, with another factory of the app.
 RUN = f"""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from tests.soak.mixed.weather import Phase
 from tests.soak.mixed.wire import BROKE_OFF, Answer
 
 # Of the times of one phase, chosen evenly: enough for a p99.
 KEPT = 4_000
-# Their times are not their own: an answer in a pipeline waits for those before it, and a whole one for a slow model.
-WAIT_FOR_OTHERS = frozenset({"pipelined", "joined"})
+# Their times are not those of one question: an answer in a pipeline waits for those before it, a whole one for a slow
+# model, and vectors are made otherwise.
+WAIT_FOR_OTHERS = frozenset({"pipelined", "joined", "embeddings"})
 
 
 @dataclass
@@ -36,12 +38,25 @@ class Times:
         return round(1000 * found[min(len(found) - 1, int(share * len(found)))], 1) if found else None
 
 
+@dataclass
+class Ends:
+    """Of requests. found: where the good answers came from, as Cache-Status has it."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+
+    def told(self) -> dict[str, Any]:
+        most = {"ends": dict(self.ends.most_common()), "found": dict(self.found.most_common())}
+        return {"requests": self.ends.total(), **most}
+
+
 class Tally:
     """`now` is the phase. An ordinary request is one that a gateway in order answers with 200."""
 
     def __init__(self) -> None:
         self.now = self._before = Phase()
-        self.ends: dict[str, Counter[str]] = defaultdict(Counter)
+        self.kinds: dict[str, Ends] = defaultdict(Ends)
+        self.routes: dict[str, Ends] = defaultdict(Ends)
         self.errors: dict[str, Counter[str]] = defaultdict(Counter)
         self.first: dict[tuple[str, str], Times] = defaultdict(Times)
         self.phases: Counter[str] = Counter()
@@ -58,15 +73,21 @@ class Tally:
         are still on their way."""
         return self.now.may_say | self._before.may_say
 
-    def end(self, kind: str, end: str, phase: Phase) -> None:
+    def away(self, service: str) -> bool:
+        """Whether it is, or was in the phase before."""
+        return service in (self.now.service, self._before.service)
+
+    def end(self, kind: str, route: str, end: str, phase: Phase) -> None:
         """A request of this kind, sent in this phase, has ended so: a status, or words."""
-        self.ends[kind][end] += 1
+        for ends in (self.kinds[kind], self.routes[route]):
+            ends.ends[end] += 1
         self.phases[str(phase)] += 1
 
-    def served(self, kind: str, answer: Answer, phase: Phase) -> None:
+    def served(self, kind: str, route: str, answer: Answer, phase: Phase) -> None:
         """A good answer."""
         how = answer.headers.get("cache-status", "").rpartition(";")[2].strip()
-        self.ends[kind][how] += 1
+        for ends in (self.kinds[kind], self.routes[route]):
+            ends.found[how] += 1
         if kind in WAIT_FOR_OTHERS:
             return
         self.first[str(phase), how].add(answer.first)

@@ -19,6 +19,9 @@ from subsecond_local.run.ports import HOST
 PATIENCE = 30.0
 BROKE_OFF = "200, then an error"
 COMPLETIONS = "/v1/chat/completions"
+# With one of these the last event of a stream begins that has come to its end. A trace, where one was asked for, comes
+# behind a whole answer alone.
+ENDS = (b"data: [DONE]", b"event: response.completed\n", b"event: message_stop\n", b"event: subsecond.trace\n")
 
 
 @dataclass(slots=True)
@@ -45,9 +48,13 @@ class Answer:
         """In short: a status, or words."""
         if self.status and not self.whole:
             return f"{self.status}, then {self.problem}"
-        if self.status == 200 and self.streamed and not self.body.endswith(b"data: [DONE]\n\n"):
+        if self.status == 200 and self.streamed and not self._has_ended():
             return BROKE_OFF
         return str(self.status or self.problem)
+
+    def _has_ended(self) -> bool:
+        body = self.body
+        return body.endswith(b"\n\n") and body[:-2].rpartition(b"\n\n")[2].startswith(ENDS)
 
     def events(self) -> list[Any]:
         """The payloads of a stream, `[DONE]` as None."""
@@ -55,10 +62,12 @@ class Answer:
         return [None if line == b"[DONE]" else json.loads(line) for line in lines]
 
 
-def request(port: int, key: str, body: bytes = b"", path: str = COMPLETIONS, headers: Sequence[str] = ()) -> bytes:
-    """A POST as bytes; a GET without a body."""
+def request(
+    port: int, key: str, body: bytes = b"", path: str = COMPLETIONS, headers: Sequence[str] = (), method: str = ""
+) -> bytes:
+    """As bytes. method: by itself a POST, a GET without a body."""
     lines = (
-        f"{'POST' if body else 'GET'} {path} HTTP/1.1",
+        f"{method or ('POST' if body else 'GET')} {path} HTTP/1.1",
         f"host: {HOST}:{port}",
         f"authorization: Bearer {key}",
         "content-type: application/json",
