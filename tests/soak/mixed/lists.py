@@ -63,7 +63,7 @@ async def _asked(client: Client, kind: str, path: str, body: dict[str, Any], kno
     phase = client.tally.now
     client.judge.asks(client.tenant, known)
     answer = await client.call(kind, path, json.dumps(body).encode())
-    if answer.end == "200":
+    if answer.end == "200" and "cache-status" in answer.headers:
         client.tally.served(kind, f"POST {path}", answer, phase)
     return answer
 
