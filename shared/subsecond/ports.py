@@ -189,8 +189,9 @@ class Upstream(Protocol):
 class Keeping(Protocol):
     """An upstream that keeps objects (`/responses/ID`)."""
 
-    async def kept(self, method: str, path: str, deadline: float | None) -> Reply:
-        """What it says of an object. Raises UpstreamError."""
+    async def kept(self, method: str, path: str, deadline: float | None) -> Reply | EventStream:
+        """What it says of an object; the events of one that is still made, or is told again, where the query asks for
+        a stream. Raises UpstreamError."""
 
 
 class Ledger(Protocol):

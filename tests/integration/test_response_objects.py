@@ -16,7 +16,7 @@ from subsecond.model import Tenant
 from subsecond.ports import OWNERS_BATCH
 from subsecond.stores.memory.keys import MemoryKeys
 from tests.support.responses import message, payloads, response, stream
-from tests.support.wires import whole
+from tests.support.wires import event, head, whole
 
 PATH = "/v1/responses"
 TENANTS = {"sk-acme": Tenant("acme", "prod", "a"), "sk-rival": Tenant("rival", "prod", "r")}
@@ -24,10 +24,12 @@ ROUTES = [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", 
 
 
 class Keeper:
-    """A server that keeps each response under an id of its own. asked: method and target of each request."""
+    """A server that keeps each response under an id of its own. asked: method and target of each request. rest: what
+    follows an answer, once `let` is set."""
 
     def __init__(self, name="eu"):
         self.name, self.asked, self.bodies, self.port = name, [], [], 0
+        self.rest, self.let = b"", asyncio.Event()
 
     @property
     def url(self):
@@ -41,6 +43,9 @@ class Keeper:
         self.asked.append(f"{method} {target}")
         writer.write(self.answer(method, target, json.loads(raw) if raw else {}))
         await writer.drain()
+        if self.rest:
+            await self.let.wait()
+            writer.write(self.rest)
         writer.close()
 
     def answer(self, method, target, body):
@@ -241,6 +246,47 @@ async def test_items_that_were_made_in_the_background_are_their_askers(kept):
     assert (await client.send("GET", f"{PATH}/resp_eu1")).json == done
     assert (await ask(client, **late)).status == 200
     assert (await ask(client, key="sk-rival", **late)).status == 404
+
+
+@asynccontextmanager
+async def told_again(client, keeper, *said, rest=b"", query="?stream=true&starting_after=4"):
+    """The gateway's answer to who has events told again: the keeper says these, and the rest once it is let."""
+    await ask(client, background=True)
+    keeper.answer, keeper.rest = (lambda *_: head() + b"".join(map(event, said))), rest
+    sent = {"authorization": f"Bearer {client.key}"}
+    async with client.http.stream("GET", f"{PATH}/resp_eu1{query}", headers=sent) as seen:
+        yield seen
+
+
+async def test_events_are_told_again_as_they_come(kept):
+    client, keeper = await kept()
+    begin, *rest = payloads(response(message("Done.", "msg_late"), id="resp_eu1", background=True))
+    async with told_again(client, keeper, begin, rest=b"".join(map(event, rest))) as seen:
+        pieces = seen.aiter_bytes()
+        got = await anext(pieces)
+        assert (got, keeper.asked[-1]) == (event(begin), f"GET {PATH}/resp_eu1?stream=true&starting_after=4")
+        keeper.let.set()
+        async for piece in pieces:
+            got += piece
+    assert got == b"".join(map(event, [begin, *rest]))
+    assert (seen.status_code, seen.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    keeper.rest, keeper.answer = b"", lambda *_: whole(response())
+    # Its items are the asker's from now on, and it is nobody else's.
+    assert (await ask(client, input=references("msg_late"))).status == 200
+    asked = len(keeper.asked)
+    theirs = await client.send("GET", f"{PATH}/resp_eu1?stream=true", key="sk-rival")
+    assert (theirs.status, theirs.json["error"]["code"], len(keeper.asked)) == (404, "not_found", asked)
+
+
+async def test_who_is_told_events_again_hears_that_they_break_off(kept):
+    client, keeper = await kept()
+    keeper.let.set()
+    begin, *_ = payloads(response(id="resp_eu1"))
+    async with told_again(client, keeper, begin, rest=b'data: {"type": "response.out') as seen:
+        got = (await seen.aread()).split(b"\n\n")
+    assert got[0] == event(begin).strip()
+    failed = json.loads(got[1].removeprefix(b"event: error\ndata: "))
+    assert (failed["type"], failed["code"], failed["sequence_number"]) == ("error", "upstream_broke_off", 1)
 
 
 @pytest.mark.parametrize("path", ["compact", "input_tokens"])

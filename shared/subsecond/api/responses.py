@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from starlette.types import Send
@@ -16,12 +17,13 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
 from subsecond.api.cache_operations import sure
 from subsecond.api.request import RequestContext
-from subsecond.api.response import CompletionReply, GuardedResponse
+from subsecond.api.response import STREAM_HEADERS, CompletionReply, GuardedResponse, write
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest, NotFound
 from subsecond.model import Call, Tenant
 from subsecond.pipeline import Gateway
-from subsecond.ports import OWNERS_BATCH, Owners
+from subsecond.ports import OWNERS_BATCH, EventStream, Owners, Reply
+from subsecond.streaming.sse import encode
 
 # What an id can be: of anything else nobody is the owner, and no table is told or asked. DynamoDB refuses a key of more
 # than 2 KB, and a lone surrogate cannot be sent to it.
@@ -82,24 +84,52 @@ class ObjectReply(GuardedResponse):
         super().__init__(context)
         self._method = method
         self._behind = behind
+        self._recorded = {context.name}
 
     async def work(self, send: Send) -> None:
         context, name = self.context, self.context.name
-        gateway, trace = context.gateway, context.trace
+        models, trace = context.gateway.models, context.trace
         tenant = await context.authenticate()
         context.watch()
-        places = await places_of(gateway, tenant, [name])
+        place = (await places_of(context.gateway, tenant, [name]))[name]
         path = f"{self.dialect.path}/{name}{self._behind}{context.query_string}"
-        reply = await gateway.models.kept(places[name], self._method, path, context.deadline(None), trace)
+        async with aclosing(models.kept(place, self._method, path, context.deadline(None), trace)) as answers:
+            answer = await anext(answers)
+            if isinstance(answer, Reply):
+                await self._whole(answer, tenant.partition, place, send)
+            else:
+                await self._stream(answer, tenant.partition, place, send)
+
+    async def _whole(self, reply: Reply, partition: str, place: str, send: Send) -> None:
+        context = self.context
         if self._method == "GET" and _BACKGROUND.search(reply.body):
-            made = [one for one in _ids_in(reply.body) if one != name]
-            await record(context, tenant.partition, made, places[name])
+            await self._record(reply.body, partition, place)
         if self._method == "DELETE":
-            dropped = (await owners_of(gateway)).drop(tenant.partition, name)
-            await fail_open(trace, "owners", dropped, gateway.settings.store_timeout)
-        await gateway.record(trace)
+            dropped = (await owners_of(context.gateway)).drop(partition, context.name)
+            await fail_open(context.trace, "owners", dropped, context.gateway.settings.store_timeout)
+        await context.gateway.record(context.trace)
         context.settle()
         await self.send_whole(reply.body, send, reply.content_type)
+
+    async def _stream(self, events: EventStream, partition: str, place: str, send: Send) -> None:
+        """Each event as it comes. It goes on behind the event that the query names (`starting_after`), so whether the
+        response was made in the background may stand in none: the items of all are recorded."""
+        context = self.context
+        request_id = (b"x-request-id", context.trace.request_id.encode())
+        await self.start(send, [*STREAM_HEADERS, request_id, *events.headers], streaming=True)
+        while event := await events.next():
+            if not event.comment:
+                self.events += 1
+                await self._record(event.data, partition, place)
+            await write(send, encode(event))
+        context.settle()
+        await context.gateway.record(context.trace)
+        await write(send, b"", more=False)
+
+    async def _record(self, payload: bytes, partition: str, place: str) -> None:
+        if names := [one for one in _ids_in(payload) if one not in self._recorded]:
+            self._recorded.update(names)
+            await record(self.context, partition, names, place)
 
 
 def _ids_in(payload: bytes) -> list[str]:

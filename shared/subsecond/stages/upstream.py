@@ -11,7 +11,7 @@ from subsecond.aio.lazy import Lazy
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import DialectNotSpoken, NotFound, SubsecondError
 from subsecond.model import Call, Done, Endpoint, Event, Head, Passage, Request
-from subsecond.ports import ByteStream, Keeping, Owners, Reply, Upstream
+from subsecond.ports import ByteStream, EventStream, Keeping, Owners, Reply, Upstream
 from subsecond.resending import counted_in
 from subsecond.routing.deadlines import SemanticBudget
 from subsecond.stats.trace import Step, Trace
@@ -106,9 +106,11 @@ class Models:
         asked, made = models.get(name), models.get(place)
         return name if made is None or (asked and asked.server == made.server) else made.name
 
-    async def kept(self, place: str, method: str, path: str, deadline: float | None, trace: Trace) -> Reply:
-        """What the upstream says of an object that it keeps. place: the model that made it. Raises UpstreamError,
-        Overloaded, NotFound."""
+    async def kept(
+        self, place: str, method: str, path: str, deadline: float | None, trace: Trace
+    ) -> AsyncGenerator[Reply | EventStream]:
+        """What the upstream says of an object that it keeps, once; its place is given back when this generator is
+        closed. place: the model that made it. Raises UpstreamError, Overloaded, NotFound."""
         upstream = self.upstream
         if self.routed:
             model = self.routed.router.catalogue.models.get(place)
@@ -122,7 +124,13 @@ class Models:
         counted_in(trace.counts)
         async with self.admission.place(place, trace.partition or "", deadline):
             with trace.step(Step.UPSTREAM):
-                return await keeping.kept(method, path, deadline)
+                answer = await keeping.kept(method, path, deadline)
+            try:
+                trace.first_byte()
+                yield answer
+            finally:
+                if not isinstance(answer, Reply):
+                    answer.close()
 
     async def listed(self, deadline: float | None, trace: Trace) -> Reply:
         """The upstream's own list of models. It counts as a model of its own. Raises UpstreamError, Overloaded."""

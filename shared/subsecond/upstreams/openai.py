@@ -103,10 +103,16 @@ class OpenAIUpstream:
         headers = ((b"content-type", passage.content_type.encode("latin-1")), *passage.headers)
         return await self._client.call(Outgoing(passage.path, passage.content, headers), clock, read)
 
-    async def kept(self, method: str, path: str, deadline: float | None) -> Reply:
+    async def kept(self, method: str, path: str, deadline: float | None) -> Reply | EventStream:
         """See the port `Keeping`."""
+        await self._load()
+        clock = Clock(self._settings, deadline)
+
+        async def read(incoming: Incoming, secret: bytes) -> Reply | EventStream:
+            return await read_answer(incoming, clock, secret)
+
         content = b"{}" if method == "POST" else None
-        return await self._whole(Outgoing(path, content, method=method), deadline)
+        return await self._client.call(Outgoing(path, content, method=method), clock, read)
 
     async def warm(self) -> None:
         """What the first call would pay for: the imports, a connection. Raises UpstreamError."""
