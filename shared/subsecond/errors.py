@@ -6,6 +6,7 @@ SubsecondError
     Compressed          415   the body has a content coding that is not read, or is gzip and no header says so
     ContextLengthExceeded 400 the model's window is too small, even after fitting; says by how much
   Unauthorized          401
+  WebSocketRefused      426
   NotFound              404
     DialectNotSpoken    404   no upstream that may answer speaks the request's dialect
   NotCached             504   `only-if-cached` and nothing is (RFC 9111, section 5.2.1.7)
@@ -113,6 +114,15 @@ class MethodNotAllowed(SubsecondError):
     status = 405
     kind = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class WebSocketRefused(SubsecondError):
+    """The status on which Codex asks by POST at once; on others it tries several times, or gives up. Without the field
+    `Upgrade` that RFC 9110 (section 15.5.22) has beside it: there is no protocol to change to."""
+
+    status = 426
+    kind = "invalid_request_error"
+    code = "websocket_not_served"
 
 
 class NotCached(SubsecondError):

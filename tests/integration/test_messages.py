@@ -141,8 +141,7 @@ async def test_a_key_may_stand_where_anthropics_clients_put_it(served):
 @pytest.mark.parametrize(
     "given",
     [
-        {"container": "container_1"},
-        {"container": {"id": "container_1"}},
+        {"thread": {"type": "create"}},
         {"container": {"skills": [{"type": "anthropic", "skill_id": "xlsx"}]}},
         {"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "one"}]},
     ],

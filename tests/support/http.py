@@ -12,7 +12,9 @@ import uvicorn
 @asynccontextmanager
 async def listening(app):
     """The app under uvicorn on a free loopback port; gives its base URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", http="httptools", lifespan="on")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="error", http="httptools", ws="none", lifespan="on"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -23,11 +23,12 @@ TEXT = {"model": "m", "prompt": "Why?"}
 # What the plan says, written apart from the table.
 HINTS = {"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "safety_identifier"}
 EXPECTED = {"unknown": HINTS} | dict.fromkeys(
-    ("openai", "azure", "bedrock", "anthropic", "simulator"), HINTS | {"user", "metadata", "service_tier"}
+    ("openai", "azure", "bedrock", "anthropic", "simulator"),
+    HINTS | {"user", "metadata", "client_metadata", "service_tier"},
 )
 CHAT_FIELDS = sorted(set(get_type_hints(ChatParams)) - OURS - set(CHAT))
 TEXT_FIELDS = sorted(set(get_type_hints(TextParams)) - OURS - set(TEXT))
-UNKNOWN = ["some_future_field", "guided_json", "top_k", "User", "x-user"]
+UNKNOWN = ["client_metadata", "some_future_field", "guided_json", "top_k", "User", "x-user"]
 
 
 def keyed(body, kind="unknown", changes="", endpoint="chat"):

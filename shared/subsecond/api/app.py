@@ -69,7 +69,7 @@ def create_app(gateway: Gateway | None = None, *, bare: bool = False) -> Starlet
     route("POST", "/v1/completions", lambda context: TextReply(context, streamed=False))
     route("POST", "/v1/completions/stream", lambda context: TextReply(context, streamed=True))
     route("POST", "/v1/completions/batch", BatchReply)
-    route("POST", "/v1/messages", lambda context: CompletionReply(context, plans.chat(context, "messages"), "messages"))
+    route("POST", "/v1/messages", _responses("MessagesReply"))
     for path, endpoint in UNREAD.items():
         route("POST", f"/v1{path}", _unread(path, endpoint))
     route("POST", "/v1/embeddings", EmbeddingsResponse)

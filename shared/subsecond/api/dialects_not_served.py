@@ -16,7 +16,8 @@ REMEDIES = (
     ("pydantic-ai", "OpenAIChatModel, or the model's prefix `openai-chat:`, in pydantic-ai"),
     ("ai-sdk", "openai.chat(MODEL) in place of openai(MODEL) in the Vercel AI SDK"),
     ("langchain", "use_responses_api=False in LangChain"),
-    ("codex", 'wire_api = "chat" for the provider in Codex'),
+    # Its `wire_api = "chat"` is gone (0.122).
+    ("codex", "a model whose upstream speaks Responses with Codex, which speaks nothing else"),
     ("openai/", "client.chat.completions.create in the openai package"),
 )
 # Those of whose clients something is known to help.

@@ -15,7 +15,7 @@ from starlette.routing import Match
 from subsecond.dialects.chat import DIALECT as CHAT
 from subsecond.dialects.dialect import Dialect
 from subsecond.dialects.lookup import dialect_of
-from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError, UpstreamError
+from subsecond.errors import MethodNotAllowed, NotFound, SubsecondError, UpstreamError, WebSocketRefused
 from subsecond.stats.trace import Trace
 
 log = logging.getLogger("subsecond")
@@ -95,6 +95,11 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if status != HTTPStatus.METHOD_NOT_ALLOWED or request.url.path in NO_IDS:
         remedy = _base_url(request) or f"Served are {SERVED}."
         return error_response(NotFound(f"{asked} is not served. {remedy}"), request_id, dialect)
+    if "sec-websocket-key" in request.headers:  # `Upgrade` itself may stop at a front
+        no_socket = WebSocketRefused(
+            f"{asked}: there are no web sockets here. A POST is answered by a stream of events."
+        )
+        return error_response(no_socket, request_id, dialect)
     refused = MethodNotAllowed(f"{asked}: this path has another method. Served are {SERVED}.")
     response = error_response(refused, request_id, dialect)
     allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, POST")

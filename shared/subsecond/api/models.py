@@ -16,14 +16,18 @@ from subsecond.stats.trace import Step
 from subsecond.streaming.disguise import error_in
 from subsecond.streaming.events import parsed
 from subsecond.streaming.json_bytes import dump
+from subsecond.upstreams.kind import kind_of
 
 JSON = "application/json"
+# Anthropic's list alone has pages, of 20 unless somebody asks for more (https://docs.claude.com/en/api/models-list).
+# Whose `after_id` was not passed on would ask for the second page for ever.
+_ALL = "?limit=1000"
 
 
 def models(context: RequestContext) -> Response:
     async def make() -> tuple[str, bytes]:
         await context.authenticate()
-        kind, listed = await _listed(context)
+        kind, listed = await _listed(context, context.query_string if _is_of_messages(context) else "")
         translated = in_dialect(parsed(listed), messages=_is_of_messages(context))
         return kind, listed if translated is None else dump(translated)
 
@@ -60,9 +64,10 @@ def _is_of_messages(context: RequestContext) -> bool:
     return "anthropic-version" in context.headers
 
 
-async def _listed(context: RequestContext) -> tuple[str, bytes]:
-    """The models that there are, as OpenAI's list object; some servers answer with the bare array. Raises the error
-    that comes in its place, whatever its status was."""
+async def _listed(context: RequestContext, query: str = "") -> tuple[str, bytes]:
+    """The models that there are, as OpenAI's list object; some servers answer with the bare array. query: which page
+    of a list that has pages; without it a page that holds all. Raises the error that comes in the list's place,
+    whatever its status was."""
     if routed := context.gateway.models.routed:
         return JSON, dump(routed.router.catalogue.listing())
     context.watch()
@@ -70,7 +75,8 @@ async def _listed(context: RequestContext) -> tuple[str, bytes]:
     trace.source = "upstream"
     counted_in(trace.counts)
     with trace.step(Step.UPSTREAM):
-        reply = await context.gateway.models.listed(context.deadline(None), trace)
+        page = (query or _ALL) if kind_of(context.gateway.settings) == "anthropic" else ""
+        reply = await context.gateway.models.listed(page, context.deadline(None), trace)
     found = parsed(reply.body)
     if error := error_in(found):
         raise error

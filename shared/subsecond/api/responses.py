@@ -1,4 +1,4 @@
-"""Responses whose upstream keeps an object: it belongs to the partition that made it, and to nobody else.
+"""Answers whose upstream keeps an object: it belongs to the partition that made it, and to nobody else.
 
 The id of an object is recorded before the event that names it is told, so that whoever asks for it at once finds it,
 also in another environment. A request with `store: false` that names no object records and looks up nothing.
@@ -7,9 +7,10 @@ also in another environment. A request with `store: false` that names no object 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 from starlette.types import Send
 
@@ -17,10 +18,10 @@ from subsecond.aio.fail_open import fail_open
 from subsecond.api import plans
 from subsecond.api.cache_operations import sure
 from subsecond.api.request import RequestContext
-from subsecond.api.response import STREAM_HEADERS, CompletionReply, GuardedResponse, write
+from subsecond.api.response import STREAM_HEADERS, CompletionReply, GuardedResponse, Plan, write
 from subsecond.dialects.lookup import dialect_of
 from subsecond.errors import InvalidRequest, NotFound
-from subsecond.model import Call, Tenant
+from subsecond.model import Call, Endpoint, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.ports import OWNERS_BATCH, EventStream, Owners, Reply
 from subsecond.streaming.sse import encode
@@ -35,12 +36,13 @@ MOST_NAMED = 512
 _BACKGROUND = re.compile(rb'"background"\s*:\s*true')
 
 
-class ResponsesReply(CompletionReply):
-    """`POST /v1/responses`."""
+class ObjectsReply(CompletionReply):
+    """A completion whose request may name objects, and whose answer may tell of new ones."""
 
-    def __init__(self, context: RequestContext) -> None:
-        super().__init__(context, plans.responses(context), "responses")
+    def __init__(self, context: RequestContext, plan: Plan, endpoint: Endpoint) -> None:
+        super().__init__(context, plan, endpoint)
         self._partition = ""
+        self._asked: Mapping[str, Any] = {}
         self._recorded: set[str] = set()
 
     async def work(self, send: Send) -> None:
@@ -50,8 +52,8 @@ class ResponsesReply(CompletionReply):
         if named := self.dialect.objects_named(call.body):
             await claim.confirmed(context.trace)
             call = await self._where_it_lies(claim.tenant, call, named)
-        if self.dialect.state(call.body):
-            self.keeps, self._partition = True, claim.tenant.partition
+        self._partition, self._asked = claim.tenant.partition, call.body
+        self.keeps = self.keeps or bool(self.dialect.state(call.body))
         await self.send_completion(claim, call, options, send)
 
     async def hear(self, payload: bytes) -> None:
@@ -59,7 +61,8 @@ class ResponsesReply(CompletionReply):
         context = self.context
         if context.trace.source != "upstream":
             return
-        if names := [name for name in _ids_in(payload) if name not in self._recorded]:
+        found = _ids(self.dialect.object_ids(payload, self._asked))
+        if names := [name for name in found if name not in self._recorded]:
             self._recorded.update(names)
             await record(context, self._partition, names, context.trace.model or "")
 
@@ -73,6 +76,22 @@ class ResponsesReply(CompletionReply):
         places = await places_of(gateway, tenant, named)
         beside = gateway.models.beside(call.model, places[named[0]])
         return call if beside == call.model else replace(call, model=beside)
+
+
+class ResponsesReply(ObjectsReply):
+    """`POST /v1/responses`."""
+
+    def __init__(self, context: RequestContext) -> None:
+        super().__init__(context, plans.responses(context), "responses")
+
+
+class MessagesReply(ObjectsReply):
+    """`POST /v1/messages`. Which tools make a container is the upstream's to say, so each answer is heard."""
+
+    keeps = True
+
+    def __init__(self, context: RequestContext) -> None:
+        super().__init__(context, plans.chat(context, "messages"), "messages")
 
 
 class ObjectReply(GuardedResponse):
@@ -127,13 +146,14 @@ class ObjectReply(GuardedResponse):
         await write(send, b"", more=False)
 
     async def _record(self, payload: bytes, partition: str, place: str) -> None:
-        if names := [one for one in _ids_in(payload) if one not in self._recorded]:
+        found = _ids(self.dialect.object_ids(payload, {}))
+        if names := [one for one in found if one not in self._recorded]:
             self._recorded.update(names)
             await record(self.context, partition, names, place)
 
 
-def _ids_in(payload: bytes) -> list[str]:
-    return [name for name in ObjectReply.dialect.object_ids(payload) if _ID.fullmatch(name)]
+def _ids(names: Iterable[str]) -> list[str]:
+    return [name for name in names if _ID.fullmatch(name)]
 
 
 async def record(context: RequestContext, partition: str, names: Sequence[str], place: str) -> None:

@@ -29,6 +29,7 @@ class LeftOut:
 TABLE: Final[Mapping[str, LeftOut]] = {
     "user": LeftOut(_DOCUMENTED, "a name for the provider's watch on abuse; elsewhere it may choose a memory"),
     "metadata": LeftOut(_DOCUMENTED, "labels of a stored object; elsewhere they may steer a memory or a prompt"),
+    "client_metadata": LeftOut(_DOCUMENTED, "what Codex says of itself: its installation, session and turn"),
     "safety_identifier": LeftOut(_ANY, "a hashed user for the provider's watch on abuse, and for nothing else"),
     "prompt_cache_key": LeftOut(_ANY, "which machine's prefix cache is tried: when the answer comes, not what it says"),
     "prompt_cache_retention": LeftOut(_ANY, "how long the prefix stays cached"),

@@ -187,9 +187,10 @@ class Dialect:
         made for: none of their ids leads to an object that somebody has. None: no id leads to any."""
         return None
 
-    def object_ids(self, payload: bytes) -> list[str]:
-        """The ids of objects that the upstream keeps from now on, where an event or a body names new ones."""
-        del payload
+    def object_ids(self, payload: bytes, asked: Body) -> list[str]:
+        """The ids of objects that the upstream keeps from now on, where an event or a body names new ones. asked: the
+        request's body; empty where an object is told again."""
+        del payload, asked
         return []
 
     def error_body(self, error: Body, status: int, request_id: str) -> Body:

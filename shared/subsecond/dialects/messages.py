@@ -80,9 +80,16 @@ class Messages(Dialect):
         return (choice.get("type") if isinstance(choice, Mapping) else choice) not in _FREE
 
     def state(self, body: Body) -> str:
-        """A container is kept by the upstream, whether it is named by its id or made for skills. A server of MCP acts:
-        an answer from the cache would not."""
-        return "names" if any(body.get(name) for name in ("container", "mcp_servers")) else ""
+        """A container is kept by the upstream, whether it is named by its id or made for skills, and so is what was
+        said in a thread. A server of MCP acts: an answer from the cache would not."""
+        return "names" if any(body.get(name) for name in ("container", "mcp_servers", "thread")) else ""
+
+    def objects_named(self, body: Body) -> list[str]:
+        held = body.get("container")
+        container = held.get("id") if isinstance(held, Mapping) else held
+        thread = body.get("thread")
+        before = thread.get("previous_message_id") if isinstance(thread, Mapping) else None
+        return [one if isinstance(one, str) else "" for one in (container, before) if one is not None]
 
     def recorded(self, form: Form, payloads: Iterable[bytes], *, ended: bool = True) -> Recording:
         from subsecond.dialects.message_index import recorded  # a hit records nothing
@@ -145,6 +152,17 @@ class Messages(Dialect):
 
     def event_name(self, payload: bytes) -> bytes:
         return _type(payload).encode()
+
+    def object_ids(self, payload: bytes, asked: Body) -> list[str]:
+        """A container, which any tool that runs code makes; in a thread the message, by which it is gone on from."""
+        if b'"container"' not in payload and not asked.get("thread"):
+            return []
+        value = parsed(payload)
+        told = value if isinstance(value, dict) else {}
+        found = next((told[name] for name in ("message", "delta") if isinstance(told.get(name), dict)), told)
+        held = found.get("container")
+        ids = [held.get("id") if isinstance(held, dict) else None, found.get("id") if asked.get("thread") else None]
+        return [one for one in ids if isinstance(one, str)]
 
     def error_body(self, error: Body, status: int, request_id: str) -> Body:
         return {"type": "error", "error": _told(error["error"], status), "request_id": request_id}

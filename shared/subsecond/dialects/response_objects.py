@@ -47,6 +47,10 @@ def state(body: Body) -> str:
     """What `Dialect.state` says of it."""
     if any(body.get(name) is not None for name in _NAMES) or named(body):
         return "names"
+    cache = body.get("prompt_cache_options")
+    if isinstance(cache, Mapping) and cache.get("prewarm"):
+        # It fills the upstream's prefix cache and says nothing: who asks the question itself must not join it.
+        return "acts"
     tools = _tools(body)
     if any(one.get("type") in _ACTS for one in (*tools, *dicts(body.get("input")))):
         return "acts"

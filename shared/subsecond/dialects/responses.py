@@ -192,7 +192,8 @@ class Responses(Dialect):
     def renamer(self) -> Renamer:
         return _Renamer()
 
-    def object_ids(self, payload: bytes) -> list[str]:
+    def object_ids(self, payload: bytes, asked: Body) -> list[str]:
+        del asked
         return objects.made(parsed(payload))
 
     def error_event(self, error: Body, events: int) -> Chunk:

@@ -132,10 +132,10 @@ class Models:
                 if not isinstance(answer, Reply):
                     answer.close()
 
-    async def listed(self, deadline: float | None, trace: Trace) -> Reply:
+    async def listed(self, query: str, deadline: float | None, trace: Trace) -> Reply:
         """The upstream's own list of models. It counts as a model of its own. Raises UpstreamError, Overloaded."""
         async with self.admission.place(MODELS, trace.partition or "", deadline):
-            return await self.upstream.fetch(MODELS, None, deadline)
+            return await self.upstream.fetch(MODELS + query, None, deadline)
 
     async def pass_on(self, passage: Passage, partition: str, trace: Trace) -> AsyncGenerator[ByteStream]:
         """The answer to what passes unread, once; its place is given back when this generator is closed. Raises

@@ -302,7 +302,7 @@ def test_nothing_that_comes_raises(said):
         DIALECT.error_in_event(one, b"")
         for asked in (DIALECT.begins, DIALECT.speaks, DIALECT.tells, DIALECT.converts):
             assert asked(one) in (True, False)
-        DIALECT.object_ids(one)
+        DIALECT.object_ids(one, {})
         DIALECT.renamer()(one)
 
 
@@ -411,16 +411,19 @@ def test_only_the_responses_id_is_another_one_for_another_request(form):
 
 def test_the_objects_that_an_answer_makes_and_a_request_names():
     told = [json.dumps(one).encode() for one in events(response())]
-    found = [one for payload in told for one in DIALECT.object_ids(payload)]
+    found = [one for payload in told for one in DIALECT.object_ids(payload, {})]
     assert (found[:2], set(found)) == (["resp_1", "msg_1"], {"resp_1", "msg_1"})
     late = {"type": "response.output_item.done", "item": {"type": "shell_call", "id": "sh_1", "environment": {}}}
     late["item"]["environment"]["container_id"] = "cntr_2"
-    assert DIALECT.object_ids(as_bytes(late)) == ["sh_1", "cntr_2"]
-    assert DIALECT.object_ids(as_bytes({"type": "response.completed", "response": response()})) == ["resp_1", "msg_1"]
-    assert DIALECT.object_ids(as_bytes(response())) == ["resp_1", "msg_1"]
+    assert DIALECT.object_ids(as_bytes(late), {}) == ["sh_1", "cntr_2"]
+    assert DIALECT.object_ids(as_bytes({"type": "response.completed", "response": response()}), {}) == [
+        "resp_1",
+        "msg_1",
+    ]
+    assert DIALECT.object_ids(as_bytes(response()), {}) == ["resp_1", "msg_1"]
     run = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"}
     shell = {"type": "shell_call", "id": "sh_1", "environment": {"container_id": "cntr_2"}}
-    assert DIALECT.object_ids(as_bytes(response(run, shell))) == ["resp_1", "ci_1", "cntr_1", "sh_1", "cntr_2"]
+    assert DIALECT.object_ids(as_bytes(response(run, shell)), {}) == ["resp_1", "ci_1", "cntr_1", "sh_1", "cntr_2"]
     items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "Go on."}]
     tools = [{"type": "code_interpreter", "container": "cntr_1"}, {"type": "code_interpreter", "container": {}}]
     body = {"previous_response_id": "resp_1", "input": items, "tools": tools}
