@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from subsecond.aio.lazy import Lazy
+from subsecond.aws.secrets import STORES as SECRET_STORES
 from subsecond.aws.secrets import secret_at_start
 from subsecond.cache.cacheability import longest_life, ttl_rules
 from subsecond.cache.fields_left_out import left_out, read_changes
@@ -96,10 +97,15 @@ def check(settings: Settings) -> None:
     ttl_rules(settings.ttl_rules)
     read_changes(settings.key_ignores)
     dialects_of(settings)
-    if settings.catalogue.startswith(("file:", "{")):
+    elsewhere = tuple(f"{store}:" for store in SECRET_STORES)
+    if settings.catalogue and not settings.catalogue.startswith(elsewhere):
         from subsecond.routing.router import Router  # a gateway without a catalogue never loads it
 
         Router.of(settings)
+    if settings.prices and not settings.prices.startswith(elsewhere):
+        from subsecond.routing.prices import check_prices  # as above
+
+        check_prices(settings.prices)
 
 
 def key_policy(settings: Settings, router: Router | None) -> KeyPolicy:

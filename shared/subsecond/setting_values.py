@@ -63,8 +63,11 @@ BOUNDS = {
     **dict.fromkeys(("similarity", "quality", "hedge_share", "hedge_after", "max_error", "check_share"), (0.0, 1.0)),
     **dict.fromkeys(("upstream_connections", "model_calls", "tenant_calls", "batch_concurrency"), (1.0, inf)),
     **dict.fromkeys(("store_threads", "embedder_threads", "max_batch", "warm_environments"), (1.0, inf)),
-    "bedrock_max_tokens": (1.0, inf),
+    **dict.fromkeys(("bedrock_max_tokens", "max_body"), (1.0, inf)),
     **dict.fromkeys(("poll_gap", "longest_poll_gap", "lease_seconds"), (0.001, inf)),
+    # What may take no time at all fails each time, and a key that cannot be looked up is a request that is refused.
+    **dict.fromkeys(("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout"), (0.001, inf)),
+    **dict.fromkeys(("store_timeout", "lease_timeout", "loading_timeout"), (0.001, inf)),
 }
 # The settings that are `PATTERN=VALUE` with commas between: what their values must be. Path: a file that is there.
 BY_MODEL: dict[str, tuple[str, ...] | type[int | str | Path]] = {

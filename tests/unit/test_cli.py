@@ -309,3 +309,20 @@ def test_every_command_for_a_stack_takes_them(default_session, capsys, command):
     assert code == 1
     assert "nobody" in words
     assert "aws configure list-profiles" in words
+
+
+INTERRUPTED = """
+import sys
+class Interrupts:
+    def find_spec(self, name, path, target=None):
+        if name == "subsecond_local.demo.command":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+from subsecond_local.cli.main import main
+sys.exit(main(["--version"]))
+"""
+
+
+def test_ctrl_c_while_the_commands_are_being_loaded_shows_no_traceback():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

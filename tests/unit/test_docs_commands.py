@@ -21,7 +21,7 @@ from samtranslator.yaml_helper import yaml_parse
 from subsecond.api.app import create_app
 from subsecond.bootstrap import gateway
 from subsecond.config import Settings
-from subsecond_local.cli.main import command_line
+from subsecond_local.cli.commands import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -38,10 +38,10 @@ def test_no_time_is_negative_or_without_end(text):
 
 
 def test_a_size_is_whole_and_not_negative():
-    assert Settings.from_env({"SUBSECOND_MAX_BODY": "0"}).max_body == 0
+    assert Settings.from_env({"SUBSECOND_MEMORY_BYTES": "0"}).memory_bytes == 0
     for text in ("-1", "1.5"):
-        with pytest.raises(ValueError, match="SUBSECOND_MAX_BODY"):
-            Settings.from_env({"SUBSECOND_MAX_BODY": text})
+        with pytest.raises(ValueError, match="SUBSECOND_MEMORY_BYTES"):
+            Settings.from_env({"SUBSECOND_MEMORY_BYTES": text})
 
 
 @pytest.mark.parametrize(("slip", "meant"), [("TTLL", "TTL"), ("SEMATIC", "SEMANTIC"), ("MAXBODY", "MAX_BODY")])

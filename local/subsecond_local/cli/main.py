@@ -1,115 +1,21 @@
-"""The command line. The only place in this package that reads the environment."""
+"""The command `subsecond`. Loading its commands takes most of a second, in which Ctrl-C is no fault to be shown."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from subsecond import __version__
-from subsecond_local.cli import cache_command, keys_command, optimise_command, prewarm_command, route_command
-from subsecond_local.demo import command as demo_command
-from subsecond_local.errors import LocalError
-from subsecond_local.evaluate import command as eval_command
-from subsecond_local.extras import EXTRAS, missing
-from subsecond_local.replay import command as replay_command
-from subsecond_local.run import run_config
-from subsecond_local.run.ports import count, port_number
-from subsecond_local.run.stack import reach
-from subsecond_local.verify import command as verify_command
+# As a shell has it of what SIGINT ended.
+INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0, 1 for a failure, 2 for wrong arguments."""
-    options = command_line().parse_args(argv)
+    """The exit code: 0, 1 for a failure, 2 for wrong arguments, 130 after Ctrl-C."""
     try:
-        return _run(options)
-    except LocalError as error:
-        print(f"subsecond: {error}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        print(f"subsecond: {missing('This', package)}", file=sys.stderr)
-        return 1
+        from subsecond_local.cli import commands  # inside the `try`
+
+        return commands.run(argv)
     except KeyboardInterrupt:
-        return 130
-
-
-def _run(options: argparse.Namespace) -> int:
-    data: Path | None = options.data
-    reach(getattr(options, "region", None), getattr(options, "profile", None))
-    if options.command == "keys":
-        return keys_command.run(options, run_config.folder(os.environ, data), os.environ)
-    if options.command == "prewarm":
-        return prewarm_command.run(options, run_config.folder(os.environ, data))
-    if options.command == "cache":
-        return cache_command.run(options, run_config.folder(os.environ, data), os.environ)
-    others = {
-        "demo": demo_command,
-        "eval": eval_command,
-        "replay": replay_command,
-        "optimize": optimise_command,
-        "route": route_command,
-        "verify": verify_command,
-    }
-    if options.command in others:
-        return int(others[options.command].run(options, os.environ))
-    if options.command == "simulator":
-        return _simulate(options)
-    from subsecond_local.run import runner  # loaded only for this command
-
-    return runner.run(os.environ, data, dies_with_parent=options.die_with_parent)
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    from subsecond_local.simulator import server as simulator_server  # uvicorn
-
-    try:
-        simulator_server.serve(options.port, options.key, options.slots, options.seed)
-    except OSError as error:
-        raise LocalError(f"The simulator cannot listen on port {options.port}: {error.strerror}.") from error
-    return 0
-
-
-def command_line() -> argparse.ArgumentParser:
-    """What `main` takes; the tests hold the commands that the pages show against it."""
-    parser = argparse.ArgumentParser(
-        prog="subsecond", description="A low-latency gateway for OpenAI-compatible models."
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="where runs keep their state (SUBSECOND_DATA; default: .subsecond)"
-    )
-    parser.add_argument("--version", action="version", version=f"subsecond {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
-        "run",
-        help="serve on this machine: gateway, stores and a model",
-        description="Serve on 127.0.0.1 until Ctrl-C. The environment sets PORT (8000), UPSTREAM (simulator, model, "
-        "openai), STORES (aws, memory), MODE (lambda; app with STORES=memory), OPENAI_BASE_URL, OPENAI_API_KEY, "
-        "OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), SUBSECOND_CATALOGUE (the models: "
-        "file:PATH or JSON), SUBSECOND_LOCAL_DELAYS (the stores' time: dynamodb=4,s3=20,secrets=30, in ms) and every "
-        "other SUBSECOND_ setting.",
-    )
-    # For make, which may be killed without telling its children.
-    run.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
-    simulator = commands.add_parser("simulator", help="serve only the model simulator")
-    simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
-    simulator.add_argument("--key", default="", help="the API key that it requires (default: none)")
-    simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
-    simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
-    demo_command.add_to(commands)
-    keys_command.add_to(commands)
-    optimise_command.add_to(commands)
-    cache_command.add_to(commands)
-    prewarm_command.add_to(commands)
-    eval_command.add_to(commands)
-    replay_command.add_to(commands)
-    route_command.add_to(commands)
-    verify_command.add_to(commands)
-    return parser
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ MILLISECONDS = 1000.0
 # Pydantic's kinds of errors in our words; any other is told in its own, which quote no input.
 WORDS = {
     "missing": "it is missing",
+    "model_type": "an object is wanted",
     "extra_forbidden": "there is no such field{near}",
     "literal_error": "{input!r} is not one of {expected}",
     "greater_than": "it must be more than {gt:g}",
@@ -163,7 +164,8 @@ def _first(error: ValidationError, text: str) -> ValueError:
     """The first thing that is wrong, in our words."""
     found = error.errors(include_url=False)[0]
     if found["type"] == "json_invalid":
-        return ValueError(f"{VARIABLE} is no JSON: {found['msg']}")
+        where = "" if text.startswith("{") else ". A catalogue that lies in a file is named as file:PATH"
+        return ValueError(f"{VARIABLE} is no JSON: {found['msg']}{where}")
     entry, shape, path = _place(found["loc"], text)
     field = ".".join(str(part) for part in path if isinstance(part, str))
     context: dict[str, Any] = found.get("ctx", {})
@@ -296,7 +298,8 @@ def _new(name: str, names: Mapping[str, object], entry: str) -> None:
 
 
 def _wrong(entry: str, field: str, what: str) -> ValueError:
-    return ValueError(f"{VARIABLE}: {entry}, field {field!r}: {what}")
+    place = f"{entry}, field {field!r}" if field else entry
+    return ValueError(f"{VARIABLE}: {place}: {what}")
 
 
 def _near(name: str, names: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from subsecond.errors import Unavailable
-from subsecond.routing.catalogue import load
+from subsecond.routing.catalogue import VARIABLE, load
 
 # By a model's name: for a million tokens of the prompt, and of the completion.
 Prices: TypeAlias = Mapping[str, tuple[float, float]]
@@ -30,6 +30,14 @@ async def prices_of(catalogue: str) -> Prices:
         return await asyncio.to_thread(_read, catalogue)
     except (ValueError, Unavailable):
         return {}
+
+
+def check_prices(catalogue: str) -> None:
+    """At the start, where statistics would only lack their money. ValueError says what is wrong with the setting."""
+    try:
+        _read(catalogue)
+    except ValueError as error:
+        raise ValueError(str(error).replace(VARIABLE, "SUBSECOND_PRICES", 1)) from None
 
 
 @lru_cache(maxsize=4)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from subsecond.bootstrap import check
 from subsecond.config import Settings
 from subsecond.errors import NotFound
 from subsecond.routing import parsing
@@ -66,6 +67,26 @@ def test_a_missing_field_and_a_second_model_of_the_name_are_named():
 def test_what_is_no_catalogue_is_refused(text):
     with pytest.raises(ValueError, match="SUBSECOND_CATALOGUE"):
         parsing.read(text)
+
+
+@pytest.mark.parametrize("setting", ["catalogue", "prices"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", ": the catalogue: an object is wanted"),
+        ("models.json", "is no JSON: .* A catalogue that lies in a file is named as file:PATH"),
+        ("file:/nowhere.json", ": file:/nowhere.json cannot be read"),
+        (' {"models": [1]}', ": model 1: an object is wanted"),
+    ],
+)
+def test_what_is_no_catalogue_is_told_before_anything_starts(setting, text, said):
+    with pytest.raises(ValueError, match=f"^SUBSECOND_{setting.upper()} ?{said}"):
+        check(Settings(**{setting: text}))
+
+
+@pytest.mark.parametrize("setting", ["catalogue", "prices"])
+def test_a_catalogue_that_lies_in_a_service_is_not_read_by_the_check(setting):
+    check(Settings(**{setting: "ssm:/there"}))
 
 
 def test_an_alias_that_can_choose_nothing_is_refused(catalogue):
