@@ -27,7 +27,7 @@ from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.run.ports import HOST, free_ports
 from subsecond_local.run.stores import stores_from_env
 from tests.support.emulator import running
-from tests.support.processes import listens
+from tests.support.processes import listens, running_stack
 from tests.support.simulator import SimulatorProcess
 
 HERE = Path(__file__).parent
@@ -201,6 +201,16 @@ def functions_process(simulator_process, tables, tmp_path_factory):
     assert [line for line in told if line.get("message") not in ("request", "prewarmed")] == []
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """`subsecond run` as it stands after `make install`: the functions, the tables and the simulator."""
+    data = tmp_path_factory.mktemp("run")
+    command = (sys.executable, "-m", "subsecond_local.cli.main", "run")
+    with running_stack(data, command, {"SUBSECOND_DATA": str(data), "MODE": "lambda"}) as stack:
+        (log,) = (data / "logs").glob("gateway-*.log")
+        yield Target(f"http://{HOST}:{stack.port}/v1", stack.key, caches=True, log=log)
+
+
 def _lines(log):
     """What was printed so far. Metrics are printed apart from their line's end, so two may share a line."""
     whole = log.read_text().rpartition("\n")[0]
@@ -234,6 +244,21 @@ def stored(target):
         while target.log and not any(wanted <= line.items() for line in _lines(target.log)[known:]):
             assert time.monotonic() < deadline
             time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def sources(target):
+    """`sources(n)`: where the answers to the test's first n requests came from, as functions log it."""
+    known = len(_lines(target.log)) if target.log else 0
+
+    def wait(count):
+        deadline = time.monotonic() + 20
+        while len(found := [one["source"] for one in _lines(target.log)[known:] if "source" in one]) < count:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.005)
+        return found
 
     return wait
 

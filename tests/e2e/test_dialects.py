@@ -1,5 +1,5 @@
-"""The clients that speak Responses or Messages do what their users write: against the model server itself, and through
-Subsecond."""
+"""The clients that speak Responses or Messages do what their users write: against the model server itself, through
+Subsecond, and before what `make run` starts."""
 
 from __future__ import annotations
 
@@ -82,12 +82,16 @@ def do(kind, programs, target):
     return done
 
 
+everywhere = pytest.mark.parametrize("target", ["direct", "subsecond", "run"], indirect=True)
+
+
 @pytest.fixture
 def asked(request):
     """A prompt that no other test sends, which names the function twice, and a model."""
     return {"model": MODEL, "prompt": f"{request.node.name}: the weather in Rome, and the weather in Oslo?"}
 
 
+@everywhere
 def test_it_gets_a_text_in_pieces_and_the_same_at_once_and_again(do, asked):
     streamed, whole, replayed = (do(action, **asked) for action in ("stream", "text", "stream"))
     assert len(whole["text"].split()) == 24
@@ -98,6 +102,7 @@ def test_it_gets_a_text_in_pieces_and_the_same_at_once_and_again(do, asked):
         assert seen["usage"] == whole["usage"]
 
 
+@everywhere
 def test_it_makes_two_calls_at_once_and_gets_words_for_their_results(do, asked):
     seen = do("tools", **asked)
     one, other = seen["calls"]
@@ -106,6 +111,7 @@ def test_it_makes_two_calls_at_once_and_gets_words_for_their_results(do, asked):
     assert len(seen["text"].split()) == 24
 
 
+@everywhere
 def test_it_gets_what_its_schema_says(do, asked):
     value = do("structured", **asked)["value"]
     assert isinstance(value.pop("name"), str)
@@ -114,11 +120,13 @@ def test_it_gets_what_its_schema_says(do, asked):
     assert value == {}
 
 
+@everywhere
 def test_it_sends_an_image(do, asked):
     assert len(do("image", **asked)["text"].split()) == 24
     assert do("image", **asked)["text"] != do("text", **asked)["text"]
 
 
+@everywhere
 @pytest.mark.parametrize(
     ("status", "words"),
     [(401, {"key": "sk-wrong"}), (404, {"model": "gpt-none"}), (429, {"model": "sim-t0-i0-n8-fstatus429-fafter0"})],
@@ -134,10 +142,16 @@ def test_an_error_in_mid_stream_is_an_error_to_it(do, asked):
     assert "an error in mid-stream" in seen["error"]["message"]
 
 
-def test_the_same_request_again_has_the_same_answer(do, simulator, target, asked):
-    first, again = do("text", **asked), do("text", **asked)
+@everywhere
+def test_the_same_request_again_has_the_same_answer(do, simulator, target, asked, stored, sources):
+    first = do("text", **asked)
+    stored(MODEL)
+    again = do("text", **asked)
     assert (first["text"], first["usage"]) == (again["text"], again["usage"])
-    assert simulator.stats()["completed"] == (1 if target.caches else 2)
+    if target.log:
+        assert sources(2) == ["upstream", "exact"]
+    else:
+        assert simulator.stats()["completed"] == (1 if target.caches else 2)
     if "cache" in again:
         assert (again["cache"] or "").endswith("detail=exact") == target.caches
 
