@@ -42,16 +42,19 @@ class RequestContext:
         self.trace = Trace()
         self.gateway = gateway
         self.headers: Mapping[str, str] = request.headers
-        self.query: Mapping[str, str] = request.query_params
         # Of the model in the path, where there is one.
         self.name: str = request.path_params.get("name", "")
-        query = request.url.query
+        query = request.scope["query_string"].decode("latin-1")
         self.query_string = f"?{query}" if query else ""
         # The body's bytes, once it was read.
         self.raw = b""
         self._request = request
         self._left = False
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self._request.query_params
 
     async def authenticate(self) -> Tenant:
         return await self.gateway.authenticate(self._token(), self.trace)

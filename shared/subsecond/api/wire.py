@@ -50,7 +50,7 @@ def parse(raw: bytes) -> dict[str, Any]:
         raise Compressed("gzip")
     try:
         # Not `json.loads(raw)`: for bytes it guesses the encoding and lets surrogates pass.
-        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        body = _decoder.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8") from None
     except RecursionError:
@@ -72,6 +72,9 @@ def _finite(text: str) -> float:
     if not isfinite(number := float(text)):
         raise ValueError(f"{text[:20]} is too large a number")
     return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
 def _check_depth(body: dict[str, Any]) -> None:

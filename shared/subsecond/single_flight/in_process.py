@@ -94,12 +94,6 @@ class Flight:
         """Whether nobody else watches."""
         return self._watchers == {watcher}
 
-    async def end(self) -> None:
-        """Until the source has ended. Raises its error."""
-        await asyncio.wait((self._task,))
-        if error := self.error:
-            raise error
-
     async def _fly(self, source: AsyncGenerator[Event]) -> None:
         async with aclosing(source) as events:
             async for event in events:
@@ -159,7 +153,11 @@ class Watcher:
                 raise flight.broken()
             await self._wait()
         if self._stay or flight.is_last(self):
-            await flight.end()
+            # Its end wakes us too. `asyncio.wait` for its task took 2 % of a whole miss's time.
+            while not flight.ended:
+                await self._woken()
+            if error := flight.error:
+                raise error
         return None
 
     async def leave(self) -> None:
@@ -174,10 +172,13 @@ class Watcher:
 
     async def _wait(self) -> None:
         if not self._late:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self._woken()
         if self._late:
             raise DeadlineExceeded("The time limit of this request is used up.")
+
+    async def _woken(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
     def _expire(self) -> None:
         self._late = True

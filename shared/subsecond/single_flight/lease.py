@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import uuid
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -108,7 +107,7 @@ class LeaseClaim:
         self._place = place
         self._trace = trace
         # The process is named for whoever looks at the table.
-        self._owner = f"{os.getpid()}-{uuid.uuid4().hex}"
+        self._owner = f"{os.getpid()}-{os.urandom(16).hex()}"
         self._ours = False
         self._asking: asyncio.Task[Acquired | None] | None = None
         # The timer of the next renewal, or the renewal.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from os import urandom
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ class Attempt:
 class Trace:
     """Filled in by the pipeline as it goes. Times are seconds on the performance counter, steps in their order."""
 
-    request_id: str = field(default_factory=lambda: "req_" + uuid.uuid4().hex)
+    request_id: str = field(default_factory=lambda: "req_" + urandom(16).hex())
     started: float = field(default_factory=perf_counter)
     partition: str | None = None
     # The API key's name, never the key.

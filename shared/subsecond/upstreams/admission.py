@@ -11,9 +11,10 @@ import asyncio
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from types import TracebackType
 from weakref import WeakValueDictionary
 
 from subsecond.config import Settings
@@ -68,20 +69,16 @@ class Admission:
     def running(self) -> int:
         return self._models.total()
 
-    @asynccontextmanager
-    async def place(
+    def place(
         self, model: str, tenant: str, deadline: float | None = None, batch: str = ""
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """A place among the running calls while the context lasts. Raises Overloaded (429) when there is none in time,
         DeadlineExceeded when `deadline` (monotonic seconds) comes first. batch: names what the call is part of."""
-        async with self._turn(batch, deadline), self._among_all(model, tenant, deadline):
-            yield
+        place = _Place(self, model, tenant, deadline)
+        return self._in_turn(place, batch, deadline) if batch else place
 
     @asynccontextmanager
-    async def _turn(self, batch: str, deadline: float | None) -> AsyncGenerator[None]:
-        if not batch:
-            yield
-            return
+    async def _in_turn(self, place: _Place, batch: str, deadline: float | None) -> AsyncGenerator[None]:
         turns = self._batches.setdefault(batch, asyncio.Semaphore(self._limits.batch))
         try:
             async with asyncio.timeout(None if deadline is None else deadline - self._ticks()):
@@ -89,22 +86,23 @@ class Admission:
         except TimeoutError:
             raise DeadlineExceeded("The time is used up: the batch's other prompts were before this one.") from None
         try:
-            yield
+            async with place:
+                yield
         finally:
             turns.release()
 
-    @asynccontextmanager
-    async def _among_all(self, model: str, tenant: str, deadline: float | None) -> AsyncGenerator[None]:
+    async def enter(self, model: str, tenant: str, deadline: float | None) -> float:
+        """For `_Place`. Since when the call runs."""
         if self._has_room(model, tenant):
             self._take(model, tenant)
         else:
             await self._wait(model, tenant, deadline)
-        begun = self._ticks()
-        try:
-            yield
-        finally:
-            self._average += SHARE * (self._ticks() - begun - self._average)
-            self._leave(model, tenant)
+        return self._ticks()
+
+    def leave(self, model: str, tenant: str, begun: float) -> None:
+        """For `_Place`."""
+        self._average += SHARE * (self._ticks() - begun - self._average)
+        self._leave(model, tenant)
 
     def _has_room(self, model: str, tenant: str) -> bool:
         return self._models[model] < self._limits.model and self._tenants[tenant] < self._limits.tenant
@@ -177,3 +175,23 @@ class Admission:
     def _overloaded(self) -> Overloaded:
         rounds = (self.waiting + 1) / max(1, min(self._limits.model, self._limits.tenant))
         return Overloaded(max(1, math.ceil(self._average * rounds)))
+
+
+class _Place(AbstractAsyncContextManager[None]):
+    """One call's place. A class: three generators, nested, took 4 % of a whole miss's time."""
+
+    __slots__ = ("_admission", "_begun", "_deadline", "_model", "_tenant")
+
+    def __init__(self, admission: Admission, model: str, tenant: str, deadline: float | None) -> None:
+        self._admission = admission
+        self._model = model
+        self._tenant = tenant
+        self._deadline = deadline
+
+    async def __aenter__(self) -> None:
+        self._begun = await self._admission.enter(self._model, self._tenant, self._deadline)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._admission.leave(self._model, self._tenant, self._begun)

@@ -53,7 +53,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        stay_alive(transport.get_extra_info("socket"))
+        connection = transport.get_extra_info("socket")
+        stay_alive(connection)
+        self._poll = select.poll()
+        self._poll.register(connection.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         answer = self.answer
@@ -166,9 +169,7 @@ class Connection(asyncio.Protocol):
         """Whether a kept connection is still good. An end that the loop has not read yet shows as readable."""
         if self._transport.is_closing() or time() - self._since > KEEP:
             return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def abort(self) -> None:
         self._transport.abort()
