@@ -15,8 +15,8 @@ from subsecond_local.evaluate import command as eval_command
 from subsecond_local.extras import EXTRAS, missing
 from subsecond_local.replay import command as replay_command
 from subsecond_local.run import run_config
-from subsecond_local.run.ports import count, port_number
 from subsecond_local.run.stack import reach
+from subsecond_local.simulator import command as simulator_command
 from subsecond_local.verify import command as verify_command
 
 
@@ -56,20 +56,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.command in others:
         return int(others[options.command].run(options, os.environ))
     if options.command == "simulator":
-        return _simulate(options)
+        return simulator_command.run(options)
     from subsecond_local.run import runner  # loaded only for this command
 
     return runner.run(os.environ, data, dies_with_parent=options.die_with_parent)
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    from subsecond_local.simulator import server as simulator_server  # uvicorn
-
-    try:
-        simulator_server.serve(options.port, options.key, options.slots, options.seed)
-    except OSError as error:
-        raise LocalError(f"The simulator cannot listen on port {options.port}: {error.strerror}.") from error
-    return 0
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -82,6 +72,24 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"subsecond {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands)
+    for command in (
+        simulator_command,
+        demo_command,
+        keys_command,
+        optimise_command,
+        cache_command,
+        prewarm_command,
+        eval_command,
+        replay_command,
+        route_command,
+        verify_command,
+    ):
+        command.add_to(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     serve = commands.add_parser(
         "run",
         help="serve on this machine: gateway, stores and a model",
@@ -93,18 +101,3 @@ def command_line() -> argparse.ArgumentParser:
     )
     # For make, which may be killed without telling its children.
     serve.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)
-    simulator = commands.add_parser("simulator", help="serve only the model simulator")
-    simulator.add_argument("--port", type=port_number, default=0, help="0 (default): a free one")
-    simulator.add_argument("--key", default="", help="the API key that it requires (default: none)")
-    simulator.add_argument("--slots", type=count, default=0, help="answers made at a time; 0 (default): no limit")
-    simulator.add_argument("--seed", type=int, default=0, help="of what is random in it (default: %(default)s)")
-    demo_command.add_to(commands)
-    keys_command.add_to(commands)
-    optimise_command.add_to(commands)
-    cache_command.add_to(commands)
-    prewarm_command.add_to(commands)
-    eval_command.add_to(commands)
-    replay_command.add_to(commands)
-    route_command.add_to(commands)
-    verify_command.add_to(commands)
-    return parser

@@ -58,8 +58,7 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
     figures = found["score"]
     good = figures.low is not None and figures.low > CHANCE
     report = {**figures.report(), "fitted_rows": len(rest), "accepted": good}
-    if not options.no_picture and (options.picture or not options.json):
-        picture = options.picture or options.log.with_suffix(".svg")
+    if picture := _picture(options):
         routing.drawn(picture, f"Routing fitted to {options.log.name}", f"{len(held):,} prompts held out", found)
         report["picture"] = str(picture)
     if good:
@@ -67,12 +66,18 @@ def run(options: argparse.Namespace, environ: MutableMapping[str, str]) -> int:
         said = {"made_by": "subsecond route fit", "fitted_on": len(rest)}
         _write(options.out, json.dumps(routing_fit.provenance(file, said), separators=(",", ":")) + "\n")
         report["written"] = str(options.out)
-    print(
-        json.dumps(report)
-        if options.json
-        else _said(options, report, routing.said(_head(options, report), report, found))
-    )
+    table = routing.said(_head(options, report), report, found)
+    print(json.dumps(report) if options.json else _said(options, report, table))
     return 0 if good else 1
+
+
+def _picture(options: argparse.Namespace) -> Path | None:
+    """Where to draw: beside the log unless told otherwise; with `--json` only where it is named."""
+    named: Path | None = options.picture
+    log: Path = options.log
+    if options.no_picture or (options.json and not named):
+        return None
+    return named or log.with_suffix(".svg")
 
 
 def _head(options: argparse.Namespace, report: dict[str, object]) -> str:

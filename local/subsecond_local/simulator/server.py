@@ -27,7 +27,7 @@ import uvicorn
 
 from subsecond.errors import UpstreamError, UpstreamUnreachable
 from subsecond_local.run.browser_guard import Guard
-from subsecond_local.run.ports import count, port_number
+from subsecond_local.simulator.command import add_options
 from subsecond_local.simulator.dialects import DIALECTS
 from subsecond_local.simulator.engine import Simulation
 from subsecond_local.simulator.names import FOREVER, profile, refusal
@@ -295,10 +295,7 @@ def serve_app(make: Callable[[Callable[[], int]], App], port: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="An OpenAI-compatible server without a model.")
-    parser.add_argument("--port", type=port_number, default=0, help="0: a free one")
-    parser.add_argument("--key", default="", help="the API key that it wants; none without")
-    parser.add_argument("--slots", type=count, default=0, help="answers made at a time; 0: no limit")
-    parser.add_argument("--seed", type=int, default=0)
+    add_options(parser)
     options = parser.parse_args()
     try:
         serve(options.port, options.key, options.slots, options.seed)

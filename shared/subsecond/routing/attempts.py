@@ -234,10 +234,7 @@ class Attempts:
         try:
             opened = await self._begun(candidate, attempt, watches, limit)
         except SubsecondError as error:
-            # What the client got wrong is no failure of the model.
-            refused = "" if worth_another(error) else "refused: "
-            attempt.outcome = f"{refused}{error.status} {type(error).__name__}"
-            attempt.total = None if refused else self.terms.ticks() - begun
+            _failed(attempt, error, self.terms.ticks() - begun)
             for timer in watches:
                 _tell(timer, error)
             raise
@@ -343,6 +340,13 @@ def _are_equivalent(one: Candidate, other: Candidate) -> bool:
 
 def _awaited(call: Call) -> str:
     return "first token" if call.form == "stream" else "reply"
+
+
+def _failed(attempt: Attempt, error: SubsecondError, seconds: float) -> None:
+    """What the client got wrong is no failure of the model: it has no time then."""
+    refused = not worth_another(error)
+    attempt.outcome = f"{'refused: ' if refused else ''}{error.status} {type(error).__name__}"
+    attempt.total = None if refused else seconds
 
 
 def _judge(opened: OpenAnswer, dialect: Dialect) -> None:

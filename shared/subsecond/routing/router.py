@@ -143,11 +143,10 @@ class Router:
         catalogue = self.known(call)
         found = catalogue.find(call.model)
         alias = found if isinstance(found, Alias) else None
-        overrides = overrides or RoutingOverrides()
-        texts = user_texts(call)
         conversation = conversation_of(call, tenant)
         # Of one key, as two users of a namespace often begin alike.
         key = f"{tenant.key}|{conversation}|{call.model}"
+        overrides = overrides or RoutingOverrides()
         features = RequestFeatures(
             asked=call.model,
             conversation=conversation,
@@ -155,16 +154,14 @@ class Router:
             output=output_of(call),
             needs=needs_of(call),
             time_left=None if call.deadline is None else call.deadline - (monotonic() if now is None else now),
-            difficulty=self._difficulty(texts) if self._wants_score(found) else None,
+            difficulty=self._difficulty(user_texts(call)) if self._wants_score(found) else None,
             floor=_floor(overrides.floor),
             quality=overrides.quality,
             prefer=overrides.prefer,
             previous=self._previous_model.get(key, "") if _goes_on(call) else "",
         )
-        models = alias.models if alias else ()
-        choice = select(
-            features, catalogue, {one.name: predict(one.name) for one in models} if predict else {}, self._policy
-        )
+        expected = {one.name: predict(one.name) for one in alias.models} if alias and predict else {}
+        choice = select(features, catalogue, expected, self._policy)
         if alias:
             self._keep(key, choice.model.name)
         return Route(choice, alias, key)
