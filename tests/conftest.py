@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import hypothesis
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -21,10 +20,6 @@ from tests.support.clock import Clock
 from tests.support.processes import Stack, running_stack
 
 KEY = "sk-test"
-# No example has a time limit by the clock: 200 ms, the default, are over at once on a machine that does other work.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
-
 # By default an example that takes longer than 200 ms on the clock fails its test, also where the machine was busy.
 hypothesis_settings.register_profile("unhurried", deadline=None)
 hypothesis_settings.load_profile("unhurried")

@@ -51,7 +51,7 @@ class RawServer:
 
     async def gone(self):
         """Until every client has closed."""
-        await asyncio.wait_for(asyncio.gather(*self.left), 5)
+        await asyncio.wait_for(asyncio.gather(*self.left), 100)
 
     async def serve(self, reader, writer):
         left = asyncio.get_running_loop().create_future()

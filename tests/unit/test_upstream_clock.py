@@ -13,6 +13,13 @@ from tests.support.virtual_time import now, run
 LIMITS = {"first_token_timeout": 20.0, "idle_timeout": 10.0, "total_timeout": 60.0}
 
 
+def test_the_limits_are_those_of_openais_own_client():
+    import openai
+
+    settings = Settings()
+    assert settings.first_token_timeout == settings.idle_timeout == openai.DEFAULT_TIMEOUT.read == 600
+
+
 def virtually(story):
     run(story(), leaves_tasks=True)
 

@@ -13,17 +13,12 @@ from subsecond.upstreams.openai import build
 from tests.support.asking import call, collect, collect_until, refused, whole
 from tests.support.raw_server import END, HANG, HEAD, answer, event, part, reply
 
+# No second here is a real one: see conftest.py.
+pytestmark = pytest.mark.asyncio(loop_factories=["virtual"])
 ADAPTERS = ["openai", "openai_package"]
 HALF = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
 PING = part(b": ping\n\n")
 DONE = part(b"data: [DONE]\n\n")
-
-
-def test_the_limits_are_those_of_openais_own_client():
-    import openai
-
-    settings = Settings()
-    assert settings.first_token_timeout == settings.idle_timeout == openai.DEFAULT_TIMEOUT.read == 600
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -46,7 +41,7 @@ async def test_what_is_fetched_has_the_same_limits(serving):
             await upstream.fetch("/embeddings", {"model": "m"}, None)
     upstream, _ = await serving([HANG])
     with pytest.raises(DeadlineExceeded):
-        await upstream.fetch("/models", None, monotonic() + 0.05)
+        await upstream.fetch("/models", None, monotonic() + 30)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -98,31 +93,31 @@ async def test_the_readers_own_time_counts_neither_as_silence_nor_in_the_total(s
     "steps", [[HANG], [HEAD, HANG], [HEAD + event(b"{}"), HANG], [HEAD + PING, HANG], [HALF, HANG]]
 )
 async def test_the_requests_deadline_ends_a_call_wherever_it_is(serving, steps, adapter):
-    limits = {"first_token_timeout": 9.0, "idle_timeout": 9.0}  # whoever knows no deadline fails, and does not hang
+    limits = {"first_token_timeout": 90.0, "idle_timeout": 90.0}  # whoever knows no deadline fails, and does not hang
     upstream, server = await serving(answer(b"{}"), steps, upstream_retries=2, adapter=adapter, **limits)
     await collect(upstream)  # the package takes half a second to load
-    _, error = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.3))
+    _, error = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 30))
     assert (error.status, error.code) == (504, "deadline_exceeded")
     assert len(server.requests) == 2
 
 
 async def test_a_whole_calls_deadline_ends_it(serving):
     upstream, _ = await serving([HALF, HANG])
-    await refused(DeadlineExceeded, upstream, whole(deadline=monotonic() + 0.1))
+    await refused(DeadlineExceeded, upstream, whole(deadline=monotonic() + 30))
 
 
 async def test_what_comes_after_the_deadline_is_not_waited_for(serving):
     """The setting for silence is much longer: without the deadline the second event would be read."""
-    upstream, _ = await serving([HEAD + event(b"a"), 1.0, event(b"b"), HANG])
-    payloads, _ = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.5))
+    upstream, _ = await serving([HEAD + event(b"a"), 60, event(b"b"), HANG])
+    payloads, _ = await collect_until(DeadlineExceeded, upstream, call(deadline=monotonic() + 30))
     assert payloads == [b"a"]
 
 
 async def test_the_deadline_counts_the_readers_time(serving):
     upstream, _ = await serving([HEAD + event(b"a"), 0.01, event(b"b"), HANG])
-    stream = await upstream.ask(call(deadline=monotonic() + 0.2))
+    stream = await upstream.ask(call(deadline=monotonic() + 30))
     await stream.next()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(60)
     with pytest.raises(DeadlineExceeded):
         await stream.next()
 
@@ -138,14 +133,14 @@ async def test_a_deadline_that_has_passed_costs_no_request(serving):
 async def test_the_deadline_ends_the_wait_for_a_place(serving):
     upstream, server = await serving([HEAD + event(b"{}"), HANG], upstream_connections=1)
     stream = await upstream.ask(call())
-    await refused(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.1))
+    await refused(DeadlineExceeded, upstream, call(deadline=monotonic() + 30))
     stream.close()
     assert len(server.requests) == 1
 
 
 async def test_retries_end_where_their_pause_no_longer_fits(serving):
     upstream, server = await serving(reply(503, {}, b"retry-after: 2"), upstream_retries=2)
-    error = await refused(UpstreamError, upstream, call(deadline=monotonic() + 1))
+    error = await refused(UpstreamError, upstream, call(deadline=monotonic() + 1.9))
     assert (error.status, error.retry_after) == (503, "2")
     assert len(server.requests) == 1
 
@@ -161,10 +156,10 @@ async def test_a_connection_that_is_not_accepted_in_time_is_a_timeout():
             filler.connect_ex(("127.0.0.1", port))
             fillers.append(filler)
         url = f"http://127.0.0.1:{port}/v1"
-        upstream = build(Settings(upstream_url=url, connect_timeout=0.1, upstream_retries=1))
+        upstream = build(Settings(upstream_url=url, connect_timeout=60, upstream_retries=1))
         error = await refused(UpstreamTimeout, upstream)
-        assert "no connection within 0.1 s" in error.message
-        await refused(DeadlineExceeded, upstream, call(deadline=monotonic() + 0.05))
+        assert "no connection within 60 s" in error.message
+        await refused(DeadlineExceeded, upstream, call(deadline=monotonic() + 30))
         await upstream.aclose()
         for filler in fillers:
             filler.close()
