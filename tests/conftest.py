@@ -38,12 +38,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings() -> Settings:
-    """Everything in memory, the simulator in the process; a busy machine may take its time to look for similar ones."""
+    """Everything in memory, the simulator in the process. A busy machine is no reason for a miss: where a part that is
+    slow is the test's subject, it names its own limit."""
     return Settings(
         upstream="subsecond_local.simulator.adapter",
         api_key=KEY,
         default_model="sim-t0-i0-n8",
-        semantic_timeout=2.0,
+        semantic_timeout=20.0,
+        store_timeout=20.0,
+        lease_timeout=20.0,
     )
 
 

@@ -73,7 +73,7 @@ def gateway(settings: Settings | None = None) -> Gateway:
     settings = settings or from_environment()
     ttl_rules(settings.ttl_rules)
     parts = {port: adapter(port, settings) for port in PARTS}
-    rules = Rules(adapter("invalidations", settings), longest_life(settings))
+    rules = Rules(adapter("invalidations", settings), longest_life(settings), box=settings.store_timeout)
     models = _models(settings)
     keying = key_policy(settings, models.routed.router if models.routed else None)
     checks = _checks(settings)

@@ -11,7 +11,6 @@ import json
 import os
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.run.ports import HOST, free_ports
 from subsecond_local.run.stores import stores_from_env
 from tests.support.emulator import running
-from tests.support.processes import listens, running_stack
+from tests.support.processes import UNHURRIED, listens, running_stack
 from tests.support.simulator import SimulatorProcess
 
 HERE = Path(__file__).parent
@@ -131,11 +130,13 @@ def simulator(simulator_process):
 
 @pytest.fixture
 def ended(simulator):
-    """`ended()`: the model server's statistics, once it works on nothing any more; a hang-up is seen a moment later."""
+    """`ended(2)`: the model server's statistics, once it was called twice and works on nothing any more. A call and a
+    hang-up are seen a moment later."""
 
-    def stats():
-        deadline = time.monotonic() + 20
-        while (found := simulator.stats())["running"] and time.monotonic() < deadline:
+    def stats(calls):
+        deadline = time.monotonic() + PATIENCE
+        while (found := simulator.stats())["running"] or found["calls"] < calls:
+            assert time.monotonic() < deadline, found
             time.sleep(0.01)
         return found
 
@@ -144,15 +145,15 @@ def ended(simulator):
 
 @pytest.fixture(scope="session")
 def gateway_url(simulator_process):
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    (port,) = free_ports(1)
     options = f"--host 127.0.0.1 --port {port} --http httptools --loop uvloop --no-access-log --log-level warning"
-    options += " --timeout-graceful-shutdown 5"
+    options += " --timeout-graceful-shutdown 30"
     settings = {
         "SUBSECOND_UPSTREAM_URL": simulator_process.base_url,
         "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
         "SUBSECOND_UPSTREAM_KIND": "simulator",
         "SUBSECOND_API_KEY": GATEWAY_KEY,
+        **UNHURRIED,
         "SUBSECOND_DEFAULT_MODEL": DEFAULT_MODEL,
     }
     command = (sys.executable, "-m", "uvicorn", "--factory", "subsecond.api.app:create_app", *options.split())
@@ -188,7 +189,7 @@ def functions_process(simulator_process, tables, tmp_path_factory):
     }
     command = (sys.executable, "-m", "subsecond_local.run.lambda_gateway", f"--port={port}")
     found = Target(f"http://{HOST}:{port}/v1", key, caches=True, log=tmp_path_factory.mktemp("functions") / "log")
-    variables = environment(**reached, **IN_TABLES, **settings)
+    variables = environment(**reached, **IN_TABLES, **UNHURRIED, **settings)
     with (
         found.log.open("wb") as log,
         child(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT) as process,

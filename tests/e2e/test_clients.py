@@ -202,7 +202,7 @@ def test_an_error_in_mid_stream_is_an_error_to_it(client, target, asked):
 def test_a_stream_flows_while_the_model_still_works_and_a_hang_up_ends_its_work(client, ended, target, asked):
     seen = client.do(target, "leave", **asked | {"model": ENDLESS})
     assert any(seen["pieces"])
-    stats = ended()
+    stats = ended(1)
     assert (stats["calls"], stats["aborted"], stats["running"]) == (1, 1, 0)
 
 

@@ -13,18 +13,22 @@ MODEL = "sim-t20-i0-n4"
 
 
 class Counted:
-    """An upstream that counts its calls, and how many run at once."""
+    """An upstream that counts its calls, and how many run at once. None ends before `wanted` have run at once."""
 
     def __init__(self, inner):
         self.inner = inner
-        self.calls = self.running = self.most = 0
+        self.calls = self.running = self.most = self.wanted = 0
+        self.met = asyncio.Event()
 
     async def ask(self, call):
         """A batch's calls are asked whole: one ends with its reply."""
         self.calls += 1
         self.running += 1
         self.most = max(self.most, self.running)
+        if self.running >= self.wanted:
+            self.met.set()
         try:
+            await self.met.wait()
             return await self.inner.ask(call)
         finally:
             self.running -= 1
@@ -54,6 +58,7 @@ async def test_duplicates_are_asked_for_once_and_all_are_answered_in_order(count
 
 async def test_the_misses_go_side_by_side_with_a_bound(counted):
     client, upstream = counted
+    upstream.wanted = 3
     seen = await client.post("/v1/completions/batch", {"model": MODEL, "prompts": [f"p{n}" for n in range(10)]})
     assert [result["cached"] for result in seen.json["results"]] == [False] * 10
     assert (upstream.calls, upstream.most) == (10, 3)

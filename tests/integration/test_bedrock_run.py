@@ -12,6 +12,7 @@ import pytest
 from subsecond_local.errors import LocalError
 from subsecond_local.run.bedrock_access import bedrock_access
 from tests.support.bedrock import NEW_CLAUDE
+from tests.support.processes import UNHURRIED
 from tests.support.simulator import BedrockProcess
 
 READY = re.compile(r"Subsecond is ready: (\S+)  key: (\S+)  \(upstream: bedrock, .*\)\n")
@@ -45,7 +46,7 @@ def running(data, bedrock, **environ):
         "AWS_DEFAULT_REGION": "us-west-2",
     }
     command = (sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run")
-    environ = {"PATH": "/usr/bin:/bin", "PORT": "0", "UPSTREAM": "bedrock", **access, **environ}
+    environ = {"PATH": "/usr/bin:/bin", "PORT": "0", "UPSTREAM": "bedrock", **access, **UNHURRIED, **environ}
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             line = child.stdout.readline()

@@ -58,7 +58,7 @@ async def answer(made, call, tenant=TENANT):
 def test_a_part_that_fails_costs_no_request_its_answer(settings, fault, port, kind):
     text, form, source = KINDS[kind]
     # The product's own time boxes, not those of tests that a busy machine may run.
-    boxes = {name: getattr(Settings(), name) for name in ("semantic_timeout", "store_timeout")}
+    boxes = {name: getattr(Settings(), name) for name in ("semantic_timeout", "store_timeout", "lease_timeout")}
     settings = replace(settings, semantic="guarded", **boxes)
     expected = asyncio.run(_text(settings, call(text, form)))
     with faulty(settings, port, fault) as (broken, part):

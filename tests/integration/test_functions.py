@@ -22,6 +22,7 @@ from subsecond.config import Settings
 from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.lambda_gateway import PREWARM, functions
 from subsecond_local.run.ports import free_ports
+from tests.support.processes import UNHURRIED
 
 # One loop for the module, so that the tests that need nothing of their own share one environment.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,6 +37,7 @@ VARIABLES = {
     "SUBSECOND_UPSTREAM_KEY": UPSTREAM_KEY,
     "SUBSECOND_DEFAULT_MODEL": "sim-t0-i0-n8",
     "SUBSECOND_UPSTREAM_RETRIES": "0",
+    **UNHURRIED,
 }
 CHAT = "/v1/chat/completions"
 # Seconds until a part that says nothing counts as stuck.

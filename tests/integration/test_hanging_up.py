@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from subsecond.bootstrap import gateway
 from subsecond.ports import Reply
+from tests.support.http import PATIENCE
 
 
 class WatchedStream:
@@ -38,8 +39,10 @@ class Watched:
     def __init__(self, upstream):
         self._upstream = upstream
         self.ended = asyncio.Queue()
+        self.asked = asyncio.Event()
 
     async def ask(self, call):
+        self.asked.set()
         try:
             found = await self._upstream.ask(call)
         except asyncio.CancelledError:
@@ -54,8 +57,8 @@ class Watched:
         return await self._upstream.fetch(path, body, deadline)
 
 
-async def leave_after(base, body, marker):
-    """Sends a request, and closes the connection as soon as `marker` was received (None: at once)."""
+async def leave_after(base, body, marker=None, asked=None):
+    """Sends a request, and closes the connection as soon as `marker` was received, or `asked` is set."""
     host, port = base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     raw = json.dumps(body).encode()
@@ -70,7 +73,7 @@ async def leave_after(base, body, marker):
     if marker:
         await reader.readuntil(marker)
     else:
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
     writer.close()
     await writer.wait_closed()
 
@@ -88,8 +91,9 @@ async def test_leaving_mid_stream_or_before_the_first_token_closes_the_upstream_
         ("sim-t60000-i0-n1", True, None),
         ("sim-t0-i20-n1000", False, None),
     ):
-        await leave_after(client.base, body(model, stream=stream), marker)
-        assert await asyncio.wait_for(watched.ended.get(), 10) in ("closed", "cancelled")
+        watched.asked.clear()
+        await leave_after(client.base, body(model, stream=stream), marker, watched.asked)
+        assert await asyncio.wait_for(watched.ended.get(), PATIENCE) in ("closed", "cancelled")
     assert len(made.exact) == 0
     assert (await client.chat()).status == 200
 
@@ -132,5 +136,5 @@ async def test_leaving_after_done_loses_nothing(served, settings):
     slow = Slow()
     client = await served(gateway=replace(made, exact=slow))
     await leave_after(client.base, body("sim-t0-i0-n4", stream=True), b"[DONE]")
-    await asyncio.wait_for(slow.written.wait(), 10)
+    await asyncio.wait_for(slow.written.wait(), PATIENCE)
     assert len(made.exact) == 1

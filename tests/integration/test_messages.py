@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from subsecond.bootstrap import gateway
+from tests.support.faults import Held
+
 MODEL = "sim-t0-i0-n8"
 VERSION = {"anthropic-version": "2023-06-01"}
 TOOL = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
@@ -173,11 +176,16 @@ async def test_an_event_that_cannot_be_read_before_the_first_one_is_a_502(served
 @pytest.mark.parametrize(("fault", "status"), [("nodone", 200), ("malformed3", 502)])
 async def test_all_who_share_a_stream_are_told_of_its_failure(served, settings, fault, status):
     """Who waits for a whole reply has been given nothing, and asks again: for a whole one, which `nodone` spares."""
-    client = await served(replace(settings, upstream_retries=0))
-    asked = body("shared", model=f"sim-t100-i0-n8-f{fault}", stream=True)
+    made = gateway(replace(settings, upstream_retries=0))
+    held = Held(made.models.upstream)
+    client = await served(gateway=replace(made, models=replace(made.models, upstream=held)))
+    asked = body("shared", model=f"sim-t0-i0-n8-f{fault}", stream=True)
     first = asyncio.create_task(ask(client, asked))
-    await asyncio.sleep(0.05)
-    streamed, whole, led = await asyncio.gather(ask(client, asked), ask(client, {**asked, "stream": False}), first)
+    await client.watched(1)
+    others = [asyncio.create_task(ask(client, {**asked, "stream": form})) for form in (True, False)]
+    await client.watched(3)
+    held.open.set()
+    streamed, whole, led = await asyncio.gather(*others, first)
     assert [events(reply)[-1][0] for reply in (streamed, led)] == ["error", "error"]
     assert "collapsed" in detail(streamed)
     assert whole.status == status

@@ -1,6 +1,7 @@
 """More requests than the upstream can take: some are answered, the rest is refused in words that clients know."""
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
 
@@ -10,14 +11,22 @@ from subsecond.bootstrap import gateway
 from subsecond.stages.embeddings import Embeddings
 from subsecond.stores.memory.embeddings import EmbeddingMemory
 from subsecond.upstreams.list_prompts import Lists
+from tests.support.faults import Held
 
 SLOW = "sim-t300-i0-n4"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_is_past_the_bound_and_the_queue_is_429_with_a_retry_after(served, settings, stream):
-    client = await served(replace(settings, model_calls=2, waiting_calls=2, waiting_time=60.0))
-    seen = await asyncio.gather(*(client.chat(f"Question {n}?", model=SLOW, stream=stream) for n in range(8)))
+    made = gateway(replace(settings, model_calls=2, waiting_calls=2, waiting_time=60.0))
+    held = Held(made.models.upstream)
+    client = await served(gateway=replace(made, models=replace(made.models, upstream=held)))
+    asked = [asyncio.create_task(client.chat(f"Question {n}?", stream=stream)) for n in range(8)]
+    # The refused ones do not wait for the others.
+    for ended in itertools.islice(asyncio.as_completed(asked), 4):
+        await ended
+    held.open.set()
+    seen = await asyncio.gather(*asked)
     statuses = sorted(one.status for one in seen)
     assert statuses == [200] * 4 + [429] * 4
     for one in seen:

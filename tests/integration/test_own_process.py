@@ -16,6 +16,7 @@ from openai import AsyncOpenAI, OpenAI
 from subsecond.config import Settings
 from subsecond.streaming import Buffer, listen
 from subsecond.transport import AsyncTransport, Transport
+from tests.support.processes import UNHURRIED
 from tests.support.simulator import SimulatorProcess
 
 ROOT = Path(__file__).parents[2]
@@ -197,6 +198,8 @@ async def test_an_asynchronous_client_that_is_cancelled_leaves_nothing_running(s
 def test_the_lines_of_the_docs_work_as_they_stand(monkeypatch, capsys, simulator):
     monkeypatch.setenv("OPENAI_BASE_URL", simulator.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "any")
+    for name, value in UNHURRIED.items():
+        monkeypatch.setenv(name, value)
     caches, streams, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs/library.md").read_text(), re.DOTALL)
     names = {}
     exec(caches.replace("gpt-4o-mini", MODEL).replace("client.close()", ""), names)

@@ -25,6 +25,7 @@ from subsecond_local.run.gateways import STREAMING_ENVIRONMENTS
 from subsecond_local.run.lambda_gateway import functions
 from subsecond_local.run.ports import free_ports
 from subsecond_local.run.stores import Stores, note_run, stores_from_env
+from tests.support.processes import UNHURRIED
 from tests.support.simulator import SimulatorProcess
 
 # One loop for the module, so that the tests that need nothing of their own share their environments.
@@ -82,9 +83,7 @@ async def deployed(emulator, upstream, folder, maximum=ENVIRONMENTS, *, snap_sta
         "SUBSECOND_UPSTREAM_URL": upstream.base_url,
         "SUBSECOND_EXACT": "layered",
         "SUBSECOND_FLIGHTS": "dynamodb",
-        # The machine is loaded here: a slow table is no dead one.
-        "SUBSECOND_STORE_TIMEOUT": "5",
-        "SUBSECOND_LEASE_TIMEOUT": "5",
+        **UNHURRIED,
         "SUBSECOND_SEMANTIC": "off",
         **variables,
     }

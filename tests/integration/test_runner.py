@@ -23,6 +23,7 @@ from subsecond_local.errors import LocalError
 from subsecond_local.run import model_server, parent_death
 from subsecond_local.run.ports import free_ports
 from subsecond_local.run.stores import stores_from_env
+from tests.support.processes import UNHURRIED
 
 READY = re.compile(
     r"Subsecond is ready: (http://127\.0\.0\.1:\d+)/v1  key: (\S+)  \((.*), page: \1/, logs: .*/logs\)\n"
@@ -102,7 +103,7 @@ def process(*command, **environ):
 
 def running(data, **environ):
     """`subsecond run` on free ports."""
-    environ = {"PORT": "0", "UPSTREAM": "simulator", **environ}
+    environ = {**UNHURRIED, "PORT": "0", "UPSTREAM": "simulator", **environ}
     return process(sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run", **environ)
 
 
@@ -147,6 +148,13 @@ def ports_of(data, base):
     noted = json.loads((data / "run.json").read_text())
     said = next((data / "logs").glob(f"simulator-{urlsplit(base).port}.log")).read_text()
     return [urlsplit(url).port for url in (base, noted["stores"]["endpoint"], said.split()[1])]
+
+
+def test_a_port_that_was_found_free_is_chosen_for_nobody_else():
+    (port,) = free_ports(1)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_taken_port_is_an_error_before_anything_starts(tmp_path):

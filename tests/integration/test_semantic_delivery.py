@@ -15,6 +15,7 @@ import pytest
 from openai import OpenAI
 
 from subsecond_local.cli import main as cli
+from tests.support.processes import UNHURRIED
 
 READY = re.compile(r"Subsecond is ready: (\S+)  key: (\S+)  ")
 # Far above what anything here takes: only a hang gets there.
@@ -28,7 +29,7 @@ ENDLESS = "sim-t0-i0-n24-fstall4"
 @contextmanager
 def running(data, **environ):
     """A run's base URL and key; it has ended well with the block."""
-    environ = {"PORT": "0", "UPSTREAM": "simulator", **environ}
+    environ = {**UNHURRIED, "PORT": "0", "UPSTREAM": "simulator", **environ}
     command = (sys.executable, "-m", "subsecond_local.cli.main", "--data", str(data), "run")
     with subprocess.Popen(
         command, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

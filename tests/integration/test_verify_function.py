@@ -13,6 +13,7 @@ from subsecond.aws.client import aws_of
 from subsecond_local.lambda_host import LambdaHost, UrlRoute
 from subsecond_local.run.lambda_gateway import functions
 from tests.support.functions import load_function
+from tests.support.processes import UNHURRIED
 from tests.support.simulator import SimulatorProcess
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +55,7 @@ async def deployed(emulator, upstream):
         "SUBSECOND_CHECK_SHARE": "1",
         "SUBSECOND_CHECK_TEXTS": "on",
         "SUBSECOND_JUDGE": JUDGE,
-        # A busy machine is no reason for a miss here.
-        "SUBSECOND_SEMANTIC_TIMEOUT": "5",
-        "SUBSECOND_STORE_TIMEOUT": "5",
+        **UNHURRIED,
     }
     wanted = [one for one in functions({**emulator, **chosen}) if one.name in ("streaming", "verify")]
     async with (

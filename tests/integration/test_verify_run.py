@@ -14,9 +14,6 @@ CHECKED = {
     "SUBSECOND_SEMANTIC": "verified",
     "SUBSECOND_CHECK_TEXTS": "on",
     "SUBSECOND_CHECK_SHARE": "1",
-    # A busy machine is no reason for a miss here.
-    "SUBSECOND_SEMANTIC_TIMEOUT": "5",
-    "SUBSECOND_STORE_TIMEOUT": "5",
 }
 small = pytest.mark.skipif(model_server.missing() is not None, reason=str(model_server.missing()))
 

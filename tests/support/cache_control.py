@@ -29,8 +29,8 @@ SETTINGS = Settings(
     semantic="threshold",
     similarity=0.8,
     # moto is slow while other tests run.
-    store_timeout=5.0,
-    semantic_timeout=1.0,
+    store_timeout=20.0,
+    semantic_timeout=20.0,
 )
 TENANTS = {sha256(f"sk-{name}".encode()).hexdigest(): Tenant(name, "n", name) for name in "ab"}
 

@@ -68,6 +68,18 @@ class Faulty:
         return call
 
 
+class Held:
+    """An upstream that is asked once `open` is set."""
+
+    def __init__(self, upstream: Any) -> None:
+        self._upstream = upstream
+        self.open = asyncio.Event()
+
+    async def ask(self, call: Any) -> Any:
+        await self.open.wait()
+        return await self._upstream.ask(call)
+
+
 class Spy:
     """An adapter that writes down the names of its methods that are called."""
 

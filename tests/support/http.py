@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import httpx2
 import uvicorn
 
+# Seconds: far above what anything here takes on a busy machine, so that only a hang gets there.
+PATIENCE = 100
+
 
 @asynccontextmanager
 async def listening(app):
@@ -60,7 +63,7 @@ class Client:
 
     def __init__(self, base, key):
         self.base = base
-        self.http = httpx2.AsyncClient(base_url=base, trust_env=False, timeout=20)
+        self.http = httpx2.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE)
         self.key = key
 
     async def send(self, method, path, *, content=None, key="", **headers):

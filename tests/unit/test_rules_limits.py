@@ -98,22 +98,23 @@ async def test_the_store_is_asked_once_a_second():
         assert store.reads == reads
 
 
-def test_the_first_rules_are_waited_for_a_second_and_newer_ones_a_tenth():
+@pytest.mark.parametrize("box", [1.0, 20.0])
+def test_the_first_rules_are_waited_for_as_long_as_a_store_may_take_and_newer_ones_for_a_tenth_of_it(box):
     async def story():
-        store = Given(seconds=0.9)
-        rules = Rules(store, LIFE, clock=now, ticks=now)
+        store = Given(seconds=0.9 * box)
+        rules = Rules(store, LIFE, box=box, clock=now, ticks=now)
         begun = now()
         assert await rules.ready(PARTITION, Trace())
-        assert now() - begun == pytest.approx(0.9)
-        await asyncio.sleep(5)
+        assert now() - begun == pytest.approx(0.9 * box)
+        await asyncio.sleep(100)
         begun, trace = now(), Trace()
         assert await rules.ready(PARTITION, trace)
-        assert now() - begun == pytest.approx(0.1)
+        assert now() - begun == pytest.approx(0.1 * box)
         assert trace.counts["rules_failed"] == 1
-        await asyncio.sleep(5)
-        store.seconds = 3.0
-        begun, other = now(), Rules(store, LIFE, clock=now, ticks=now)
+        await asyncio.sleep(100)
+        store.seconds = 3.0 * box
+        begun, other = now(), Rules(store, LIFE, box=box, clock=now, ticks=now)
         assert not await other.ready(PARTITION, Trace())
-        assert now() - begun == pytest.approx(1.0)
+        assert now() - begun == pytest.approx(box)
 
     run(story(), leaves_tasks=True)

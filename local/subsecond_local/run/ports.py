@@ -41,9 +41,17 @@ def check_port(port: int) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Ports that are free, all different; for a minute the kernel gives them to nobody who asks for any port, only to
+    who names them. Without that a server or a client that starts meanwhile may get one of them."""
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        probes = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         for probe in probes:
-            probe.bind((HOST, 0))
+            _linger(probe)
         return [probe.getsockname()[1] for probe in probes]
+
+
+def _linger(listener: socket.socket) -> None:
+    """A connection that the listener's side closes first stays there in TIME_WAIT: it keeps the port from being chosen,
+    and not from being named by a server, which reuses addresses."""
+    with socket.create_connection(listener.getsockname()), listener.accept()[0]:
+        pass

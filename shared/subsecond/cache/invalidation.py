@@ -21,8 +21,8 @@ from subsecond.stats.trace import Trace
 
 # Seconds between two questions for a partition's rules: how late an invalidation can be seen by another environment.
 EVERY = 1.0
-# Seconds that a hit waits for a refresh: with rules of a moment ago, and without any.
-BOX, FIRST_BOX = 0.1, 1.0
+# How much of a store's time limit a hit spends on a refresh: with rules of a moment ago, and without any.
+PART, FIRST_PART = 0.1, 1.0
 # Partitions remembered at the most.
 REMEMBERED = 1_000
 # Seconds. An answer is dated from its request and expires from its end.
@@ -43,7 +43,7 @@ class _Known:
 
 class Rules:
     """Used from one event loop. `clock`: epoch seconds; `ticks`: the same, for EVERY. `longest`: the longest life of an
-    answer, in seconds.
+    answer, in seconds; `box`: a store's time limit.
 
     A rule lives for that long after its date, and an answer that is older is served no more: so a rule never ends
     before what it covers, also where the settings allowed a longer life when that was stored.
@@ -54,11 +54,13 @@ class Rules:
         store: Invalidations,
         longest: float,
         *,
+        box: float = 1.0,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self.life = longest + SLACK
+        self._box = box
         self._clock = clock
         self._ticks = ticks
         self._partitions: OrderedDict[str, _Known] = OrderedDict()
@@ -76,8 +78,8 @@ class Rules:
         without any, nobody can say what is valid: then nothing is served from the cache."""
         known = self._known(partition)
         if self.begin(partition):
-            box = FIRST_BOX if known.rules is None else BOX
-            await fail_open(trace, "rules", self.refresh(partition), box)
+            part = FIRST_PART if known.rules is None else PART
+            await fail_open(trace, "rules", self.refresh(partition), part * self._box)
         elif known.rules is None:
             trace.counts["rules_failed"] += 1
         return known.rules is not None

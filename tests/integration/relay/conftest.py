@@ -8,6 +8,7 @@ import json
 import pytest
 
 from subsecond.config import Settings
+from tests.support.http import PATIENCE
 
 KEY, UPSTREAM_KEY = "sk-test", "sk-upstream-0123456789"
 
@@ -41,10 +42,10 @@ class Server:
                     writer.write(step)
                     await writer.drain()
                 elif step is self.left:
-                    await asyncio.wait_for(reader.read(1), 10)
+                    await asyncio.wait_for(reader.read(1), PATIENCE)
                     self.left.set()
                 else:
-                    await asyncio.wait_for(step.wait(), 10)
+                    await asyncio.wait_for(step.wait(), PATIENCE)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:

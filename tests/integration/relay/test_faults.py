@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.integration.relay.conftest import UPSTREAM_KEY
+from tests.support.http import PATIENCE
 from tests.support.wires import chunk, event, head, reply, stream, whole
 
 GOOD = [chunk(content="Good."), chunk("stop")]
@@ -200,7 +201,7 @@ async def test_a_sign_of_life_reaches_the_client_at_once_and_no_replay(relaying,
     sent = {"authorization": f"Bearer {client.key}"}
     async with client.http.stream("POST", "/v1/chat/completions", json=body, headers=sent) as response:
         parts = response.aiter_raw()
-        assert (await asyncio.wait_for(anext(parts), 10)).startswith(b":")
+        assert (await asyncio.wait_for(anext(parts), PATIENCE)).startswith(b":")
         opened.set()
         rest = b"".join([part async for part in parts])
     again = await client.post("/v1/chat/completions", body)

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.support.http import PATIENCE
 from tests.support.wires import chunk, event, head, reply, stream, whole
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
@@ -130,9 +131,9 @@ class Gate:
 
 async def both(client, gate):
     streamed = asyncio.create_task(client.chat(stream=True))
-    await asyncio.wait_for(gate.began.wait(), 10)
+    await asyncio.wait_for(gate.began.wait(), PATIENCE)
     joined = asyncio.create_task(client.chat())
-    await asyncio.sleep(0.1)  # for the second one to have joined; where it has not, it asks, and the count is wrong
+    await client.watched(2)
     gate.open.set()
     return await streamed, await joined
 
@@ -166,7 +167,7 @@ async def test_a_stream_joins_no_whole_call(relaying):
 
     client, _ = await relaying(answer)
     first = asyncio.create_task(client.chat())
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(asked.wait(), PATIENCE)
     assert (await client.chat(stream=True)).text == "Good."
     opened.set()
     assert (await first).json["choices"][0]["message"]["content"] == "Whole."

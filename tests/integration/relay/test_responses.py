@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.support.http import PATIENCE
 from tests.support.responses import function_call, message, named, payloads, response, stream
 from tests.support.wires import head, whole
 
@@ -104,9 +105,11 @@ async def test_who_joins_a_call_in_flight_gets_an_id_of_their_own(relaying):
     going = asyncio.Event()
     said = [named(one) for one in payloads(response(message("Answer."), id="resp_1"))]
     client, server = await relaying(lambda *_: [head() + b"".join(said[:3]), going, b"".join(said[3:])])
-    asked = [asyncio.create_task(ask(client, stream=True)) for _ in range(2)]
-    asked.append(asyncio.create_task(ask(client)))
-    await asyncio.sleep(0.3)
+    asked = [asyncio.create_task(ask(client, stream=True))]
+    # A stream leads: it would join no whole call.
+    await client.watched(1)
+    asked += [asyncio.create_task(ask(client, **fields)) for fields in ({"stream": True}, {})]
+    await client.watched(3)
     going.set()
     seen = await asyncio.gather(*asked)
     ids = [told(one)[-1][1]["response"]["id"] for one in seen[:2]] + [seen[2].json["id"]]
@@ -274,7 +277,7 @@ async def test_a_client_that_hangs_up_ends_the_upstream_call(relaying):
     async with client.http.stream("POST", PATH, json=body, headers=headers) as opened:
         async for _ in opened.aiter_bytes():
             break
-    await asyncio.wait_for(server.left.wait(), 5)
+    await asyncio.wait_for(server.left.wait(), PATIENCE)
     assert (await ask(client, cache_control="only-if-cached")).status == 504
 
 
