@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -82,6 +83,19 @@ def test_a_file_of_the_current_folder_is_found_by_functions_too(tmp_path, monkey
     with ExitStack() as cleaning:
         [gateway] = RunPlan(run_config.read(environ, tmp_path), environ, cleaning, print).gateway("")
     assert gateway.environ["SUBSECOND_CATALOGUE"] == f"file:{tmp_path}/relative.json"
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
+    """`subsecond ... | head -1`."""
+    (tmp_path / "text").write_text("You help.")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "subsecond_local.cli.main", "optimize", str(tmp_path / "text")]
+    try:
+        ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, "")
 
 
 def test_a_mode_that_is_not_there_yet_says_so(tmp_path):
@@ -326,3 +340,12 @@ sys.exit(main(["--version"]))
 def test_ctrl_c_while_the_commands_are_being_loaded_shows_no_traceback():
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["cache", "stats"], ["prewarm"], ["verify"]])
+def test_a_command_for_a_stack_without_a_region_is_told_so(default_session, monkeypatch, capsys, command):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    code, _, words = said(capsys, *command, "--stack-name", "subsecond")
+    assert code == 1
+    assert "You must specify a region" in words
+    assert "--region" in words

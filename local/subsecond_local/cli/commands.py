@@ -94,10 +94,10 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "run",
         help="serve on this machine: gateway, stores and a model",
         description="Serve on 127.0.0.1 until Ctrl-C. The environment sets PORT (8000), UPSTREAM (simulator, model, "
-        "openai), STORES (aws, memory), MODE (lambda; app with STORES=memory), OPENAI_BASE_URL, OPENAI_API_KEY, "
-        "OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), SUBSECOND_CATALOGUE (the models: "
-        "file:PATH or JSON), SUBSECOND_LOCAL_DELAYS (the stores' time: dynamodb=4,s3=20,secrets=30, in ms) and every "
-        "other SUBSECOND_ setting.",
+        "openai, bedrock), STORES (aws, memory), MODE (lambda; app with STORES=memory), OPENAI_BASE_URL, "
+        "OPENAI_API_KEY, OPENAI_MODEL, SUBSECOND_API_KEY, SUBSECOND_DATA (the folder: .subsecond), "
+        "SUBSECOND_CATALOGUE (the models: file:PATH or JSON), SUBSECOND_LOCAL_DELAYS (the stores' time: "
+        "dynamodb=4,s3=20,secrets=30, in ms) and every other SUBSECOND_ setting.",
     )
     # For make, which may be killed without telling its children.
     serve.add_argument("--die-with-parent", action="store_true", help=argparse.SUPPRESS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("log", type=Path, metavar="LOG")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N requests alone")
     parser.add_argument(
-        "--policy", type=_names, default=["guarded"], metavar="P[,P]", help="guarded, threshold (default: guarded)"
+        "--policy",
+        type=_some_of("guarded", "threshold"),
+        default=["guarded"],
+        metavar="P[,P]",
+        help="guarded, threshold (default: guarded)",
     )
     parser.add_argument(
-        "--caution", type=_names, default=["strict"], metavar="C[,C]", help="strict, balanced, bold (default: strict)"
+        "--caution",
+        type=_some_of("strict", "balanced", "bold"),
+        default=["strict"],
+        metavar="C[,C]",
+        help="strict, balanced, bold (default: strict)",
     )
     parser.add_argument("--embedder", help="static, minilm (default: SUBSECOND_EMBEDDER, else static)")
     parser.add_argument(
@@ -82,7 +90,7 @@ async def _replayed(
         report.draw(options.picture, f"Hits along {options.log.name}", list(zip(names, plays, strict=True)))
         said.append(f"Drawn in {options.picture}.")
     said.append(
-        f"{len(plays[0].matched):,} matched pairs are in {pairs}; "
+        f"Matched pairs: {len(plays[0].matched):,}, in {pairs}; "
         f"`subsecond replay {options.log} --label` goes through them."
     )
     whole = {"file": options.log.name, "unread": read.unread, "pairs": str(pairs), "settings": found}
@@ -95,5 +103,14 @@ def _bars() -> Bars:
     return progress.on_terminal
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _some_of(*choices: str) -> Callable[[str], list[str]]:
+    """Names with commas between, for `type`: what is none is told by the option that it was given to."""
+
+    def names(text: str) -> list[str]:
+        found = [name.strip() for name in text.split(",") if name.strip()]
+        for name in found:
+            if name not in choices:
+                raise argparse.ArgumentTypeError(f"{name!r} is no choice: {', '.join(choices)}")
+        return found
+
+    return names

@@ -54,7 +54,7 @@ def table(file: str, unread: int, reports: Sequence[Mapping[str, Any]]) -> str:
     rows.append(("misses that only a field parted", *(percent(one["parted_rate"]) for one in reports)))
     first = reports[0]
     rows += [(f"  {name}", *(percent(one["parted"].get(name)) for one in reports)) for name in _named(first)]
-    left_out = f", {unread:,} rows without one left out" if unread else ""
+    left_out = f"; rows left out, which hold none: {unread:,}" if unread else ""
     return f"{file}: {first['n']:,} requests{left_out}.\n\n{columns(rows, indent='  ')}"
 
 

@@ -36,7 +36,7 @@ def check_port(port: int) -> None:
         except OSError as error:
             raise LocalError(
                 f"Port {port} cannot be used ({error.strerror}). Stop what listens there, or choose another port: "
-                f"PORT={port + 1 if port < HIGHEST else 8000} make run"
+                f"PORT={port + 1 if port < HIGHEST else 8000}"
             ) from error
 
 

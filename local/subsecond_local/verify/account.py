@@ -55,8 +55,9 @@ class AwsAccount:
 
     def stack(self) -> Stack:
         """Denied, Refused: there is no such stack, or no way to it."""
-        cloudformation = self._client("cloudformation")
+        # The client too: without a region there is none.
         with named("cloudformation:DescribeStacks"):
+            cloudformation = self._client("cloudformation")
             [found] = cloudformation.describe_stacks(StackName=self._name)["Stacks"]
         chosen = {one["ParameterKey"]: one.get("ParameterValue", "") for one in found.get("Parameters", ())}
         self._outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}

@@ -103,6 +103,13 @@ def test_the_command_prints_one_object_and_writes_the_sheet_and_the_picture(log,
     assert (pair["query_a"], pair["label"]) == ("How do I reset my password?", None)
 
 
+@pytest.mark.parametrize("option", ["--policy", "--caution"])
+def test_a_choice_that_is_none_is_told_by_its_option(option, log, capsys):
+    with pytest.raises(SystemExit):
+        main(["replay", str(log), option, "nope"])
+    assert f"argument {option}: 'nope' is no choice" in capsys.readouterr().err
+
+
 def test_labels_are_kept_and_counted(log, capsys, tmp_path):
     assert main(["replay", str(log)]) == 0
     assert "not labelled" in capsys.readouterr().out
