@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from subsecond.config import Settings
-from subsecond.setting_values import OF_A_KEY, PREFIX
+from subsecond.setting_values import OF_A_KEY, PREFIX, choices
 from subsecond_local.reference import cost_tables, settings_page
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,7 @@ ELSEWHERE = {"examples/benchmark/mock_data.json", "answers/"}
 NO_SETTINGS = {"SUBSECOND_LOCAL_DELAYS", "SUBSECOND_URL"}
 FILES = re.compile(r"`((?:[\w.*-]+/)+(?:[\w*.-]+\.\w+)?|[\w*]+\.py)`")
 NAMES = re.compile(r"\bSUBSECOND_[A-Z_]*[A-Z]\b")
+VALUES = re.compile(rf"\b{PREFIX}([A-Z_]+)=([a-z_]+)")
 TESTS = re.compile(r"`((?:\w+/)+test_\w+)::(test_\w+)`")
 LINKS = re.compile(r"\]\(([^)\s]+)\)")
 SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings)} | {"SUBSECOND_SETTINGS"}
@@ -46,6 +47,13 @@ def test_files_named_are_there(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_settings_named_are_settings(page: Path) -> None:
     assert set(NAMES.findall(page.read_text(encoding="utf-8"))) - SETTINGS - NO_SETTINGS == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_values_named_are_choices(page: Path) -> None:
+    for name, value in VALUES.findall(page.read_text(encoding="utf-8")):
+        if found := choices(name.lower()):
+            assert value in {choice.partition(":")[0] for choice in found}, f"{name}={value}"
 
 
 def test_the_page_of_settings_is_the_one_that_the_code_makes() -> None:
