@@ -18,7 +18,7 @@ from subsecond.errors import SubsecondError
 from subsecond.model import Call, Chunk, Done, Head, Recording, Tenant
 from subsecond.pipeline import Gateway
 from subsecond.stats.trace import Trace
-from subsecond.streaming.events import choices_of, parsed
+from subsecond.streaming.events import choices_of, index_of, parsed
 from subsecond.streaming.json_bytes import dump
 
 
@@ -69,9 +69,9 @@ def joined(outcomes: Sequence[Answered], calls: Sequence[Call]) -> dict[str, Any
     """The answers of a list prompt as one `text_completion`: choices numbered through, usage added up."""
     wholes = [json.loads(outcome.recording.payloads[0]) for outcome in outcomes]
     choices = [
-        {**choice, "index": place * _width(call) + (choice.get("index") or 0)}
+        {**choice, "index": place * _width(call) + index_of(choice, at)}
         for place, (whole, call) in enumerate(zip(wholes, calls, strict=True))
-        for choice in whole["choices"]
+        for at, choice in enumerate(choices_of(whole))
     ]
     usages = [whole["usage"] for whole in wholes if isinstance(whole.get("usage"), dict)]
     return {**wholes[0], "choices": choices, **({"usage": total_usage(usages)} if usages else {})}
@@ -82,10 +82,12 @@ def _width(call: Call) -> int:
 
 
 def total_usage(usages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Counts added up; details that are not plain numbers are left out, because they do not add."""
-    counts = ((name, count) for usage in usages for name, count in usage.items())
-    names = dict.fromkeys(name for name, count in counts if isinstance(count, int) and not isinstance(count, bool))
-    total = {name: sum(usage.get(name) or 0 for usage in usages) for name in names}
+    """Counts added up; what is not a plain number is left out, because it does not add."""
+    total: dict[str, Any] = {}
+    for usage in usages:
+        for name, count in usage.items():
+            if type(count) is int:
+                total[name] = total.get(name, 0) + count
     return total | ({"estimated": True} if any(usage.get("estimated") for usage in usages) else {})
 
 
@@ -172,6 +174,6 @@ async def _numbered(
 
 
 def _renumbered(frame: dict[str, Any], first: int) -> Chunk:
-    for choice in choices_of(frame):
-        choice["index"] = first + (choice.get("index") or 0)
+    for at, choice in enumerate(choices_of(frame)):
+        choice["index"] = first + index_of(choice, at)
     return Chunk(dump(frame))

@@ -8,14 +8,17 @@ from typing import Any
 
 # Whether there are no choices in it can be seen without parsing. Some servers send `"usage": null` with every chunk.
 _NO_CHOICE = re.compile(rb'"choices"\s*:\s*(?:\[\s*\]|null)')
+# What some servers put before it all the same.
+_BOM = b"\xef\xbb\xbf"
 # What a choice says outside its delta.
 _BESIDE_DELTA = ("text", "finish_reason")
 
 
 def parsed(payload: bytes) -> Any:
-    """The JSON value; None where it is not JSON (as for `null`)."""
+    """The JSON value; None where it is not JSON (as for `null`). Python's reader would guess other encodings than UTF-8,
+    in which nothing can be added to a body, and which clients do not read (RFC 8259, section 8.1)."""
     try:
-        return json.loads(payload)
+        return json.loads(payload.removeprefix(_BOM).decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         return None
 
