@@ -81,7 +81,7 @@ class _Index:
         self.texts: list[str] = []
         self.acts = False
         self._reason: object = None
-        self._broken = self._over = self._told = False
+        self._broken = self._begun = self._over = self._told = False
 
     def add(self, value: object) -> None:
         if not isinstance(value, dict) or value.get("type") == "error":
@@ -93,6 +93,8 @@ class _Index:
             self._message(value)
             self._over = True
         elif kind == "message_start" and isinstance(value.get("message"), dict):
+            self._broken = self._broken or self._begun  # two answers: whose is which, nobody can say
+            self._begun = True
             self._message(value["message"])
         elif kind == "message_delta":
             self._end(value.get("delta"), value.get("usage"))

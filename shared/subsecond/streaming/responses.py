@@ -39,12 +39,9 @@ _LATE: Final[Event] = {
 
 
 def ended_with(events: Iterable[Event]) -> dict[str, Any]:
-    """The response of the event that ended them; empty where none did."""
-    found: Any = {}
-    for event in events:
-        if event.get("type") in (_COMPLETED, _INCOMPLETE):
-            found = event.get("response")
-    return found if isinstance(found, dict) else {}
+    """The response of the event that ended them; empty where none did, or several: two answers are none."""
+    ends = [event.get("response") for event in events if event.get("type") in (_COMPLETED, _INCOMPLETE)]
+    return ends[0] if len(ends) == 1 and isinstance(ends[0], dict) else {}
 
 
 def items_done(events: Iterable[Event]) -> list[dict[str, Any]]:

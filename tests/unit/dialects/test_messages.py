@@ -66,6 +66,10 @@ def test_a_stream_is_indexed_alike():
     assert (found.finish, found.text, found.usage["completion_tokens"]) == ("stop", "Hello", 9)
 
 
+def test_two_answers_in_one_stream_are_none():
+    assert MESSAGES.recorded("stream", stream(BEGUN, *SAID, *ENDED) * 2).finish == "unknown"
+
+
 @pytest.mark.parametrize(
     ("given", "finish"),
     [

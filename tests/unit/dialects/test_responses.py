@@ -277,7 +277,13 @@ def test_text_model_and_usage_in_the_words_of_statistics(form):
 
 def test_what_did_not_end_or_cannot_be_read_is_unknown():
     told = payloads(response())
-    for broken in (told[:-1], [*told[:-1], b"{"], [b"[]", *told], [*told[:2], b'{"type":"x","n":NaN}', *told[2:]]):
+    for broken in (
+        told[:-1],
+        [*told[:-1], b"{"],
+        [b"[]", *told],
+        [*told[:2], b'{"type":"x","n":NaN}', *told[2:]],
+        told * 2,
+    ):
         assert DIALECT.recorded("stream", broken).finish == "unknown"
     assert DIALECT.recorded("stream", told, ended=False).finish == "unknown"
 
