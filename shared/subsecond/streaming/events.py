@@ -15,8 +15,8 @@ _BESIDE_DELTA = ("text", "finish_reason")
 
 
 def parsed(payload: bytes) -> Any:
-    """The JSON value; None where it is not JSON (as for `null`). Python's reader would guess other encodings than UTF-8,
-    in which nothing can be added to a body, and which clients do not read (RFC 8259, section 8.1)."""
+    """The JSON value; None where it is not JSON (as for `null`). Python's reader guesses other encodings than UTF-8: to
+    a body in these nothing can be added, and clients need not read them (RFC 8259, section 8.1)."""
     try:
         return json.loads(payload.removeprefix(_BOM).decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
