@@ -34,6 +34,16 @@ SUBJECTS = (
         most=20,
     ),
     Subject(
+        "answers",
+        ("dialects.choices",),
+        (
+            *_in("unit", "recording", "end_user", "cacheability", "live_answer"),
+            *_in("unit/routing", "hollow", "attempts"),
+            *_in("integration", "api"),
+        ),
+        most=40,
+    ),
+    Subject(
         "single flight",
         ("single_flight.in_process", "single_flight.lease", "stages.flight"),
         _in("unit/flights", "watchers", "join", "across", "forms", "parting", "interleavings"),

@@ -253,7 +253,7 @@ class _Reader:
 
     def _content(self, word: str, *, name: bool) -> None:
         key = self._tables.key(word)
-        self.words.append(Word(word, key, self._before, self._joined, name, len(self.plain), self._place))
+        self.words.append(Word(word, key, self._before, self._joined, name, len(self.plain) - 1, self._place))
         kinds = self._tables.kinds.get(key)
         if kinds and any(kind in ("weekday", "month", "day") for kind, _ in kinds):
             self.dates.add(kinds[0][1])
