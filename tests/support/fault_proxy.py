@@ -32,16 +32,24 @@ class FaultProxy:
         self._target = target
         self._replies = {fault: itertools.cycle(said) for fault, said in replies.items()}
         self._server: asyncio.Server | None = None
+        # Bound and never listening: while the proxy refuses, nobody else gets its port, which a busy machine would give
+        # to any connection that goes out.
+        self._held = socket.socket()
         self._open: set[asyncio.StreamWriter] = set()
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind((HOST, 0))
+        self.port = self._held.getsockname()[1]
+        self._names = f"{HOST}:{self.port}".encode(), f"{HOST}:{self._target}".encode()
         await self._listen()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self.switch("")
         await self._close()
+        self._held.close()
 
     async def switch(self, fault: str) -> None:
         """From now on this fault. Connections that hung until now are reset: nobody knows of them any more."""
@@ -54,9 +62,7 @@ class FaultProxy:
             await self._listen()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=PIECE)
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._names = f"{HOST}:{self.port}".encode(), f"{HOST}:{self._target}".encode()
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, limit=PIECE, reuse_port=True)
 
     async def _close(self) -> None:
         if self._server:

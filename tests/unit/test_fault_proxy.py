@@ -1,6 +1,7 @@
 """A server behind the fault proxy can be taken away in each way, and comes back."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -31,6 +32,16 @@ async def served():
         port = server.sockets[0].getsockname()[1]
         async with FaultProxy(port, {"5xx": (PROXY_SAYS,)}) as proxy:
             yield proxy, port, seen
+
+
+async def test_while_it_refuses_its_port_stays_its_own():
+    async with served() as (proxy, port, seen):
+        await proxy.switch("refused")
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", proxy.port))
+        await proxy.switch("")
+        assert await ask(proxy) == SERVER_SAYS
+        assert seen == [ASKED % port]
 
 
 async def ask(proxy, connection=None):
