@@ -36,11 +36,7 @@ SUBJECTS = (
     Subject(
         "answers",
         ("dialects.choices",),
-        (
-            *_in("unit", "recording", "end_user", "cacheability", "live_answer"),
-            *_in("unit/routing", "hollow", "attempts"),
-            *_in("integration", "api"),
-        ),
+        (*_in("unit/dialects", "choices"), *_in("unit", "recording")),
         most=40,
     ),
     Subject(
