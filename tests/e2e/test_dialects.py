@@ -182,3 +182,14 @@ def test_tokens_are_counted_before_they_are_sent_and_models_are_listed(do, asked
     assert seen["counted"] == seen["found"] > 0
     assert MODEL not in seen["models"]
     assert "sim-t50-i5-n32" in seen["models"]
+
+
+@pytest.mark.parametrize("target", ["subsecond"], indirect=True)
+@pytest.mark.parametrize("kind", ["openai-agents", "anthropic"], indirect=True)
+def test_an_agent_hears_nothing_that_was_said_of_another_result(do, simulator, asked):
+    first, again, other = (do("agent", **asked, turns=10, other=turn)["texts"] for turn in (-1, -1, 4))
+    assert len(set(first)) == 10
+    assert again == first
+    assert [one == two for one, two in zip(first, other, strict=True)] == [True] * 4 + [False] * 6
+    # Of two calls in each turn: one more in the fifth, and both in those behind it.
+    assert simulator.stats()["completed"] == 20 + 1 + 10

@@ -18,7 +18,7 @@ from agents import (
     set_tracing_disabled,
 )
 from agents.exceptions import AgentsException
-from loop import IMAGE, instructions, result_of, serve
+from loop import IMAGE, instructions, questions, result_of, serve
 from openai import AsyncOpenAI, OpenAIError
 from pydantic import BaseModel
 
@@ -37,6 +37,12 @@ class City(BaseModel):
 def weather(city: str, days: int) -> str:
     """The weather of a city."""
     return result_of({"city": city, "days": days})
+
+
+@function_tool(name_override="weather")
+def other_weather(city: str, days: int) -> str:
+    """The weather of a city."""
+    return f"{result_of({'city': city, 'days': days})}, and then snow"
 
 
 def _agent(client: AsyncOpenAI, model: str, **more: Any) -> Agent:
@@ -82,6 +88,18 @@ def tools(base_url: str, key: str, model: str, prompt: str) -> dict[str, Any]:
     return {"calls": told, "text": found.final_output}
 
 
+def agent(base_url: str, key: str, model: str, prompt: str, turns: int, other: int) -> dict[str, Any]:
+    """What an agent says last in each turn of a conversation. other: the turn in which the tool says something else."""
+    said: list[Any] = []
+    texts = []
+    for number, asked in enumerate(questions(prompt, turns)):
+        told = other_weather if number == other else weather
+        found = _ran((base_url, key, model, [*said, {"role": "user", "content": asked}]), tools=[told])
+        said = found.to_input_list()
+        texts.append(found.final_output)
+    return {"texts": texts}
+
+
 def structured(base_url: str, key: str, model: str, prompt: str) -> dict[str, Any]:
     return {"value": _ran((base_url, key, model, prompt), output_type=City).final_output.model_dump()}
 
@@ -97,4 +115,4 @@ def _done(run: Coroutine[Any, Any, Any]) -> Any:
 
 if __name__ == "__main__":
     served = {"text": text, "stream": stream, "tools": tools, "structured": structured, "image": image}
-    serve(served, (OpenAIError, AgentsException))
+    serve(served | {"agent": agent}, (OpenAIError, AgentsException))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anthropic import Anthropic, AnthropicError
-from loop import PIXEL, QUESTION, TOOL, instructions, result_of, serve
+from loop import PIXEL, QUESTION, TOOL, instructions, questions, result_of, serve
 from pydantic import BaseModel
 
 FUNCTION = {
@@ -58,6 +58,29 @@ def tools(base_url: str, key: str, model: str, prompt: str) -> dict[str, Any]:
     return {"calls": [{"name": call.name, "arguments": call.input} for call in calls], "text": _text(then)}
 
 
+def agent(base_url: str, key: str, model: str, prompt: str, turns: int, other: int) -> dict[str, Any]:
+    """What an agent says last in each turn of a conversation. other: the turn in which the tool says something else."""
+    asked = _asked(model, prompt) | {"tools": [FUNCTION], "messages": []}
+    texts = []
+    with _client(base_url, key) as client:
+        for number, question in enumerate(questions(prompt, turns)):
+            more = ", and then snow" if number == other else ""
+            asked["messages"].append({"role": "user", "content": question})
+            while (found := client.messages.create(**asked)).stop_reason == "tool_use":
+                results = [
+                    {"type": "tool_result", "tool_use_id": one.id, "content": result_of(one.input) + more}
+                    for one in found.content
+                    if one.type == "tool_use"
+                ]
+                asked["messages"] += [
+                    {"role": "assistant", "content": found.content},
+                    {"role": "user", "content": results},
+                ]
+            asked["messages"].append({"role": "assistant", "content": found.content})
+            texts.append(_text(found))
+    return {"texts": texts}
+
+
 def structured(base_url: str, key: str, model: str, prompt: str) -> dict[str, Any]:
     with _client(base_url, key) as client:
         found = client.messages.parse(**_asked(model, prompt), output_format=City)
@@ -101,4 +124,4 @@ def _usage(found: Any) -> dict[str, int]:
 
 if __name__ == "__main__":
     served = {"text": text, "stream": stream, "tools": tools, "structured": structured, "image": image}
-    serve(served | {"thoughts": thoughts, "counted": counted}, AnthropicError)
+    serve(served | {"thoughts": thoughts, "counted": counted, "agent": agent}, AnthropicError)

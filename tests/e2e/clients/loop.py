@@ -49,6 +49,11 @@ def result_of(arguments: Mapping[str, Any]) -> str:
     return f"{arguments['city']}: {arguments['days']} days of rain"
 
 
+def questions(prompt: str, turns: int) -> list[str]:
+    """What the user of an agent asks, one after the other."""
+    return [f"{prompt} Day {number}: the weather in Rome, and the weather in Oslo?" for number in range(turns)]
+
+
 def messages(prompt: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": "You are brief."}, {"role": "user", "content": prompt}]
 
