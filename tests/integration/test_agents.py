@@ -182,6 +182,19 @@ async def test_the_next_turn_of_codex_is_passed_as_it_came_and_then_comes_from_t
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("fault", ["errorevent3", "truncate3"])
+async def test_codex_hears_why_a_stream_has_failed(served, fault):
+    """It passes over `error`."""
+    client = await served()
+    seen = await client.post("/v1/responses", codex(model=f"sim-t0-i0-n8-f{fault}", tools=[]), **CODEX)
+    begun, *_, error, failed = (json.loads(line) for line in seen.lines)
+    assert (error["type"], failed["type"]) == ("error", "response.failed")
+    assert failed["sequence_number"] == error["sequence_number"] + 1
+    assert (failed["response"]["status"], failed["response"]["error"]["message"]) == ("failed", error["message"])
+    assert failed["response"]["error"]["code"]
+    assert failed["response"]["id"] == begun["response"]["id"]
+
+
 async def test_codex_is_told_to_do_without_a_web_socket(served):
     client = await served()
     offer = {

@@ -43,11 +43,12 @@ STREAM_HEADERS: Headers = [
 class GuardedResponse(Response):
     """A response that does its request's work while it is sent: one place sees every way in which it can end.
 
-    dialect: in which failures are told. events: how many of a stream were told.
+    dialect: in which failures are told. events: how many of a stream were told; begun: the first of them.
     """
 
     dialect: Dialect = CHAT
     events = 0
+    begun = b""
 
     def __init__(self, context: RequestContext) -> None:
         # Response's own constructor would render a body: there is none yet.
@@ -100,7 +101,8 @@ class GuardedResponse(Response):
             await error_response(error, self.context.trace.request_id, self.dialect)(scope, receive, send)
         elif self._streaming:
             said = error.said if isinstance(error, UpstreamError) else None
-            await write(send, encode(said or self.dialect.error_event(error.body(), self.events)), more=False)
+            told = self.dialect.failure(error.body(), self.events, self.begun, said)
+            await write(send, b"".join(map(encode, told)), more=False)
 
 
 class CompletionReply(GuardedResponse):
@@ -146,7 +148,9 @@ class CompletionReply(GuardedResponse):
                 self.events += not event.comment
                 if self.keeps:
                     await self.hear(event.data)
-                if data := encoder.encode(event):
+                data = encoder.encode(event)
+                self.begun = encoder.first
+                if data:
                     await write(send, data)
             elif isinstance(event, Done):
                 if not live:

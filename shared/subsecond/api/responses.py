@@ -139,6 +139,7 @@ class ObjectReply(GuardedResponse):
         while event := await events.next():
             if not event.comment:
                 self.events += 1
+                self.begun = self.begun or event.data
                 await self._record(event.data, partition, place)
             await write(send, encode(event))
         context.settle()

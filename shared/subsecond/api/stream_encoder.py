@@ -25,6 +25,8 @@ class StreamEncoder:
         self._rename = rename
         self._sentences = _BySentence() if options.sentences else None
         self._last: bytes | None = None
+        # The first event's payload, as it was told.
+        self.first = b""
 
     def encode(self, chunk: Chunk) -> bytes:
         """The bytes to write now; none for a usage chunk that nobody asked for."""
@@ -34,6 +36,7 @@ class StreamEncoder:
             if self._rename:
                 chunk = replace(chunk, data=self._rename(chunk.data))
             self._last = chunk.data
+            self.first = self.first or chunk.data
             self._events += 1
             if self._sentences is not None and not chunk.usage:
                 return b"".join(encode(Chunk(data)) for data in self._sentences.regroup(chunk.data))

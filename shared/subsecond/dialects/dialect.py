@@ -198,6 +198,12 @@ class Dialect:
         del status, request_id
         return error
 
+    def failure(self, error: Body, events: int, begun: bytes, said: Chunk | None) -> tuple[Chunk, ...]:
+        """How a stream ends that has failed. begun: its first event, empty where none was told. said: the upstream's
+        own event of the failure, where there was one."""
+        del begun
+        return (said or self.error_event(error, events),)
+
     def error_event(self, error: Body, events: int) -> Chunk:
         """A failure after the first byte: the status is sent. events: how many were told before it."""
         del events

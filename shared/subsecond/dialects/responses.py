@@ -196,6 +196,18 @@ class Responses(Dialect):
         del asked
         return objects.made(parsed(payload))
 
+    def failure(self, error: Body, events: int, begun: bytes, said: Chunk | None) -> tuple[Chunk, ...]:
+        """Both, as OpenAI does: Codex passes over `error`, others over `response.failed`. OpenAI's package wants the id
+        with which the response began."""
+        first, told = said or self.error_event(error, events), parsed(begun)
+        made = told.get("response") if isinstance(told, dict) else None
+        if not isinstance(made, dict) or self.event_name(first.data) == b"response.failed":
+            return (first,)
+        why = {"code": error["error"].get("code") or "server_error", "message": error["error"].get("message")}
+        failed, name = {**made, "status": "failed", "error": why}, "response.failed"
+        more = dump({"type": name, "response": failed, "sequence_number": events + 1})
+        return first, Chunk(more, name=name.encode())
+
     def error_event(self, error: Body, events: int) -> Chunk:
         told = {name: error["error"].get(name) for name in ("code", "message", "param")}
         return Chunk(dump({"type": "error", **told, "sequence_number": events}), name=b"error")

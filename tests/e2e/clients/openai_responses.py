@@ -41,9 +41,10 @@ def stream(base_url: str, key: str, model: str, prompt: str, *, store: bool = Fa
         client.responses.stream(**_asked(model, prompt, store=store)) as events,
     ):
         seen = list(events)
-        if seen[-1].type == "error":
+        for event in seen:
             # It hands on what the server sent.
-            raise OpenAIError(seen[-1].message)
+            if event.type == "error":
+                raise OpenAIError(event.message)
         found = events.get_final_response()
     assert [event.sequence_number for event in seen] == list(range(len(seen)))
     pieces = [event.delta for event in seen if event.type == "response.output_text.delta"]

@@ -183,9 +183,11 @@ async def test_a_failure_in_a_stream_is_told_as_it_came_and_not_kept(relaying):
 async def test_a_stream_that_breaks_off_ends_in_an_error_event_of_the_dialect(relaying, end):
     begun = b"".join(map(named, payloads(response())[:3]))
     client, _ = await relaying(lambda *_: [head(200, "text/event-stream", end) + begun])
-    name, event = told(await ask(client, stream=True))[-1]
+    (name, event), (last, failed) = told(await ask(client, stream=True))[-2:]
     assert (name, event["type"], event["sequence_number"]) == ("error", "error", 3)
     assert event["code"] == "upstream_broke_off"
+    assert (last, failed["type"], failed["sequence_number"]) == ("response.failed", "response.failed", 4)
+    assert {name: failed["response"][name] for name in ("id", "status")} == {"id": "resp_1", "status": "failed"}
 
 
 async def test_an_event_that_cannot_be_read_ends_the_stream_in_an_error(relaying):
@@ -193,7 +195,7 @@ async def test_an_event_that_cannot_be_read_ends_the_stream_in_an_error(relaying
     cut = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","del\n\n'
     client, server = await relaying(lambda *_: [head() + b"".join([*said[:3], cut, *said[3:]])])
     seen = [await ask(client, stream=True) for _ in range(2)]
-    assert [told(one)[-1][1]["code"] for one in seen] == ["upstream_broke_off"] * 2
+    assert [told(one)[-2][1]["code"] for one in seen] == ["upstream_broke_off"] * 2
     assert len(server.requests) == 2
 
 
