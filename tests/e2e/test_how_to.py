@@ -25,9 +25,14 @@ def recipes():
             yield pytest.param(found[1], found[2], id=f"{page}: {title}: {found[1]}")
 
 
+def _here(subsecond):
+    """What the page has its reader export."""
+    return {"OPENAI_BASE_URL": subsecond.base_url, "OPENAI_API_KEY": subsecond.key, "MODEL": "sim-t20-i1-n8"}
+
+
 @pytest.mark.parametrize(("language", "text"), list(recipes()))
 def test_it_works_as_it_stands(language, text, subsecond):
-    where = {"OPENAI_BASE_URL": subsecond.base_url, "OPENAI_API_KEY": subsecond.key, "SUBSECOND_API_KEY": subsecond.key}
+    where = {**_here(subsecond), "SUBSECOND_API_KEY": subsecond.key}
     command = [sys.executable, "-c"] if language == "python" else ["bash", "-euo", "pipefail", "-c"]
     words = [*command, text.replace(HERE, subsecond.base_url)]
     ran = subprocess.run(words, env=environment(**where), capture_output=True, text=True, check=False, timeout=PATIENCE)
@@ -38,6 +43,7 @@ def test_it_works_as_it_stands(language, text, subsecond):
 
 def test_what_is_only_cached_is_told_as_the_page_says(subsecond):
     [text] = [one.values[1] for one in recipes() if "Only from the cache" in one.id]
-    where = {"OPENAI_BASE_URL": subsecond.base_url, "OPENAI_API_KEY": subsecond.key}
-    ran = subprocess.run(["bash", "-c", text], env=environment(**where), capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        ["bash", "-c", text], env=environment(**_here(subsecond)), capture_output=True, text=True, check=True
+    )
     assert ran.stdout == "504\n"
