@@ -97,10 +97,9 @@ class MessagesReply(ObjectsReply):
 class ObjectReply(GuardedResponse):
     """`/v1/responses/ID` and what stands behind it, as the upstream that has it says it."""
 
-    dialect = dialect_of("responses")
-
     def __init__(self, context: RequestContext, method: str, behind: str) -> None:
         super().__init__(context)
+        self.dialect = dialect_of("responses")
         self._method = method
         self._behind = behind
         self._recorded = {context.name}
