@@ -112,7 +112,10 @@ class KnownAnswers:
 
     def _similar(self, row: int, one: Question, asked: int) -> Answered | None:
         graph, in_shadow = self._graph, None
-        for stored, similarity in graph.nearest(asked, self._present) if graph.compared(asked) else ():
+        if not graph.compared(asked):
+            return None
+        self._learned.watch.requests += 1
+        for stored, similarity in graph.nearest(asked, self._present):
             verdict = self._verdict(asked, stored, similarity)
             if verdict.decision != "hit":
                 continue

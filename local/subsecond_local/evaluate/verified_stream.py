@@ -55,13 +55,15 @@ class LabelJudge:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A sampled hit, to be judged from that request on. score: the policy's."""
+    """A sampled hit, to be judged from that request on. score: the policy's. gap, surged: as of `Sample`."""
 
     due: int
     hit: Answered
     score: float
     asked: Vector
     stored: Vector
+    gap: int
+    surged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,9 @@ class Loop:
             self.found.hits.append(found)
         if not found.is_exact and is_sampled(f"{self._judge.seed}{row}:{one.text}", self._share):
             asked, stored = self._answers.vector(one.text), self._answers.vector(found.stored.text)
-            self._waiting.append(_Waiting(row + DELAY, found, found.score or 0.0, asked, stored))
+            watch = self.learned.watch
+            waiting = _Waiting(row + DELAY, found, found.score or 0.0, asked, stored, watch.gap, watch.surged)
+            self._waiting.append(waiting)
 
     def _judge_until(self, row: int) -> None:
         """Judge what is due, inside the budget. What the budget does not allow is dropped, not put off."""
@@ -264,7 +268,8 @@ class Loop:
             if not self._may_call(1, row):
                 continue
             before = self.learned.accuracy
-            check = Check(one.score, self._says_wrong(one.hit), shadow=not one.hit.served)
+            wrong = self._says_wrong(one.hit)
+            check = Check(one.score, wrong, not one.hit.served, one.gap, one.surged)
             self.learned.learn(check, one.asked, one.stored)
             if seeds_are_due(self.learned.accuracy) and self._may_call(2, row):
                 self._judge_seeds(one.hit.question.text)

@@ -28,6 +28,7 @@ from subsecond.stages.exact import in_form, young_enough
 if TYPE_CHECKING:
     from subsecond.semantic.index.partition_index import Neighbour
     from subsecond.semantic.index.vectors import Vector
+    from subsecond.semantic.verification.samples import Sample
     from subsecond.semantic.verification.sampling import Sampling
     from subsecond.semantic.verification.verified import Bounds
     from subsecond.stats.trace import Trace
@@ -170,8 +171,8 @@ class SemanticCache:
         if verdict.decision == "hit":
             if reason := self._withheld(entry, request, vector, verdict):
                 verdict = Verdict("unsure", (reason, *verdict.reasons), verdict.score)
-            elif self.sampling:
-                trace.sample = self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=False)
+            else:
+                trace.sample = self._sample(entry, request, vector, verdict, shadow=False)
         trace.verdicts.append(explained(neighbour.key, candidate, verdict))
         if TOO_LONG in verdict.reasons:
             trace.counts["semantic_too_long"] += 1
@@ -190,9 +191,17 @@ class SemanticCache:
         if in_shadow and trace.shadow is None:
             trace.shadow = entry
             trace.counts["shadow_hits"] += 1
-            if self.sampling:
-                trace.sample = self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=True)
+            trace.sample = self._sample(entry, request, vector, verdict, shadow=True)
         return reason
+
+    def _sample(
+        self, entry: Entry, request: Request, vector: Vector, verdict: Verdict, *, shadow: bool
+    ) -> Sample | None:
+        """The hit, where it is to be checked."""
+        if self.sampling is None:
+            return None
+        watch = self.bounds.of(request.tenant.partition).watch if self.bounds else None
+        return self.sampling.sample(request, entry, pack(vector), verdict.score, shadow=shadow, watch=watch)
 
     def compare(self, trace: Trace, said: Recording) -> None:
         """What the model said where `trace.shadow` would have answered."""

@@ -9,6 +9,7 @@ from subsecond.model import Entry, Prompt, Recording, Request
 from subsecond.semantic.verification.accuracy import SEEDS, Accuracy
 from subsecond.semantic.verification.intervals import Counted, JudgeErrors
 from subsecond.semantic.verification.sampling import Sampling, context_of, is_sampled, seeds_are_due
+from subsecond.semantic.verification.surge import Pace, Watch
 from subsecond.stats.trace import Trace
 
 NAMES = [f"req_{number}" for number in range(4_000)]
@@ -55,7 +56,11 @@ def test_a_sample_has_what_a_check_needs(ask, tenant):
     recording = Recording("whole", (b"{}",), "stop", text="Yes.")
     entry = Entry("acme:prod", Prompt("k2", "scope", "Can I get 2 cards?"), recording, 1.0, 2.0, b"stored", "static-1")
     before = time.time()
-    found = Sampling(1.0, 0.05, 0.8).sample(request, entry, b"asked", 0.9, shadow=True)
+    watch = Watch()
+    watch.requests = 7
+    watch.hit(Pace(), 0)
+    found = Sampling(1.0, 0.05, 0.8).sample(request, entry, b"asked", 0.9, shadow=True, watch=watch)
+    assert (found.gap, found.surged) == (7, 0)
     assert before <= found.at <= time.time()
     assert (found.request_id, found.partition, found.entry) == ("req_1", "acme:prod", "k2")
     assert (found.score, found.bound, found.cut, found.shadow) == (0.9, 0.05, 0.8, True)

@@ -13,6 +13,7 @@ from math import log
 from typing import Literal
 
 from subsecond.semantic.verification.intervals import NONE, UNKNOWN, Counted, Interval, JudgeErrors, wrong_share
+from subsecond.semantic.verification.surge import UNPACED, Pace
 
 # Confidence of what is told: 95 %.
 ALPHA = 0.05
@@ -26,6 +27,8 @@ ROOM = 1.3
 # Checks of hits that a cut on trial does not serve. Over Quora's questions, where by the labels a fifth of the surest
 # hits is wrong, a trial of 30 let every fifth of 20 orders serve, one of 60 none. On Banking77 they cost alike.
 TRIAL = 2 * STEP
+# The same after a surge of hits (`surge.py`): there are many to check.
+AGAIN = 4 * STEP
 # A step up is also taken when the last checks, however many, are e ** ALARM times likelier where SUDDEN times the bound
 # is wrong than where the bound is (Page's CUSUM, 1954). It sees a policy that fails all at once, which a count over
 # many good checks sees late. With a judge that errs on 5 %, 46 checks of 35 % wrong are enough in 95 of 100 cases; in
@@ -47,11 +50,14 @@ State = Literal["on trial", "proving", "held", "exact only"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A hit and what the judge said of it. score: the policy's for the pair. shadow: it was not served."""
+    """A hit and what the judge said of it. score: the policy's for the pair. shadow: it was not served. gap, surged: as
+    of `Sample`."""
 
     score: float
     wrong: bool
     shadow: bool = False
+    gap: int = 0
+    surged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,8 @@ class Accuracy:
     epoch: counts the steps up. checked: all hits that were served and checked, and how many of them the judge called
     wrong; since: the same since the last step or window began; scores: of those. served: whether any hit is. shadow:
     hits that were not served and checked all the same, which say nothing of those that were. trial: whether the cut is
-    on trial. alarm: how likely a sudden change is, as a logarithm."""
+    on trial. alarm: how likely a sudden change is, as a logarithm. pace: of the hits that were checked at this cut;
+    surges: how often hits came so much oftener that the cut was tried again; again: whether that is this trial."""
 
     bound: float
     cut: float
@@ -73,6 +80,9 @@ class Accuracy:
     shadow: Counted = NONE
     trial: bool = False
     alarm: float = 0.0
+    pace: Pace = UNPACED
+    surges: int = 0
+    again: bool = False
 
     @classmethod
     def begin(cls, bound: float, cut: float, *, trial: bool) -> Accuracy:
@@ -117,7 +127,7 @@ class Accuracy:
         """Whether a trial is over: enough was checked, by a judge who is known. Some traffic has hardly a pair to
         measure it on (`seeding.py`): after a window of checks it ends all the same."""
         known = min(self.judge.wrong.n, self.judge.right.n) >= SEEDS
-        return self.since.n >= (TRIAL if known else WINDOW)
+        return self.since.n >= ((AGAIN if self.again else TRIAL) if known else WINDOW)
 
     def alarmed(self, *, wrong: bool) -> float:
         """The alarm after one more check."""
@@ -150,10 +160,12 @@ def checked(accuracy: Accuracy, check: Check) -> Accuracy:
     """What is known after one more check."""
     counted = "shadow" if check.shadow else "checked"
     accuracy = replace(accuracy, **{counted: getattr(accuracy, counted).with_one(check.wrong)})
+    accuracy = _tried_again(accuracy, check.surged) if check.surged > accuracy.surges else accuracy
     if not accuracy.served or check.score < accuracy.cut or (check.shadow and not accuracy.trial):
         return accuracy  # it says nothing of this cut
     accuracy = replace(
         accuracy,
+        pace=accuracy.pace.with_hit(check.gap) if check.gap else accuracy.pace,
         since=accuracy.since.with_one(check.wrong),
         scores=(*accuracy.scores, check.score),
         alarm=accuracy.alarmed(wrong=check.wrong),
@@ -161,7 +173,7 @@ def checked(accuracy: Accuracy, check: Check) -> Accuracy:
     if accuracy.is_too_high:
         return _stepped_up(accuracy)
     if accuracy.trial and accuracy.is_passed:
-        return replace(accuracy, trial=False)
+        return replace(accuracy, trial=False, again=False)
     return replace(accuracy, since=NONE, scores=()) if accuracy.since.n >= WINDOW else accuracy
 
 
@@ -182,13 +194,23 @@ def _is_blind(judge: JudgeErrors) -> bool:
     return judge.wrong.yes / judge.wrong.n - judge.right.yes / judge.right.n < DISCERNS
 
 
+def _tried_again(accuracy: Accuracy, surged: int) -> Accuracy:
+    """What was checked before a surge says nothing of its hits: the cut is on trial again, unless it is anyway."""
+    if accuracy.trial or not accuracy.served:
+        return replace(accuracy, surges=surged)
+    return replace(_on_trial(accuracy), surges=surged, again=True)
+
+
+def _on_trial(accuracy: Accuracy) -> Accuracy:
+    return replace(accuracy, trial=True, again=False, since=NONE, scores=(), alarm=0.0, pace=UNPACED)
+
+
 def _stepped_up(accuracy: Accuracy) -> Accuracy:
     """The cut above the least sure hits of this epoch, on trial; behind the last step nothing is served."""
     scores = sorted(accuracy.scores)
     cut = scores[int((1 - KEEPS) * len(scores))]
     served = accuracy.epoch < STEPS and scores[-1] > accuracy.cut
-    began = Accuracy(accuracy.bound, max(cut, accuracy.cut), accuracy.epoch + 1, served=served, trial=True)
-    return replace(began, checked=accuracy.checked, judge=accuracy.judge, shadow=accuracy.shadow)
+    return replace(_on_trial(accuracy), cut=max(cut, accuracy.cut), epoch=accuracy.epoch + 1, served=served)
 
 
 def _sizes(least: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any
 from subsecond.semantic.verification.accuracy import Accuracy, Check, checked, seeded
 from subsecond.semantic.verification.intervals import Counted, JudgeErrors
 from subsecond.semantic.verification.samples import Sample
+from subsecond.semantic.verification.surge import Pace
 
 VERSION = 1
 # Checks that are remembered by their requests, so that one that comes again does not count again. A check comes again
@@ -88,7 +89,7 @@ def with_check(learned: Learned, judged: Judged, now: float) -> Learned:
     if sample.request_id in learned.seen:
         return learned
     accuracy = replace(learned.accuracy, bound=sample.bound)
-    accuracy = checked(accuracy, Check(sample.score, judged.wrong, sample.shadow))
+    accuracy = checked(accuracy, Check(sample.score, judged.wrong, sample.shadow, sample.gap, sample.surged))
     for truly_wrong, said_wrong in judged.seeds:
         accuracy = seeded(accuracy, truly_wrong=truly_wrong, said_wrong=said_wrong)
     learned = learned if learned.embedder == sample.embedder else replace(learned, embedder=sample.embedder, wrong=())
@@ -152,6 +153,7 @@ def _pairs(vectors: bytes, number: int) -> tuple[tuple[bytes, bytes], ...]:
 
 def _accuracy(told: dict[str, Any]) -> Accuracy:
     judge = JudgeErrors(**{name: Counted(**counted) for name, counted in told.pop("judge").items()})
+    told["pace"] = Pace(**told.get("pace", {}))
     counted = {name: Counted(**told.pop(name)) for name in ("checked", "since", "shadow")}
     return Accuracy(**{**told, **counted, "scores": tuple(told["scores"]), "judge": judge})
 
@@ -170,6 +172,7 @@ def public(learned: Learned) -> dict[str, Any]:
         "checks_left": accuracy.checks_left(),
         "cut": round(accuracy.cut, 4),
         "epoch": accuracy.epoch,
+        "surges": accuracy.surges,
         "aliases": 0,
         "shadow": {
             "checked": accuracy.shadow.n,

@@ -17,7 +17,8 @@ class Sample:
     """request_id: of the request that was, or would have been, answered. entry: the key of what answered it. at: epoch
     seconds. score: the policy's. shadow: it was not served. said: what the model then said itself; empty where it was
     not asked. context: what stands around both questions. vectors: as the index stores them. bound, cut: the owner's
-    bound, and the policy's own cut."""
+    bound, and the policy's own cut. gap: requests compared since the hit before, in its environment; surged: of which
+    surge of hits it is (`surge.py`). Both are 0 where no bound is kept."""
 
     request_id: str
     partition: str
@@ -35,6 +36,8 @@ class Sample:
     shadow: bool = False
     asked_vector: bytes = b""
     stored_vector: bytes = b""
+    gap: int = 0
+    surged: int = 0
 
     def shortened(self) -> Sample:
         """With no text longer than a judge reads."""

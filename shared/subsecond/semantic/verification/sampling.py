@@ -13,6 +13,7 @@ from subsecond.semantic.verification.samples import Sample
 
 if TYPE_CHECKING:
     from subsecond.model import Call, Entry, Request
+    from subsecond.semantic.verification.surge import Watch
 
 # A seeded pair of each kind comes after so many checks: at first, until the judge is known, and later on.
 FIRST, LATER = 5, 10
@@ -40,8 +41,10 @@ class Sampling:
     bound: float
     cut: float
 
-    def sample(self, request: Request, entry: Entry, vector: bytes, score: float, *, shadow: bool) -> Sample | None:
-        """The hit of `entry`, if it is chosen. vector: the question's, packed."""
+    def sample(
+        self, request: Request, entry: Entry, vector: bytes, score: float, *, shadow: bool, watch: Watch | None = None
+    ) -> Sample | None:
+        """The hit of `entry`, if it is chosen. vector: the question's, packed. watch: that has just seen the hit."""
         name = request.trace.request_id
         if not is_sampled(name, self.share):
             return None
@@ -61,6 +64,8 @@ class Sampling:
             shadow=shadow,
             asked_vector=vector,
             stored_vector=entry.vector,
+            gap=watch.gap if watch else 0,
+            surged=watch.surged if watch else 0,
         )
 
 

@@ -22,6 +22,7 @@ from subsecond.semantic.index.vectors import DTYPE, SCALE
 from subsecond.semantic.verification.accuracy import Accuracy, Check, checked, seeded
 from subsecond.semantic.verification.checks import Checks
 from subsecond.semantic.verification.exclusions import Exclusions
+from subsecond.semantic.verification.surge import UNPACED, Watch
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,17 +34,24 @@ if TYPE_CHECKING:
 
 class Verified:
     """One for each partition. bound: the share of semantic hits that may be wrong. cut: the policy's own. dim: of the
-    embedder's vectors. trial: whether a cut is tried before it serves, which takes checks."""
+    embedder's vectors. trial: whether a cut is tried before it serves, which takes checks. watch: of surges, which
+    counts the requests that are compared."""
 
     def __init__(self, bound: float, cut: float, dim: int, *, trial: bool) -> None:
         self.accuracy = Accuracy.begin(bound, cut, trial=trial)
         self._exclusions = Exclusions(dim)
+        self.watch = Watch()
 
     def take_over(self, learned: Learned, embedder: str) -> None:
-        """Know what a checker has noted. What another embedder's vectors excluded is not known here."""
+        """Know what a checker has noted. What another embedder's vectors excluded is not known here. Where no trial
+        would follow, no surge is seen."""
         least, known = self.accuracy, learned.accuracy
         self.accuracy = replace(
-            known, bound=least.bound, cut=max(least.cut, known.cut), trial=known.trial and least.trial
+            known,
+            bound=least.bound,
+            cut=max(least.cut, known.cut),
+            trial=known.trial and least.trial,
+            pace=known.pace if least.trial else UNPACED,
         )
         if learned.embedder == embedder and learned.wrong:
             asked, stored = (
@@ -60,7 +68,10 @@ class Verified:
             return f"score {score:.3f} is below {self.accuracy.cut:.3f}, the verified cut", False
         if self._exclusions.cover(asked, stored):
             return "near a hit that was found wrong", False
-        return ("the cut is on trial: hits are checked, not served", True) if self.accuracy.trial else ("", False)
+        surges = self.watch.hit(self.accuracy.pace, self.accuracy.surges)
+        if self.accuracy.trial:
+            return "the cut is on trial: hits are checked, not served", True
+        return ("hits come much oftener than those that were checked", True) if surges else ("", False)
 
     def learn(self, check: Check, asked: Vector, stored: Vector) -> None:
         """A check of one hit."""
@@ -119,6 +130,7 @@ class Bounds:
         is waited for once; later a refresh goes on beside the requests."""
         known = self._known(partition)
         known.refresh.begin()
+        known.verified.watch.requests += 1
         if not known.read:
             await fail_open(trace, "accuracy", known.refresh.wait(), timeout_s)
         return known.read
@@ -150,6 +162,7 @@ class Bounds:
         version = await self._checks.learned(partition, known.etag)
         if not version.unchanged:
             verified = self._make()
+            verified.watch = known.verified.watch
             if version.learned:
                 verified.take_over(version.learned, self._embedder)
             known.verified, known.etag = verified, version.etag
