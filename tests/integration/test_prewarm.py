@@ -162,7 +162,7 @@ def listed(emulator, partition, bodies):
     s3.put_object(
         Bucket="subsecond-index",
         Key=f"prewarm/{partition}.jsonl",
-        Body="\n".join(map(json.dumps, bodies)).encode(),
+        Body=b"\n".join(body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies),
     )
     s3.close()
 
@@ -195,6 +195,15 @@ async def test_a_list_that_is_not_there_does_not_keep_the_next_one_from_being_as
         missing, found = (await it.prewarm({"prompts": True}))["prompts"]
     assert (missing["asked"], missing["left"]) == (0, 0)
     assert (found["asked"], found["left"]) == (1, 0)
+
+
+async def test_a_line_that_is_no_json_fails_alone(deploy, emulator):
+    listed(emulator, "local:odd", [b"{", b"\xff", {**BODIES[0], "seed": 9}])
+    listed(emulator, "local:even", [{**BODIES[1], "seed": 9}])
+    async with deploy(1, SUBSECOND_WARM_PROMPTS="local:odd,local:even") as it:
+        odd, even = (await it.prewarm({"prompts": True}))["prompts"]
+    assert (odd["asked"], odd["failed"], odd["left"]) == (1, 2, 0)
+    assert (even["asked"], even["failed"]) == (1, 0)
 
 
 async def test_a_prompt_that_a_user_is_asking_is_joined_and_not_asked_twice(shared):

@@ -21,6 +21,7 @@ from subsecond.routing.attempts import Attempts, OpenAnswer
 from subsecond.routing.hedging import close_all
 from subsecond.routing.spending import tokens_of
 from subsecond.routing.verifying import flaw, question
+from subsecond.stats.increments import count_in
 from subsecond.stats.trace import Step, Trace
 
 # What is wrong with the answer, None where nothing is.
@@ -150,8 +151,7 @@ def _note(trace: Trace, fast: _Fast | None, *, strong_asked: bool) -> None:
 
 
 def _total(recording: Recording | None) -> int:
-    total = ((recording and recording.usage) or {}).get("total_tokens", 0)
-    return total if isinstance(total, int) else 0
+    return (count_in(recording.usage, "total_tokens") if recording else None) or 0
 
 
 def yes_or_no(judge: Callable[[Call], Attempts], model: str) -> Verifier:

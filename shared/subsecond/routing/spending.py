@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from subsecond.dialects.lookup import dialect_of
 from subsecond.model import Call, Recording
+from subsecond.stats.increments import count_in
 
 if TYPE_CHECKING:
     from subsecond.routing.call_timer import CallTimer
@@ -32,8 +33,8 @@ def tokens_of(recording: Recording | None, chunks: int) -> int:
     where the answer goes on."""
     if recording is None:
         return chunks
-    count = (recording.usage or {}).get("completion_tokens")
-    if isinstance(count, int):
+    count = count_in(recording.usage, "completion_tokens")
+    if count is not None:
         return count
     return chunks if recording.form == "stream" else len(recording.text) // CHARACTERS
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from subsecond.stats.increments import GONE, HITS, LONGEST_NAME, MOST_TOKENS
+from subsecond.stats.increments import GONE, HITS, LONGEST_NAME, count_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -176,8 +176,7 @@ def _count(top: dict[str, list[float]], entry: str, tokens: int, now: float) -> 
 
 
 def _tokens(trace: Trace) -> int:
-    total = (trace.usage or {}).get("total_tokens")
-    return total if isinstance(total, int) and 0 < total < MOST_TOKENS else 0
+    return count_in(trace.usage, "total_tokens") or 0
 
 
 def _shown(trace: Trace, entry: str, now: float) -> dict[str, Any]:

@@ -150,18 +150,24 @@ def _outcome(outcome: str) -> str:
 def _of_lost(trace: Trace, said: int) -> dict[str, int]:
     """What a call that was given up has cost, about: its prompt, which is that of the call that answered, and what it
     had said. Providers charge for both, and tell nobody who does not wait for the end."""
-    prompt = (trace.usage or {}).get("prompt_tokens")
-    if not isinstance(prompt, int):
+    prompt = count_in(trace.usage, "prompt_tokens")
+    if prompt is None:
         prompt = trace.prompt_tokens() if trace.prompt_tokens else 0
     return {"prompt_tokens": prompt, "completion_tokens": said}
+
+
+def count_in(usage: Mapping[str, Any] | None, field: str) -> int | None:
+    """What an upstream says it has counted; None where it says nothing, or what is no count: a text, less than nothing.
+    Budgets and figures are reckoned with it."""
+    count = (usage or {}).get(field)
+    return count if type(count) is int and 0 <= count < MOST_TOKENS else None
 
 
 def _tokens(usage: Mapping[str, Any], rollup: str, kind: str) -> list[Increment]:
     found = []
     for field, name in TOKENS.items():
-        count = usage.get(field)
-        if isinstance(count, int) and 0 < count < MOST_TOKENS:
-            found.append((rollup, f"n|tokens|{kind}|{name}", int(count)))
+        if count := count_in(usage, field):
+            found.append((rollup, f"n|tokens|{kind}|{name}", count))
     return found
 
 

@@ -22,6 +22,7 @@ from subsecond.config import Settings
 from subsecond.errors import SubsecondError
 from subsecond.model import Endpoint, Tenant
 from subsecond.pipeline import Gateway
+from subsecond.stats.increments import count_in
 from subsecond.stats.trace import Trace
 
 if TYPE_CHECKING:
@@ -176,9 +177,8 @@ async def answer(gateway: Gateway, partition: str, body: Mapping[str, Any]) -> d
                 pass
     except SubsecondError as error:
         return {"source": None, "tokens": 0, "error": type(error).__name__}
-    usage = trace.usage or {}
-    tokens = usage.get("total_tokens") if trace.source == "upstream" else 0
-    return {"source": trace.source, "tokens": tokens if isinstance(tokens, int) else 0, "error": None}
+    tokens = count_in(trace.usage, "total_tokens") if trace.source == "upstream" else 0
+    return {"source": trace.source, "tokens": tokens or 0, "error": None}
 
 
 async def _semantic(lazy: Lazy[SemanticCache]) -> None:

@@ -85,8 +85,7 @@ async def answered(settings: Settings, partition: str) -> dict[str, Any]:
         spent = counts["asked"] >= settings.warm_calls or tokens >= settings.warm_tokens
         if spent or in_a_row >= MOST_FAILURES or time.monotonic() > end:
             break
-        order = {"partition": partition, "body": line}
-        found = await aws.run(partial(_invoke, aws, function, {"prewarm": order}))
+        found = await aws.run(partial(_asked, aws, function, partition, line))
         failed = bool(found.get("error"))
         counts["failed" if failed else "asked" if found["source"] == "upstream" else "known"] += 1
         tokens += found.get("tokens", 0)
@@ -95,14 +94,23 @@ async def answered(settings: Settings, partition: str) -> dict[str, Any]:
     return {"partition": partition, **counts, "left": left, "tokens": tokens}
 
 
-def _list(aws: Aws, bucket: str, name: str) -> list[dict[str, Any]]:
+def _asked(aws: Aws, function: str, partition: str, line: bytes) -> dict[str, Any]:
+    """The report of one line; what is no JSON is that line's failure, and no other's."""
+    try:
+        body = json.loads(line)
+    except ValueError as error:
+        return {"error": type(error).__name__}
+    return _invoke(aws, function, {"prewarm": {"partition": partition, "body": body}})
+
+
+def _list(aws: Aws, bucket: str, name: str) -> list[bytes]:
     """Empty where nobody has put one there yet: the other lists are asked all the same."""
     s3 = aws.s3
     try:
         data = s3.get_object(Bucket=bucket, Key=name)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return []
-    return [json.loads(line) for line in data.splitlines() if line.strip()]
+    return [line for line in data.splitlines() if line.strip()]
 
 
 def _invoke(aws: Aws, name: str, event: Mapping[str, Any]) -> dict[str, Any]:
