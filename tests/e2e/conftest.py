@@ -251,12 +251,13 @@ def stored(target):
 
 @pytest.fixture
 def sources(target):
-    """`sources(n)`: where the answers to the test's first n requests came from, as functions log it."""
+    """`sources(model, n)`: where the answers to the test's first n requests for this model came from, as functions log
+    it. For a model that it alone asks: the line of an earlier test's last request may come late."""
     known = len(_lines(target.log)) if target.log else 0
 
-    def wait(count):
+    def wait(model, count):
         deadline = time.monotonic() + 20
-        while len(found := [one["source"] for one in _lines(target.log)[known:] if "source" in one]) < count:
+        while len(found := [one["source"] for one in _lines(target.log)[known:] if one.get("model") == model]) < count:
             assert time.monotonic() < deadline, found
             time.sleep(0.005)
         return found
