@@ -182,6 +182,7 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def read(field: str, text: str, kind: type) -> Any:
+    """The value of the setting `field` (str, bool, int or float). ValueError names what does not fit."""
     name = PREFIX + field.upper()
     if kind is str:
         check_choice(field, text)

@@ -23,6 +23,7 @@ UNREADABLE = (KeyError, TypeError, ValueError, RecursionError)
 
 
 def pack(recording: Recording) -> bytes:
+    """`unpack` reads it back."""
     text = recording.text.encode("utf-8", "surrogatepass")
     head = {
         "form": recording.form,

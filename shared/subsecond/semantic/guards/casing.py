@@ -46,6 +46,7 @@ def differ(one: Case, other: Case) -> bool:
 
 
 def case(found: Sequence[Token]) -> Case:
+    """What the capitals of a text mean; `differ` compares two."""
     units = tuple(
         unit
         for at, token in enumerate(found)

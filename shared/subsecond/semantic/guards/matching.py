@@ -32,6 +32,8 @@ class Matching(NamedTuple):
 
 
 def match(a: Reading, b: Reading) -> Matching:
+    """Equal words and synonyms first, then forms and typos among what is left, if both texts have at most
+    MOST_LEFT_OVER such words."""
     positions: dict[str, list[int]] = {}
     for position, word in enumerate(b.words):
         positions.setdefault(word.key, []).append(position)

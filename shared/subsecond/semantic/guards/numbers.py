@@ -49,7 +49,7 @@ def parse(piece: str) -> list[Amount]:
     if ":" in piece or _HALF.fullmatch(piece):
         return [_clock(piece)]
     if piece.count("-") > 1:  # an ISO date: nothing else in PATTERN has two
-        return [Amount("", _text(float(part))) for part in piece.split("-")]
+        return [Amount("", text(float(part))) for part in piece.split("-")]
     if piece.count(".") > 1:
         return [Amount("version", piece.removeprefix("v"))]
     return [_plain(piece)]
@@ -63,17 +63,17 @@ def _plain(piece: str) -> Amount:
         return Amount(LABEL, piece)
     value = float(number.replace(",", ""))
     if behind in ("", "st", "nd", "rd", "th"):
-        return Amount("", _text(value))
+        return Amount("", text(value))
     if behind in units().dimensions:
         return typed(value, behind)
     if behind in units().times:
-        return Amount("", _text(value * units().times[behind]))
+        return Amount("", text(value * units().times[behind]))
     return Amount(LABEL, piece)
 
 
 def typed(value: float, unit: str) -> Amount:
     dimension, factor = units().dimensions[unit]
-    return Amount(dimension, _text(value * factor))
+    return Amount(dimension, text(value * factor))
 
 
 def is_unit(word: str) -> bool:
@@ -119,13 +119,13 @@ def _clock(piece: str) -> Amount:
     hour, minute, second, half = float(found[1]), float(found[2] or 0), float(found[3] or 0), found[4]
     if half:
         hour = hour % 12 + (12 if half == "p" else 0)
-    return Amount("clock", _text(60 * hour + minute + second / 60))
+    return Amount("clock", text(60 * hour + minute + second / 60))
 
 
 def clock(word: str) -> Amount | None:
     """Noon and midnight."""
     minutes = units().clock.get(word)
-    return None if minutes is None else Amount("clock", _text(minutes))
+    return None if minutes is None else Amount("clock", text(minutes))
 
 
 @lru_cache(maxsize=1)
@@ -135,10 +135,6 @@ def counting() -> frozenset[str]:
 
 
 def text(value: float) -> str:
-    return _text(value)
-
-
-def _text(value: float) -> str:
     return f"{value:.{LONGEST}g}"
 
 
@@ -155,6 +151,7 @@ class Units:
 
 @lru_cache(maxsize=1)
 def units() -> Units:
+    """What `data/units.txt` says."""
     lists: dict[str, dict[str, float]] = {"times": {}, "counts": {}, "clock": {}}
     dimensions: dict[str, tuple[str, float]] = {}
     for line in lines("units.txt"):

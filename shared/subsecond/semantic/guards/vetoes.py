@@ -204,7 +204,7 @@ _FIRST: tuple[Callable[[Reading, Reading], str], ...] = (
 
 
 def veto(a: Reading, b: Reading) -> str:
-    """The first reason that holds, of those that look at single words."""
+    """The first reason that holds, of those that look at single words; "" where none does."""
     for guard in _FIRST:
         if reason := guard(a, b):
             return reason
@@ -212,6 +212,7 @@ def veto(a: Reading, b: Reading) -> str:
 
 
 def veto_matched(a: Reading, b: Reading, matching: Matching) -> str:
+    """The first reason that holds, of those that look at the paired words; "" where none does."""
     return (
         common(matching)
         or names(matching)

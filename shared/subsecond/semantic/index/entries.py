@@ -127,6 +127,7 @@ class Known:
 
 
 def known(keys: Keys, key_indexes: Sequence[KeyIndex]) -> Known:
+    """What the segments behind `key_indexes` hold of each key, in the order of `keys`."""
     version, expires, used = (np.full(len(keys), value, np.int64) for value in (ABSENT, 0, 0))
     for key_index in key_indexes:
         positions = key_index.finder.find(keys)

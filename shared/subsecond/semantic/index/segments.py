@@ -133,6 +133,7 @@ def damage_name(prefix: str, segment_id: str) -> str:
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`, which `decode_manifest` reads."""
     segments = [
         {
             "id": one.id,

@@ -25,6 +25,8 @@ LONGEST_READ = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
+    """The port `Policy`: the same words, then the guards, then a score (docs/guards.md has the order)."""
+
     model: ScoreModel
 
     @property
@@ -39,13 +41,13 @@ class Guarded:
         if candidate.age > FRESH and timebound(asked):
             return Verdict("miss", ("time-bound",), 0.0)
         if max(len(asked), len(candidate.text)) > LONGEST_READ:
-            return _only(sameness.exactly(asked, candidate.text), TOO_LONG)
+            return _only(TOO_LONG, same=sameness.exactly(asked, candidate.text))
         if bare_numbers.differ(asked, candidate.text):
             return Verdict("miss", ("numbers differ",), 0.0)
         if sameness.coded(asked) or sameness.coded(candidate.text):
-            return _only(sameness.same_around_code(asked, candidate.text), "code, and not the same words")
+            return _only("code, and not the same words", same=sameness.same_around_code(asked, candidate.text))
         if not (language.english(asked) and language.english(candidate.text)):
-            return _only(abroad.same(asked, candidate.text), "not English, and not the same words")
+            return _only("not English, and not the same words", same=abroad.same(asked, candidate.text))
         return self._read(asked, candidate)
 
     def _read(self, asked: str, candidate: StoredQuestion) -> Verdict:
@@ -59,7 +61,7 @@ class Guarded:
             return _SAME
         if not a.words or not b.words:
             same = not a.plain and not b.plain and abroad.same(asked, candidate.text)
-            return _only(same, "nothing to compare")
+            return _only("nothing to compare", same=same)
         if candidate.similarity < self.floor:
             return Verdict("miss", (f"similarity {candidate.similarity:.3f} is below {self.floor:.3f}",), 0.0)
         if max(len(a.words), len(b.words)) > LONGEST:
@@ -93,5 +95,5 @@ def build(settings: Settings) -> Guarded:
 _SAME = Verdict("hit", ("same words",), 1.0)
 
 
-def _only(same: bool, reason: str) -> Verdict:  # noqa: FBT001 -- the one thing that it is told
+def _only(reason: str, *, same: bool) -> Verdict:
     return _SAME if same else Verdict("miss", (reason,), 0.0)

@@ -12,6 +12,8 @@ from subsecond.stores.memory import answers as memory
 
 
 class LayeredStore:
+    """The port `ExactStore`: `near` (memory) is asked before `far` (a table), and keeps what `far` finds."""
+
     def __init__(self, near: ExactStore, far: ExactStore) -> None:
         self._near = near
         self._far = far

@@ -19,6 +19,8 @@ MISSING = frozenset({"NoSuchKey", "404"})
 
 
 class S3Objects:
+    """The port `Objects`, in one bucket. boto3 blocks, so each call runs in the pool of threads."""
+
     def __init__(self, aws: Aws, bucket: str) -> None:
         self._aws = aws
         self._bucket = bucket
