@@ -19,8 +19,8 @@ BASES = ("", "shared", "shared/subsecond", "local", "local/subsecond_local", "te
 OURS = ("shared", "local", "functions", "training", "tests")
 # No paths of this repository: GPTCache's file, and a prefix in the bucket.
 ELSEWHERE = {"examples/benchmark/mock_data.json", "answers/"}
-# Read by nothing of ours: a variable of an example's shell.
-NO_SETTINGS = {"SUBSECOND_LOCAL_DELAYS", "SUBSECOND_URL"}
+# Read by a run alone, or by nothing of ours: a variable of an example's shell.
+NO_SETTINGS = {"SUBSECOND_DATA", "SUBSECOND_LOCAL_DELAYS", "SUBSECOND_URL"}
 FILES = re.compile(r"`((?:[\w.*-]+/)+(?:[\w*.-]+\.\w+)?|[\w*]+\.py)`")
 NAMES = re.compile(r"\bSUBSECOND_[A-Z_]*[A-Z]\b")
 VALUES = re.compile(rf"\b{PREFIX}([A-Z_]+)=([a-z_]+)")

@@ -82,6 +82,13 @@ def test_a_command_is_one(name, words):
     {"make": _make, "sam": _sam, "aws": _aws, "subsecond": _subsecond, "curl": _curl}[name](words)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_makes_two_keys_of_one_name(page):
+    """The second one is refused, whatever its tenant and namespace are."""
+    named = [words[2] for name, words in commands(page) if (name, words[:2]) == ("subsecond", ["keys", "create"])]
+    assert len(named) == len(set(named))
+
+
 def _make(words):
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{re.escape(words[0])}:", text, re.MULTILINE), words
