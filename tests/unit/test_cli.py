@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import boto3
 import pytest
 
-from subsecond_local.cli import key_admin, keys_command
+from subsecond_local.cli import key_admin, keys_command, prewarm_command
 from subsecond_local.cli import main as cli
 from subsecond_local.errors import LocalError
 from subsecond_local.run import model_server, run_config, stack, stores, upstreams
@@ -349,3 +349,33 @@ def test_a_command_for_a_stack_without_a_region_is_told_so(default_session, monk
     assert code == 1
     assert "You must specify a region" in words
     assert "--region" in words
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"{", DEEP], ids=["none", "latin-1", "broken", "deep"])
+@pytest.mark.parametrize("command", [("cache", "warm"), ("cache", "explain", "--body")], ids=" ".join)
+def test_a_file_that_is_no_json_is_named_and_no_traceback(capsys, tmp_path, monkeypatch, command, content):
+    monkeypatch.setenv("SUBSECOND_API_KEY", "sk-some")
+    path = tmp_path / "given"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = said(capsys, *command, str(path), "--url", "http://127.0.0.1:1")
+    assert (code, err.startswith(f"subsecond: {path} ")) == (1, True)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_prompt_that_cannot_be_read_is_named(capsys, tmp_path, content):
+    path = tmp_path / "given"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = said(capsys, "optimize", str(path))
+    assert (code, err.startswith(f"subsecond: {path} cannot be read: ")) == (1, True)
+
+
+def test_lines_of_requests_end_where_json_lines_do(tmp_path):
+    """A text in them may hold marks at which a text has other lines (U+2028, RFC 8259, section 7)."""
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"prompt": "one\u2028two\u0085three"}\n{"prompt": "four"}\n', encoding="utf-8")
+    assert [one["prompt"] for one in prewarm_command.bodies(path)] == ["one\u2028two\x85three", "four"]

@@ -116,8 +116,8 @@ def _counted(found: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise LocalError(f"{path} is no JSON file: {error}") from None
 
 

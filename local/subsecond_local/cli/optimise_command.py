@@ -99,7 +99,10 @@ def _counted(tokens: Tokens, call: Call) -> int:
 
 
 def _call(options: argparse.Namespace) -> Call:
-    raw = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
+    try:
+        raw = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocalError(f"{options.file} cannot be read: {error}.") from error
     body = _body(raw)
     model = options.model or str(body.get("model") or "gpt-4o")
     return Call("chat" if "messages" in body else "text", model, {**body, "model": model})
@@ -112,7 +115,7 @@ def _body(raw: str) -> dict[str, Any]:
     if raw.lstrip().startswith("{"):
         try:
             body = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if isinstance(body, dict) and ("messages" in body or "prompt" in body):
             messages = body.get("messages", [])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from subsecond.stats.increments import count_in
 from subsecond.warmup.warm_environments import MOST
 from subsecond_local.cli import gateway_client
 from subsecond_local.errors import LocalError
@@ -126,10 +127,10 @@ def add_warm(parser: argparse.ArgumentParser) -> None:
 def warm(options: argparse.Namespace, data: Path, environ: Mapping[str, str]) -> int:
     """Ask each line of the file, one after the other, as any client would. 1 when one failed."""
     gateway = gateway_client.find(environ, data, options.url, options.stack_name, "StreamingFunctionUrl")
-    bodies = _bodies(options.file)
+    asked = bodies(options.file)
     bars = progress.silent if options.json else progress.on_terminal
-    with bars("warming", len(bodies)) as bar:
-        report = _asked(gateway, bodies, options.calls, options.tokens, bar)
+    with bars("warming", len(asked)) as bar:
+        report = _asked(gateway, asked, options.calls, options.tokens, bar)
     print(json.dumps(report, indent=2) if options.json else told({"prompts": [report]}))
     return 1 if report["failed"] else 0
 
@@ -155,17 +156,19 @@ def _asked(
         else:
             new = found["subsecond"]["source"] == "upstream"
             counts["asked" if new else "known"] += 1
-            spent += (found.get("usage") or {}).get("total_tokens", 0) if new else 0
+            usage = found.get("usage")
+            spent += (count_in(usage, "total_tokens") or 0) if new and isinstance(usage, dict) else 0
             in_a_row = 0
         bar.advance()
     return {"partition": gateway.url, **counts, "tokens": spent}
 
 
-def _bodies(path: Path) -> list[dict[str, Any]]:
+def bodies(path: Path) -> list[dict[str, Any]]:
+    """The requests of a file, one on each line. LocalError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        found = [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
+        # Of bytes: a text's lines end at marks that JSON's texts may hold (U+2028).
+        found = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+    except (OSError, ValueError, RecursionError) as error:
         raise LocalError(f"{path} cannot be read, with a JSON object on each line: {error}") from error
     if not all(isinstance(body, dict) for body in found):
         raise LocalError(f"{path} has a line that is no JSON object.")

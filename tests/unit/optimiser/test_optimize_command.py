@@ -52,7 +52,9 @@ def test_what_does_not_fit_is_said_and_is_exit_code_one(ran):
     assert "too long" in err
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"prompt": "Hi.  "}', "[3]"])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '{"prompt": "Hi.  "}', "[3]", '{"a":' * 100_000], ids=["{", "{}", "prompt", "list", "deep"]
+)
 def test_what_is_no_request_is_text(ran, content):
     assert ran(content)[0] == 0
 
