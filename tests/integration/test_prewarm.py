@@ -198,7 +198,7 @@ async def test_a_list_that_is_not_there_does_not_keep_the_next_one_from_being_as
 
 
 async def test_a_line_that_is_no_json_fails_alone(deploy, emulator):
-    listed(emulator, "local:odd", [b"{", b"\xff", {**BODIES[0], "seed": 9}])
+    listed(emulator, "local:odd", [b"{", b"[" * 100_000, {**BODIES[0], "seed": 9}])
     listed(emulator, "local:even", [{**BODIES[1], "seed": 9}])
     async with deploy(1, SUBSECOND_WARM_PROMPTS="local:odd,local:even") as it:
         odd, even = (await it.prewarm({"prompts": True}))["prompts"]

@@ -76,12 +76,13 @@ def read(path: Path, limit: int | None = None) -> Log:
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix.lower() in (".csv", ".tsv"):
         csv.field_size_limit(sys.maxsize)
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             yield from csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         return
     text = path.read_text(encoding="utf-8-sig", errors="replace")
+    # At no other marks: JSON's texts may hold some (U+2028), and such a row would be counted as unread.
     whole = _parsed(text) if text.lstrip()[:1] == "[" else None
-    yield from _objects(whole if isinstance(whole, list) else map(_parsed, text.splitlines()))
+    yield from _objects(whole if isinstance(whole, list) else map(_parsed, text.split("\n")))
 
 
 def _objects(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:

@@ -38,11 +38,11 @@ def write(path: Path, matched: Sequence[Matched]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """LocalError when it is no sheet."""
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
         return [{**row, "query_a": str(row["query_a"]), "query_b": str(row["query_b"])} for row in rows]
     except OSError as error:
         raise LocalError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LocalError(f"{path} is no sheet of pairs: rows need `query_a` and `query_b`.") from None
 
 

@@ -98,7 +98,7 @@ def _asked(aws: Aws, function: str, partition: str, line: bytes) -> dict[str, An
     """The report of one line; what is no JSON is that line's failure, and no other's."""
     try:
         body = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"error": type(error).__name__}
     return _invoke(aws, function, {"prewarm": {"partition": partition, "body": body}})
 

@@ -96,3 +96,15 @@ def test_what_cannot_be_read_says_so(written, tmp_path):
         read(tmp_path / "none.jsonl")
     with pytest.raises(LocalError, match="holds no requests"):
         read(written("log.jsonl", '{"a": 1}\n'))
+
+
+def test_a_row_ends_where_a_json_line_does(written):
+    row = '{"model": "m", "question": "one\u2028two\u0085three"}'
+    found = read(written("log.jsonl", f"{row}\r\n{row}\n"))
+    assert (len(found.requests), found.unread) == (2, 0)
+
+
+def test_a_table_with_a_byte_that_is_no_utf8_is_read(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"model,question\nm,caf\xe9?\n")
+    assert len(read(path).requests) == 1
