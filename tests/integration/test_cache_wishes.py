@@ -168,6 +168,12 @@ async def test_a_wish_that_is_none_is_a_400_that_names_it(served, wishes, param)
     assert seen.json["error"]["type"] == "invalid_request_error"
 
 
+def test_a_misspelt_wish_is_told_which_there_are():
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "subsecond": {"simlar": False}}
+    with pytest.raises(InvalidRequest, match=r"'subsecond.simlar': there is no such field. There are similar, "):
+        check(ChatBody, body)
+
+
 def test_no_wish_is_nothing_special():
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "subsecond": None}
     assert to_call("chat", Asked(body), check(ChatBody, body), "", None).rules.similar

@@ -101,4 +101,12 @@ def check(kind: type[Body], body: Mapping[str, Any]) -> Body:
         first = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
         # A union reports each member's view: the field is what lies before the member's name.
         where = ".".join(str(part) for part in first["loc"] if not _MEMBER.fullmatch(str(part)))
-        raise InvalidRequest(f"'{where}': {first['msg']}.", param=where, code="invalid_value") from None
+        raise InvalidRequest(f"'{where}': {_words(kind, first)}.", param=where, code="invalid_value") from None
+
+
+def _words(kind: type[BaseModel], error: Mapping[str, Any]) -> str:
+    """Pydantic's own words; of a field that there is not, those that there are: it is misspelt, most often."""
+    if error["type"] != "extra_forbidden":
+        return str(error["msg"])
+    known = kind if len(error["loc"]) == 1 else Extensions
+    return f"there is no such field. There are {', '.join(known.model_fields)}"
