@@ -91,6 +91,7 @@ def test_what_is_no_answer_is_an_error(dialect):
         (b'{"usage": {}}', False),
         (b'{"choices": [', True),  # whatever it is, it is passed on
         (b'["choices"]', True),
+        (b'{"choices": ' + b"[" * 100_000, True),
     ],
 )
 def test_a_stream_begins_with_its_first_choice(dialect, payload, begins):
@@ -140,6 +141,7 @@ def test_a_chunk_of_usage_alone(dialect):
     assert dialect.is_usage_only(b'{"choices": [], "usage": {"total_tokens": 3}}')
     assert not dialect.is_usage_only(body(None, delta={"content": "Hi"}, text="Hi"))
     assert not dialect.is_usage_only(b'{"choices": []}')
+    assert not dialect.is_usage_only(b'{"choices": [{"index": 0, "delta": {}}], "usage": {"total_tokens": 3}}')
 
 
 @pytest.mark.parametrize(
@@ -162,3 +164,30 @@ def test_the_trace_is_a_chunk_of_the_stream_without_a_choice_and_without_usage()
     told = json.loads(CHAT.trace_event(last, 7, {"model": "m"}).data)
     assert told == {"id": "c", "choices": [], "subsecond": {"model": "m"}}
     assert json.loads(CHAT.trace_event(b"[", 7, {}).data) == {"choices": [], "subsecond": {}}
+
+
+@pytest.mark.parametrize(
+    ("beside", "finish"), [({}, "stop"), ({"error": {"message": "It broke."}}, "unknown"), ({"detail": "high"}, "stop")]
+)
+def test_an_error_beside_a_choice_makes_it_unfinished(beside, finish):
+    said = {**json.loads(body(message={"content": "Hi"})), **beside}
+    assert CHAT.recorded("whole", [json.dumps(said).encode()]).finish == finish
+
+
+def test_an_error_in_other_words_makes_the_stream_unfinished():
+    assert CHAT.recorded("stream", [body(delta={"content": "Hi"}), b'{"detail": "It broke."}']).finish == "unknown"
+
+
+def test_one_of_several_choices_acts_for_all():
+    calls = {"index": 1, "message": {"tool_calls": [{"id": "c"}]}, "finish_reason": "tool_calls"}
+    two = {"choices": [*json.loads(body(message={"content": "Hi"}))["choices"], calls]}
+    assert CHAT.recorded("whole", [json.dumps(two).encode()]).acts
+
+
+def test_a_message_behind_empty_deltas_is_what_was_said():
+    heard = CHAT.recorded("stream", [body(None, delta={"content": ""}), body(message={"content": "Hi"})])
+    assert (heard.text, heard.finish) == ("Hi", "stop")
+
+
+def test_a_stream_that_has_told_something_is_not_empty_whatever_its_end():
+    assert TEXT.recorded("stream", [body(None, text="Hi"), body(text="")]).finish == "stop"
