@@ -6,9 +6,12 @@ import asyncio
 import gc
 import json
 from collections import Counter
+from collections.abc import Iterable
+from functools import _lru_cache_wrapper
 from typing import Any
 
 from subsecond.api import app as served
+from subsecond.semantic.index.memtable import Memtable
 
 PATH = "/soak/held"
 
@@ -36,4 +39,17 @@ def _held() -> dict[str, Any]:
     tasks = Counter(str(getattr(task.get_coro(), "__qualname__", task)) for task in others)
     objects = gc.get_objects()
     kinds = Counter(type(one).__name__ for one in objects)
-    return {"tasks": dict(sorted(tasks.items())), "objects": len(objects), "kinds": dict(kinds)}
+    caches = dict(_caches(objects))
+    return {"tasks": dict(sorted(tasks.items())), "objects": len(objects), "kinds": dict(kinds), "caches": caches}
+
+
+def _caches(objects: Iterable[object]) -> Iterable[tuple[str, tuple[int, int | None]]]:
+    """By name: how many entries a cache has, and the most that it may have."""
+    for one in objects:
+        if isinstance(one, _lru_cache_wrapper):
+            info = one.cache_info()
+            # The bound too: one function may stand behind two caches.
+            yield f"{one.__module__}.{one.__qualname__}, {info.maxsize}", (info.currsize, info.maxsize)
+        elif isinstance(one, Memtable):
+            yield f"stored and not in the index yet, {id(one)}", (len(one), one._most)
+            yield f"deleted and maybe in the index yet, {id(one)}", (len(one._deleted), one._most)

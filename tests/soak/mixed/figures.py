@@ -52,10 +52,22 @@ def figures(seconds: float, tally: Tally, memory: Memory, before: Held, after: H
             "growth_last_two_thirds": round(memory.growth() / 1e6, 2),
             "slope_an_hour": round(memory.slope() * 3_600 / 1e6, 2),
         },
-        "held_before": {**vars(before), "kinds": None},
-        "held_after": {**vars(after), "kinds": None},
+        "held_before": _held(before),
+        "held_after": _held(after),
+        "caches_more": _caches_more(before, after),
         "objects_more": dict((Counter(after.kinds) - Counter(before.kinds)).most_common(MORE)),
     }
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {name: value for name, value in vars(held).items() if name not in ("kinds", "caches")}
+
+
+def _caches_more(before: Held, after: Held) -> dict[str, str]:
+    """What each cache has more, those that grew the most first, and its bound: what may still grow, and how far."""
+    more = {name: size - before.caches.get(name, (0, None))[0] for name, (size, _) in after.caches.items()}
+    grown = sorted((name for name in more if more[name]), key=lambda name: -more[name])[:MORE]
+    return {name: f"{more[name]:+} to {after.caches[name][0]} of {after.caches[name][1]}" for name in grown}
 
 
 def _phase(name: str, tally: Tally) -> dict[str, Any]:
@@ -82,6 +94,7 @@ def shown(found: dict[str, Any]) -> str:
         _table(("phase", *columns, "errors"), phases),
         f"resident memory, MB: {found['resident_mb']}",
         f"objects more, by type: {found['objects_more']}",
+        f"caches more: {found['caches_more']}",
         *(f"held {when}: {found[f'held_{when}']}" for when in ("before", "after")),
         json.dumps(found),
     ]
