@@ -75,7 +75,15 @@ def test_the_cut_is_tried_again_for_longer_and_serves_once_it_has_passed():
     assert trying(AGAIN - 1).state == "on trial"
     passed = trying(AGAIN)
     assert (passed.trial, passed.epoch, passed.pace.gap) == (False, 0, 1.0)
-    assert trying(STEP, wrong=10).epoch == 1
+
+
+def test_a_step_up_from_that_trial_is_tried_as_long():
+    stepped = replace(trying(STEP, wrong=10), cut=0.98)
+    assert stepped.epoch == 1
+    for _ in range(AGAIN - stepped.since.n):
+        assert stepped.trial
+        stepped = checked(stepped, Check(0.99, wrong=False, shadow=True, gap=1, surged=1))
+    assert not stepped.trial
 
 
 def test_a_surge_is_tried_once_though_all_its_hits_tell_of_it():

@@ -67,7 +67,8 @@ class Accuracy:
     wrong; since: the same since the last step or window began; scores: of those. served: whether any hit is. shadow:
     hits that were not served and checked all the same, which say nothing of those that were. trial: whether the cut is
     on trial. alarm: how likely a sudden change is, as a logarithm. pace: of the hits that were checked at this cut;
-    surges: how often hits came so much oftener that the cut was tried again; again: whether that is this trial."""
+    surges: how often hits came so much oftener that the cut was tried again; again: no trial was
+    passed since."""
 
     bound: float
     cut: float
@@ -202,7 +203,7 @@ def _tried_again(accuracy: Accuracy, surged: int) -> Accuracy:
 
 
 def _on_trial(accuracy: Accuracy) -> Accuracy:
-    return replace(accuracy, trial=True, again=False, since=NONE, scores=(), alarm=0.0, pace=UNPACED)
+    return replace(accuracy, trial=True, since=NONE, scores=(), alarm=0.0, pace=UNPACED)
 
 
 def _stepped_up(accuracy: Accuracy) -> Accuracy:
