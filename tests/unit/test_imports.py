@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # What a function may load beside the runtime client's own modules. A new import that is needed raises it, on purpose.
-BUDGET = {"streaming": 360, "completion": 370, "cache_stats": 510, "prewarm": 250, "indexer": 330, "verify": 245}
+# Each is the most that was seen and a twentieth: Pythons differ by a few of their own modules (3.13 has three more than
+# 3.11), and the parser of answers (ten) loads in a thread that may be done or not.
+BUDGET = {"streaming": 376, "completion": 387, "cache_stats": 528, "prewarm": 262, "indexer": 343, "verify": 256}
 FRAMEWORKS = ("fastapi", "mangum", "starlette", "pydantic", "boto3", "numpy", "openai", "httpx2")
 # What each may load of them.
 MAY_LOAD = {
