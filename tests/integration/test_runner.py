@@ -33,6 +33,8 @@ PATIENCE = 60.0
 
 # Web servers of the standard library in place of the real children. Prints a line when they are ready.
 SUPERVISED = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored (nohup)
 import sys
 from pathlib import Path
 from subsecond_local.run.children import Child, StopFlag, Supervisor

@@ -18,7 +18,7 @@ EMBEDDINGS, MODELS = "embeddings", "models"
 def asked(models, tenant, deadline=None, kind=EMBEDDINGS):
     trace = Trace(partition=f"{tenant}:prod")
     if kind == MODELS:
-        return models.listed(deadline, trace)
+        return models.listed("", deadline, trace)
     return models.relay(Call("embeddings", "e", {"model": "e", "input": "a"}, deadline=deadline), trace)
 
 
