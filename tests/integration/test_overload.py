@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from subsecond.bootstrap import gateway
+from subsecond.errors import Overloaded
 from subsecond.stages.embeddings import Embeddings
 from subsecond.stores.memory.embeddings import EmbeddingMemory
+from subsecond.upstreams.admission import Admission, Limits
 from subsecond.upstreams.list_prompts import Lists
 from tests.support.faults import Held
 
@@ -102,10 +104,30 @@ async def test_hits_are_served_while_the_upstream_is_full(served, settings):
         assert (await client.chat("Known?", model=SLOW)).headers["cache-status"].startswith("subsecond; hit")
 
 
+class RefusingTwo(Admission):
+    """Admits as usual, and tells once it has refused two calls."""
+
+    def __init__(self, limits, refused):
+        super().__init__(limits)
+        self._refused, self._calls = refused, 0
+
+    async def enter(self, model, tenant, deadline):
+        try:
+            return await super().enter(model, tenant, deadline)
+        except Overloaded:
+            self._calls += 1
+            if self._calls == 2:
+                self._refused.set()
+            raise
+
+
 async def test_a_batch_says_which_of_its_prompts_were_refused(served, settings):
-    client = await served(replace(settings, model_calls=1, waiting_calls=1, batch_concurrency=4))
-    body = {"model": SLOW, "prompts": ["a", "b", "c", "d"]}
-    seen = await client.post("/v1/completions/batch", body)
+    chosen = replace(settings, model_calls=1, waiting_calls=1, waiting_time=60.0, batch_concurrency=4)
+    made = gateway(chosen)
+    held = Held(made.models.upstream)
+    models = replace(made.models, upstream=held, admission=RefusingTwo(Limits.of(chosen), held.open))
+    client = await served(gateway=replace(made, models=models))
+    seen = await client.post("/v1/completions/batch", {"prompts": ["a", "b", "c", "d"]})
     assert seen.status == 200
     codes = [(result.get("error") or {}).get("code") for result in seen.json["results"]]
     assert sorted(codes, key=str) == [None, None, "overloaded", "overloaded"]

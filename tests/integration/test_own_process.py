@@ -184,14 +184,15 @@ async def test_an_asynchronous_stream_is_listened_to_as_it_is_said(asynchronous)
                 break
 
 
-async def test_an_asynchronous_client_that_is_cancelled_leaves_nothing_running(settings):
-    transport = AsyncTransport(settings)
-    async with httpx2.AsyncClient(transport=transport) as http:
+async def test_an_asynchronous_client_that_is_cancelled_leaves_nothing_running(simulator):
+    transport = AsyncTransport(Settings(upstream_url=simulator.base_url))
+    async with httpx2.AsyncClient(transport=transport, timeout=60) as http:
         call = asyncio.create_task(http.post(f"{ADDRESS}/chat/completions", json=asked(model=ENDLESS)))
-        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(soon, lambda: simulator.stats()["running"] == 1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+        assert await asyncio.to_thread(soon, lambda: simulator.stats()["running"] == 0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -148,4 +148,4 @@ def on_event(event, context):
     return {"got": event, "pid": os.getpid()}
 
 
-handler = StreamingHandler(lambda: app, at_end=[flush], on_event=on_event, margin=1)
+handler = StreamingHandler(lambda: app, at_end=[flush], on_event=on_event, margin=2)
