@@ -101,7 +101,7 @@ async def test_many_are_listed_and_deleted(objects):
 
 async def test_a_store_that_cannot_be_reached_is_one_kind_of_error(monkeypatch, unused_tcp_port):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_tcp_port}")
-    settings = Settings(store_timeout=0.2)
+    settings = Settings(store_timeout=20.0)
     objects = import_module("subsecond.stores.s3.objects").build(settings)
     for call in (objects.get("a"), objects.put("a", b""), objects.put_if("a", b"", None), objects.listed("a")):
         with pytest.raises(ObjectsFailed, match="EndpointConnectionError"):

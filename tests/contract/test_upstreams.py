@@ -31,10 +31,18 @@ def bedrock():
         yield process
 
 
+@pytest.fixture
+def idle_timeout():
+    """Unhurried. The test of silence names its own."""
+    return 20.0
+
+
 @pytest.fixture(params=ADAPTERS)
-async def upstream(request, server, bedrock, monkeypatch):
+async def upstream(request, server, bedrock, monkeypatch, idle_timeout):
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock.url)
-    settings = Settings(upstream_url=server.base_url, upstream_key="sk-up", upstream_retries=0, idle_timeout=0.3)
+    settings = Settings(
+        upstream_url=server.base_url, upstream_key="sk-up", upstream_retries=0, idle_timeout=idle_timeout
+    )
     made = import_module(request.param).build(settings)
     yield made
     if hasattr(made, "aclose"):
@@ -70,13 +78,19 @@ async def test_a_complete_answer_with_its_usage_and_without_done(upstream, ask, 
         ("sim-t0-i0-n8-fstatus400", UpstreamError, 400),
         ("sim-t0-i0-n8-fstatus429", UpstreamError, 429),
         ("sim-t0-i0-n8-ftruncate3", UpstreamUnreachable, 502),
-        ("sim-t0-i0-n8-fstall3", UpstreamTimeout, 504),
     ],
 )
 async def test_whatever_is_not_complete_is_an_error(upstream, ask, model, error, status):
     with pytest.raises(error) as caught:
         await payloads(upstream, ask(model=model))
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("idle_timeout", [0.3])
+async def test_silence_is_an_error(upstream, ask):
+    with pytest.raises(UpstreamTimeout) as caught:
+        await payloads(upstream, ask(model="sim-t0-i0-n8-fstall3"))
+    assert caught.value.status == 504
 
 
 @pytest.mark.parametrize("endpoint", ["chat", "text"])

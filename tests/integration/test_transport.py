@@ -192,9 +192,12 @@ async def test_a_slow_reader_slows_the_server_down():
             await writer.drain()
             sent += 1 << 16
 
-    async with listening(pour) as base, client_for(base) as (client, _):
+    async with listening(pour) as base, client_for(base) as (client, transport):
         body = await client.send()
-        await asyncio.sleep(0.2)
+        (connection,) = transport._open
+        while not (connection._paused or body.complete):  # noqa: ASYNC110 - a connection tells nobody that it pauses
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # nothing more may come meanwhile
         held = len(body.take())
         assert HIGH_WATER <= held < 4 * HIGH_WATER
         assert sent < 1 << 26
