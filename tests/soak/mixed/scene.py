@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from subsecond.config import Settings
+from subsecond.setting_values import PREFIX
 from subsecond_local.cli.key_admin import KeyTable
 from subsecond_local.run.stores import stores_from_env
 from tests.soak.mixed import counted, weather
@@ -22,6 +24,7 @@ from tests.support.processes import descriptors, member, resident, running_stack
 from tests.support.simulator import SimulatorProcess
 
 KEY = "sk-soak-upstream"
+LIMITS = ("store_timeout", "lease_timeout", "loading_timeout")
 SETTINGS = {
     "MODE": "app",
     "STORES": "aws",
@@ -33,6 +36,8 @@ SETTINGS = {
     "SUBSECOND_TOTAL_TIMEOUT": "15",
     # A busy machine shall still look for neighbours.
     "SUBSECOND_SEMANTIC_TIMEOUT": "0.2",
+    # What stores, leases and loading may take is the gateway's own limit here, and no test's.
+    **{f"{PREFIX}{limit.upper()}": str(getattr(Settings(), limit)) for limit in LIMITS},
     # Full within a minute: the caches themselves shall not look like a leak.
     "SUBSECOND_MEMORY_BYTES": "1000000",
     "SUBSECOND_INDEX_BYTES": "400000",
