@@ -207,7 +207,7 @@ async def test_a_line_that_is_no_json_fails_alone(deploy, emulator):
 
 
 async def test_a_prompt_that_a_user_is_asking_is_joined_and_not_asked_twice(shared):
-    model = "sim-t1000-i0-n8-together"
+    model = "sim-t3000-i0-n8-together"
     body = {"model": model, "messages": [{"role": "user", "content": "Together?"}]}
     await shared.prewarm({"environments": 2})
     asking = asyncio.create_task(shared.chat("Together?", model))

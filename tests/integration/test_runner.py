@@ -48,7 +48,7 @@ def web(port):
 def mute():
     script = "import signal, time; signal.signal(15, signal.SIG_IGN); print('I am deaf', flush=True); time.sleep(600)"
     child = (sys.executable, "-c", script)
-    return Child("mute", "the mute child", child, {}, "http://127.0.0.1:9/", 1.0, 0.2, hint="Ask another one.")
+    return Child("mute", "the mute child", child, {}, "http://127.0.0.1:9/", 3.0, 0.2, hint="Ask another one.")
 
 folder, *ports = sys.argv[1:]
 children = [mute() if port == "mute" else web(port) for port in ports]
@@ -344,7 +344,7 @@ def test_a_deaf_child_that_never_gets_ready_is_killed(tmp_path):
     with supervised(tmp_path, port, "mute") as child:
         out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (1, "")
-    assert "The mute child did not answer within 1 s" in err
+    assert "The mute child did not answer within 3 s" in err
     assert "I am deaf" in err
     assert "Ask another one." in err
     assert "The mute child did not stop by itself and was killed." in err

@@ -13,6 +13,7 @@ import pytest
 
 from subsecond import __version__
 from tests.support import wheel
+from tests.support.processes import UNHURRIED
 
 # As `du` counts.
 LIMIT = 150 * 2**20
@@ -35,7 +36,7 @@ def command(installed, tmp_path):
     def make(*words, **environ):
         return {
             "args": [installed[0] / "bin/subsecond", *words],
-            "env": {**kept, **environ},
+            "env": {**kept, **UNHURRIED, **environ},
             "cwd": tmp_path,
             "text": True,
         }

@@ -53,7 +53,7 @@ class ServerProcess:
         self.stop()
 
     def ask(self, method: str, path: str) -> dict[str, Any]:
-        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=60)) as connection:
             connection.request(method, path)
             return json.loads(connection.getresponse().read())
 
