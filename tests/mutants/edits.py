@@ -72,8 +72,9 @@ def _is_silent(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
         return True
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__slots__", "__all__"):
-        return True
+    if isinstance(node, ast.Assign):
+        value = ast.unparse(node.value)
+        return ast.unparse(node.targets[0]) in ("__slots__", "__all__") or value.startswith("Literal[")
     if not isinstance(node, ast.Expr):
         return False
     call = node.value

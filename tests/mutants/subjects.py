@@ -86,8 +86,8 @@ SUBJECTS = (
     ),
     Subject(
         "checks",
-        tuple(f"semantic.verification.{name}" for name in ("intervals", "sampling", "budget")),
-        _in("unit/verification", "intervals", "sampling", "budget"),
+        tuple(f"semantic.verification.{name}" for name in ("intervals", "sampling", "budget", "accuracy", "surge")),
+        _in("unit/verification", "intervals", "sampling", "budget", "surge", "accuracy"),
         most=15,
     ),
 )

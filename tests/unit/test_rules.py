@@ -145,6 +145,11 @@ async def test_a_rule_added_while_older_ones_are_read_is_not_lost(rules, store, 
     assert not await rules.allow(made(), Trace())
 
 
+def test_the_index_asks_of_a_partition_whose_rules_nobody_has_read_and_its_age_alone_speaks(rules, clock):
+    assert not rules.outdated(PARTITION, "s", "k", clock.now)
+    assert rules.outdated(PARTITION, "s", "k", clock.now - rules.life)
+
+
 async def test_an_expired_rule_is_forgotten(rules, clock):
     await rules.add(PARTITION, Rule("tag", "t1", 10.0, clock.now + 5))
     assert set(rules.in_force(PARTITION)) == {("tag", "t1")}

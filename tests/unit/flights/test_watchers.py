@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from subsecond.errors import DeadlineExceeded
 from subsecond.model import Chunk, Done, Head, Recording
 from subsecond.single_flight.in_process import Flights
 from subsecond.stats.trace import Trace
@@ -96,6 +97,20 @@ def test_who_leaves_takes_its_deadline_along():
         await read(watcher)
         await other.leave()
         assert other._alarm.cancelled()
+
+    run(story(), leaves_tasks=True)
+
+
+def test_a_deadline_that_passes_between_two_reads_ends_the_next_wait_at_once():
+    async def story():
+        flight = Flights().start("k", Trace(), Source(gap=9.0).events())
+        watcher = flight.watch(now() + 1.0, stay=False)
+        assert [type(await watcher.next()) for _ in range(2)] == [Head, Chunk]
+        begun = now()
+        await asyncio.sleep(2.0)
+        with pytest.raises(DeadlineExceeded):
+            await watcher.next()
+        assert now() - begun == 2.0
 
     run(story(), leaves_tasks=True)
 

@@ -110,6 +110,7 @@ def test_what_a_rule_refuses_has_no_score(asked, stored, age):
         (f"How do I store {', '.join(FRUIT)}?", f"How do I keep {', '.join(FRUIT)}?", "long, and not the same words"),
         ("🍕", "What is it?", "nothing to compare"),
         ("What is it?", "Is it?", "nothing to compare"),
+        ("???", "??? Danke", "nothing to compare"),
     ],
 )
 def test_a_reason_holds_whichever_of_the_two_was_asked(one, other, reason):

@@ -32,6 +32,10 @@ def test_texts_that_say_the_same_are_read_alike(texts):
     assert len({seen(text) for text in texts}) == 1
 
 
+def test_the_first_words_capital_makes_no_name():
+    assert [word.text for word in read("Paris of France is how big?").words if word.name] == ["france"]
+
+
 @pytest.mark.parametrize(
     ("text", "amounts", "weak"),
     [

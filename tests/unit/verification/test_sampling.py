@@ -59,8 +59,11 @@ def test_a_sample_has_what_a_check_needs(ask, tenant):
     watch = Watch()
     watch.requests = 7
     watch.hit(Pace(), 0)
+    watch.surged = 3
     found = Sampling(1.0, 0.05, 0.8).sample(request, entry, b"asked", 0.9, shadow=True, watch=watch)
-    assert (found.gap, found.surged) == (7, 0)
+    assert (found.gap, found.surged) == (7, 3)
+    unwatched = Sampling(1.0, 0.05, 0.8).sample(request, entry, b"asked", 0.9, shadow=True)
+    assert (unwatched.gap, unwatched.surged) == (0, 0)
     assert before <= found.at <= time.time()
     assert (found.request_id, found.partition, found.entry) == ("req_1", "acme:prod", "k2")
     assert (found.score, found.bound, found.cut, found.shadow) == (0.9, 0.05, 0.8, True)
