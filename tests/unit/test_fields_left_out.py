@@ -92,6 +92,11 @@ def test_what_cannot_be_left_out_is_told(text):
         gateway(Settings(key_ignores=text))
 
 
+def test_a_sign_without_a_field_is_told_that_a_field_is_wanted():
+    with pytest.raises(ValueError, match="'-' cannot be left out; name a field"):
+        read_changes("user,-")
+
+
 @pytest.mark.parametrize("store", [True, False, None])
 def test_who_wants_an_object_kept_gets_no_stored_answer(store):
     call = Call("chat", "m", {**CHAT, "store": store})

@@ -200,9 +200,12 @@ def test_as_many_checks_as_were_promised_are_enough(accuracy):
     assert (held.state, held.checks_left()) == ("held", 0)
 
 
-def test_a_judge_whom_nobody_has_measured_is_expected_to_err_on_5_percent():
+def test_a_judge_whom_nobody_has_measured_is_expected_to_err_on_5_percent_and_to_be_measured_seldom():
     unknown = Accuracy.begin(0.1, 0.5, trial=False)
-    assert unknown.checks_left() == replace(unknown, judge=JudgeErrors(Counted(100, 95), Counted(100, 5))).checks_left()
+    measured, well_measured = (
+        replace(unknown, judge=JudgeErrors(Counted(n, n * 19 // 20), Counted(n, n // 20))) for n in (100, 9_000)
+    )
+    assert unknown.checks_left() == measured.checks_left() > well_measured.checks_left()
 
 
 def test_a_bound_is_held_once_the_interval_is_below_it(accuracy):
