@@ -218,3 +218,33 @@ async def test_a_flush_whose_caller_stops_waiting_loses_nothing(environment, aws
     assert (await ledger.summary(PARTITION))["requests"] == 1
     await ledger.flush(force=True)
     assert (await environment().summary(PARTITION))["requests"] == 1
+
+
+async def test_a_merge_that_does_not_end_holds_up_no_reader(aws_tables, clock, monkeypatch):
+    """A slow table takes minutes for a merge of many figures; whoever reads is told that some are missing."""
+    monkeypatch.setattr("subsecond.stores.dynamodb.ledger.LONGEST_WAIT", 0.01)
+    aws = Aws(Settings(store_threads=2))
+    ledger = DynamoLedger(aws, TABLE, 5.0, clock)
+    begun, may_end = threading.Event(), threading.Event()
+    written = ledger._write
+
+    def write(*given):
+        begun.set()
+        assert may_end.wait(60)
+        written(*given)
+
+    monkeypatch.setattr(ledger, "_write", write)
+    ledger.record(trace())
+    merging = asyncio.create_task(ledger.flush(force=True))
+    try:
+        await asyncio.to_thread(begun.wait, 60)
+        async with asyncio.timeout(60):
+            assert (await ledger.summary(PARTITION))["complete"] is False
+        may_end.set()
+        await merging
+        told = await ledger.summary(PARTITION)
+        assert (told["requests"], told["complete"]) == (1, True)
+    finally:
+        may_end.set()
+        await merging
+        aws.close()

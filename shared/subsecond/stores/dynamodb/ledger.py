@@ -42,6 +42,9 @@ AT_ONCE = 100
 # Figures that wait while the table cannot be reached (about 10 MB), and the longest pause between two attempts.
 MOST_WAITING = 50_000
 LONGEST_PAUSE = 60.0
+# Seconds for which whoever reads the figures waits for a merge. A merge is a call to the table for each 100 figures: a
+# slow table took more than 30 s for one, in which every reader held a thread and got no answer.
+LONGEST_WAIT = 2.0
 RECENT, NAMESPACES = "recent#", "namespaces"
 # What the table will never take, and must not hold up the rest.
 MALFORMED = "ValidationException"
@@ -84,7 +87,8 @@ class DynamoLedger:
             await self._aws.run(self._merge)
 
     async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
-        """`complete` is False when the table could not be read: then only this environment is sure to be in it."""
+        """`complete` is False when the table could not be read, or a merge lasted too long: then only this environment
+        is sure to be in it, and of it not what is being merged."""
         now = self._clock()
         if is_tenant(partition):
             return await self._aws.run(lambda: self._overall(partition, now, hours))
@@ -162,15 +166,19 @@ class DynamoLedger:
                 del sums[name]
 
     def _read(self, partition: str, now: float, hours: int) -> tuple[Rollups, bool]:
+        """What is counted, and whether that is all: not where the table cannot be read or a merge lasts too long."""
         counts, live = oldest_rollups(now, hours)
-        with self._merging:
+        alone = self._merging.acquire(timeout=LONGEST_WAIT)
+        try:
             found = self._counters.of(partition)
-            try:
-                for first, last in ((counts, hour_of(now + HOUR)), (live, LIVE + "~")):
-                    found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
-            except self._aws.errors:
-                return found, False
-        return found, True
+            for first, last in ((counts, hour_of(now + HOUR)), (live, LIVE + "~")):
+                found += [(item["sk"]["S"], _sums(item)) for item in self._query(partition, first, last)]
+        except self._aws.errors:
+            return found, False
+        finally:
+            if alone:
+                self._merging.release()
+        return found, alone
 
     def _recent(self, partition: str) -> list[dict[str, Any]]:
         """What the environments have to show: this one's from memory, the others' where they can be read."""
