@@ -26,6 +26,9 @@ from subsecond.warmup.prewarm import PARTITIONS, prewarm
 _opening: set[asyncio.Task[None]] = set()
 # Seconds for the restored environment's look at the manifests: AWS ends a restore that takes ten.
 TIMEOUT_S = 2.0
+# The same for a connection that is begun before the first request: the loop stands still until that comes, its clock
+# does not. The connection's own time limit ends it.
+OPENING_S = 60.0
 
 
 def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,7 +50,7 @@ def start(gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
 
 async def _begin_opening(upstream: Upstream) -> None:
     if warm := getattr(upstream, "warm", None):
-        _opening.add(task := asyncio.create_task(fail_open(Trace(), "upstream", warm(), TIMEOUT_S)))
+        _opening.add(task := asyncio.create_task(fail_open(Trace(), "upstream", warm(), OPENING_S)))
         task.add_done_callback(_opening.discard)
         await asyncio.sleep(0)
 
