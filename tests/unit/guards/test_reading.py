@@ -32,6 +32,34 @@ def test_texts_that_say_the_same_are_read_alike(texts):
     assert len({seen(text) for text in texts}) == 1
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "un",
+        "anti",
+        "pre",
+        "post",
+        "semi",
+        "multi",
+        "sub",
+        "inter",
+        "over",
+        "under",
+        "mis",
+        "dis",
+        "de",
+        "re",
+        "co",
+        "bi",
+        "tri",
+        "ultra",
+        "super",
+    ],
+)
+def test_what_a_hyphen_joins_to_a_prefix_is_one_word_though_no_list_has_it(prefix):
+    assert f"{prefix}zorb" in read(f"Is a {prefix}-zorb good?").plain
+
+
 def test_the_first_words_capital_makes_no_name():
     assert [word.text for word in read("Paris of France is how big?").words if word.name] == ["france"]
 
