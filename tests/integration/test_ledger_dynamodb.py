@@ -220,7 +220,7 @@ async def test_a_flush_whose_caller_stops_waiting_loses_nothing(environment, aws
     assert (await environment().summary(PARTITION))["requests"] == 1
 
 
-async def test_a_merge_that_does_not_end_holds_up_no_reader(aws_tables, clock, monkeypatch):
+async def test_a_merge_that_does_not_end_holds_up_neither_reader_nor_next_merge(aws_tables, clock, monkeypatch):
     """A slow table takes minutes for a merge of many figures; whoever reads is told that some are missing."""
     monkeypatch.setattr("subsecond.stores.dynamodb.ledger.LONGEST_WAIT", 0.01)
     aws = Aws(Settings(store_threads=2))
@@ -238,12 +238,15 @@ async def test_a_merge_that_does_not_end_holds_up_no_reader(aws_tables, clock, m
     merging = asyncio.create_task(ledger.flush(force=True))
     try:
         await asyncio.to_thread(begun.wait, 60)
+        ledger.record(trace())
+        clock.now += 5
         async with asyncio.timeout(60):
+            await ledger.flush()
             assert (await ledger.summary(PARTITION))["complete"] is False
         may_end.set()
         await merging
         told = await ledger.summary(PARTITION)
-        assert (told["requests"], told["complete"]) == (1, True)
+        assert (told["requests"], told["complete"]) == (2, True)
     finally:
         may_end.set()
         await merging

@@ -13,6 +13,7 @@ import calendar
 import json
 import logging
 import time
+from functools import partial
 from itertools import islice
 from math import inf
 from threading import Lock
@@ -42,8 +43,8 @@ AT_ONCE = 100
 # Figures that wait while the table cannot be reached (about 10 MB), and the longest pause between two attempts.
 MOST_WAITING = 50_000
 LONGEST_PAUSE = 60.0
-# Seconds for which whoever reads the figures waits for a merge. A merge is a call to the table for each 100 figures: a
-# slow table took more than 30 s for one, in which every reader held a thread and got no answer.
+# Seconds for which a reader, or the next merge, waits for a merge. That is a call to the table for each 100 figures:
+# with a slow one whoever waited held a thread for as long, and a request for the statistics had no answer in 30 s.
 LONGEST_WAIT = 2.0
 RECENT, NAMESPACES = "recent#", "namespaces"
 # What the table will never take, and must not hold up the rest.
@@ -84,7 +85,7 @@ class DynamoLedger:
         now = self._clock()
         if len(self._counters) and (force or not 0 <= now - self._merged < self._pause):
             self._merged = now
-            await self._aws.run(self._merge)
+            await self._aws.run(partial(self._merge, -1 if force else LONGEST_WAIT))
 
     async def summary(self, partition: str, hours: int = HOURS) -> Mapping[str, Any]:
         """`complete` is False when the table could not be read, or a merge lasted too long: then only this environment
@@ -96,22 +97,29 @@ class DynamoLedger:
         recent = await self._aws.run(lambda: self._recent(partition))
         return summarise(rollups, now, hours, complete=complete) | merged(recent, now)
 
-    def _merge(self) -> None:
-        with self._merging:
-            rollups = self._counters.take()
+    def _merge(self, longest: float) -> None:
+        """longest: seconds to wait for another one, -1 for its end; else what is counted stays for the next."""
+        if self._merging.acquire(timeout=longest):
             try:
-                for key in list(rollups):
-                    self._write(*key, rollups[key])
-                    del rollups[key]
-                self._show()
-                self._pause = self._interval
-            except self._aws.errors as error:
-                self.failures += 1
-                self._pause = min(LONGEST_PAUSE, 2 * max(self._pause, 1.0))
-                log.warning("statistics wait: %s", code_of(error))
+                self._write_counted()
             finally:
-                self._counters.add(rollups)
-                self.lost += self._counters.shrink(MOST_WAITING)
+                self._merging.release()
+
+    def _write_counted(self) -> None:
+        rollups = self._counters.take()
+        try:
+            for key in list(rollups):
+                self._write(*key, rollups[key])
+                del rollups[key]
+            self._show()
+            self._pause = self._interval
+        except self._aws.errors as error:
+            self.failures += 1
+            self._pause = min(LONGEST_PAUSE, 2 * max(self._pause, 1.0))
+            log.warning("statistics wait: %s", code_of(error))
+        finally:
+            self._counters.add(rollups)
+            self.lost += self._counters.shrink(MOST_WAITING)
 
     def _show(self) -> None:
         """Write what this environment has to show, over what stood in its slot."""
