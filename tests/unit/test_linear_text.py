@@ -60,7 +60,8 @@ FRESH = count(1_000_000)
 MOST = 9
 # Seconds of CPU below which a cost is not looked at: nothing waits for it, and the ratio would be of noise.
 LEAST = 0.004
-ROUNDS = 6
+# What is linear shows in the first round that nothing disturbs; only what is not goes through all of them.
+ROUNDS = 40
 # Seconds of CPU that nothing disturbs by as much again: two runs are enough.
 LONG = 0.5
 
