@@ -67,8 +67,8 @@ class Accuracy:
     wrong; since: the same since the last step or window began; scores: of those. served: whether any hit is. shadow:
     hits that were not served and checked all the same, which say nothing of those that were. trial: whether the cut is
     on trial. alarm: how likely a sudden change is, as a logarithm. pace: of the hits that were checked at this cut;
-    surges: how often hits came so much oftener that the cut was tried again; again: no trial was
-    passed since."""
+    surges: how often hits came so much oftener that the cut was tried again; again: whether no
+    trial was passed since the last of these."""
 
     bound: float
     cut: float
